@@ -1,0 +1,119 @@
+/**
+ * The contract of the engine: an ordered, durable, crash-safe map of bytes to bytes.
+ *
+ * Keys are ordered as unsigned bytes. A write is seen by every read that starts after `write` returns; it is
+ * acknowledgeable once `durableSequence` has reached the sequence that `write` returned. Reads that find their
+ * answer in memory are synchronous; the others say MISS, and `fetch` or `load` brings the blocks in.
+ *
+ * Requires: one writer, on one event loop. Keys of at least one byte.
+ */
+
+/** What a look-up or a cursor step says. */
+export const lookup = { ABSENT: 0, FOUND: 1, MISS: 2 } as const;
+export type Lookup = (typeof lookup)[keyof typeof lookup];
+
+/** When a write is acknowledgeable: fsynced; or handed to the operating system (fsync each second, or never). */
+export type FsyncPolicy = 'always' | 'everysec' | 'no';
+
+/** Where a value was found: `bytes[start, end)`, valid until the current turn of the event loop ends. */
+export class Found {
+  bytes: Uint8Array = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  /** Sequence number of the record; 0 when it was read from a table (and so is durable). */
+  sequence = 0;
+}
+
+/** Writes that are applied together or not at all. Reusable after `clear`. */
+export interface Batch {
+  readonly count: number;
+  readonly byteLength: number;
+  put(key: Uint8Array, value: Uint8Array): void;
+  /**
+   * Adds a put whose key and value the caller then writes in place: the key at `bytes[offset]`, the value right
+   * after it. Returns the offset; `bytes` may have been replaced by the call.
+   */
+  reservePut(keyLength: number, valueLength: number): number;
+  readonly bytes: Uint8Array;
+  delete(key: Uint8Array): void;
+  /** Removes every key in [from, to) at a cost that does not grow with what is there. */
+  deleteRange(from: Uint8Array, to: Uint8Array): void;
+  clear(): void;
+}
+
+/** A fixed state of the map. Must be released. */
+export interface Snapshot {
+  readonly sequence: number;
+  release(): void;
+}
+
+/** A walk over the keys in [lower, upper), forwards or, with `reverse`, backwards. Must be closed. */
+export interface Cursor {
+  /** The current pair after FOUND: `key[0, keyEnd)`-style slices valid until the next step. */
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** Steps to the first or next pair. After MISS: `await load()`, then step again. */
+  next(): Lookup;
+  /** Goes to the first key ≥ `key` (with `reverse`: the last key ≤ `key`). After MISS: `await load()`, seek again. */
+  seek(key: Uint8Array): Lookup;
+  load(): Promise<void>;
+  close(): void;
+}
+
+export interface CursorOptions {
+  readonly lower?: Uint8Array;
+  /** Exclusive. */
+  readonly upper?: Uint8Array;
+  readonly reverse?: boolean;
+  /** Without one: the state at the time the cursor is opened. */
+  readonly snapshot?: Snapshot;
+}
+
+/** Why writes are refused for the time being; `undefined` while they are taken. */
+export type Refusal = { readonly code: 'disk-full' | 'closing'; readonly message: string };
+
+export interface Store {
+  readonly lastSequence: number;
+  /** Every record up to here is as durable as the fsync policy asks. */
+  readonly durableSequence: number;
+  /** Milliseconds that a writer should wait before its next write; 0 when compaction keeps up. */
+  readonly writeDelayMs: number;
+  readonly refusal: Refusal | undefined;
+
+  /** Looks for key[0, keyLength). On FOUND fills `found`. */
+  get(key: Uint8Array, keyLength: number, found: Found): Lookup;
+  /** As `get`, in a snapshot. */
+  getAt(snapshot: Snapshot, key: Uint8Array, keyLength: number, found: Found): Lookup;
+  /** Brings in what a `get` of this key missed. The blocks stay until the callers of this turn have run again. */
+  fetch(key: Uint8Array): Promise<void>;
+
+  newBatch(): Batch;
+  /** Applies the batch and returns the sequence of its last record. Throws when `refusal` is set. */
+  write(batch: Batch): number;
+  /** Called whenever `durableSequence` has grown, until the returned function is called. */
+  onDurable(listener: () => void): () => void;
+  setFsyncPolicy(policy: FsyncPolicy): void;
+
+  cursor(options: CursorOptions): Cursor;
+  snapshot(): Snapshot;
+
+  /** Writes the memtable out and waits until it is a table. */
+  flush(): Promise<void>;
+  /** A consistent copy in `directory` (hard links where the disk has them). */
+  checkpoint(directory: string): Promise<void>;
+  /** Compacts everything; for tests, tools and DEBUG. */
+  compact(): Promise<void>;
+  /** Flushes what must survive, waits for running work and closes the files. */
+  close(): Promise<void>;
+
+  /** Numbers for INFO and metrics, by stable name; bytes, counts and microseconds. */
+  metrics(): Readonly<Record<string, number>>;
+}
+
+/** What the owner of the store hands in, since the engine knows neither slots nor versions. */
+export interface StoreHooks {
+  /** Called in order for each record of each WAL that is replayed on open, oldest first. */
+  onReplay?(key: Uint8Array, value: Uint8Array | undefined): void;
+  /** Called before a memtable is frozen; what it puts in the batch becomes the last records of that memtable. */
+  onFreeze?(batch: Batch): void;
+}
