@@ -72,7 +72,8 @@ export class Args {
     const first = this.count === 0 ? 0 : (this.starts[0] as number);
     const last = this.count === 0 ? 0 : (this.ends[this.count - 1] as number);
     const args = new Args(this.bytes.slice(first, last), Math.max(this.count, 1));
-    for (let i = 0; i < this.count; i++) args.push((this.starts[i] as number) - first, (this.ends[i] as number) - first);
+    for (let i = 0; i < this.count; i++)
+      args.push((this.starts[i] as number) - first, (this.ends[i] as number) - first);
     return args;
   }
 
