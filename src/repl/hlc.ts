@@ -1,0 +1,62 @@
+/**
+ * Hybrid logical clock (Kulkarni et al. 2014): stamps that follow the wall clock and never go back.
+ *
+ * A stamp is one safe integer, `milliseconds × 2048 + counter`, exact until the year 2109. With the actor (node and
+ * incarnation, u32) it is a version: ballot, last-write-wins timestamp, dot and session token in one.
+ *
+ * Invariants: stamps given are strictly increasing; no stamp above the persisted ceiling is given, so that after a
+ * restart the clock starts above every stamp it gave.
+ */
+
+export const STAMPS_PER_MS = 2048;
+
+/** How far ahead of the last stamp the ceiling is persisted: one durable write in this time, not one a stamp. */
+export const CEILING_STEP_MS = 3_000;
+
+/** Persist when the clock comes this near to the ceiling, so that nobody waits for the disk. */
+export const CEILING_MARGIN_MS = 1_000;
+
+export class Hlc {
+  private last: number;
+  private ceiling: number;
+  private readonly wallMs: () => number;
+  private readonly persist: (ceiling: number) => void;
+
+  /**
+   * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns;
+   * it throws when it cannot.
+   */
+  constructor(options: { wallMs(): number; ceiling: number; persist(ceiling: number): void }) {
+    this.wallMs = () => options.wallMs();
+    this.persist = (ceiling) => options.persist(ceiling);
+    this.ceiling = options.ceiling;
+    this.last = Math.max(options.ceiling, this.wallMs() * STAMPS_PER_MS);
+    this.raiseCeiling();
+  }
+
+  /** A stamp above all given before. */
+  next(): number {
+    const wall = this.wallMs() * STAMPS_PER_MS;
+    this.last = wall > this.last ? wall : this.last + 1;
+    if (this.last > this.ceiling) this.raiseCeiling();
+    return this.last;
+  }
+
+  /** Persists a higher ceiling when the clock is near it: call it from a timer. */
+  keepAhead(): void {
+    const wall = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
+    if (wall + CEILING_MARGIN_MS * STAMPS_PER_MS > this.ceiling) this.raiseCeiling();
+  }
+
+  private raiseCeiling(): void {
+    const from = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
+    const ceiling = from + CEILING_STEP_MS * STAMPS_PER_MS;
+    this.persist(ceiling);
+    this.ceiling = ceiling;
+  }
+}
+
+/** Milliseconds since 1970 of a stamp. */
+export function msOfStamp(stamp: number): number {
+  return Math.floor(stamp / STAMPS_PER_MS);
+}
