@@ -32,6 +32,9 @@ export const MAX_INLINE_BYTES = 1024;
 
 const FIXED_LENGTH = 15;
 
+/** Bytes of the version that stands before an element's value: u64 stamp, u32 actor. */
+export const ELEMENT_HEADER = 12;
+
 /** A decoded head. Absent rows have type DELETED and stamp 0. `bytes` is the engine's memory: see Found. */
 export class Head {
   type: RowType = rowType.DELETED;

@@ -5,6 +5,7 @@
  * head of a row      slot u16 BE | database u8 | key, escaped | 0x00
  * element of a row   head | element tag u8 (1..0xfe) | element bytes
  * expiry index       0x4000 u16 BE | deadline u64 BE (ms) | head of the row          (value empty)
+ * rows of this node  0x4001 u16 BE | name                                            (flush marks, counts, …)
  * ```
  *
  * Escaping writes a zero byte of the key as 0x00 0xff, so that rows are in key order within a slot and database,
@@ -19,6 +20,9 @@ export const SYSTEM_DATABASE = 255;
 
 /** First two bytes of the expiry index: one more than the last slot. */
 export const EXPIRY_PREFIX = 0x4000;
+
+/** First two bytes of the rows that belong to this node alone. */
+export const LOCAL_PREFIX = 0x4001;
 
 /** Element tag of a string's bytes when they do not fit into the head. */
 export const STRING_ELEMENT = 0x01;
@@ -105,14 +109,12 @@ export function databaseEnd(slot: number, database: number): Uint8Array {
   return database < 255 ? databaseStart(slot, database + 1) : Uint8Array.of((slot + 1) >>> 8, (slot + 1) & 0xff);
 }
 
-/** Smallest physical key above every cell of the row whose head key this is. */
+/** A key above every cell of the row with this head key and below every other row: element tags stop at 0xfe. */
 export function rowEnd(head: Uint8Array): Uint8Array {
-  const end = head.slice();
-  // A row's cells are head | tag (1..0xfe): nothing of another row sorts between head and head with its last byte 0x00 followed by 0xff.
-  const whole = new Uint8Array(end.length + 1);
-  whole.set(end);
-  whole[end.length] = 0xff;
-  return whole;
+  const end = new Uint8Array(head.length + 1);
+  end.set(head);
+  end[head.length] = 0xff;
+  return end;
 }
 
 /** Expiry index entry for a row: its deadline in milliseconds, then its head key. */
@@ -123,6 +125,11 @@ export function expiryKey(deadlineMs: number, head: Uint8Array, headLength = hea
   writeStamp(key, 2, deadlineMs);
   key.set(head.subarray(0, headLength), 10);
   return key;
+}
+
+/** Key of a row that belongs to this node alone. */
+export function localKey(name: string): Uint8Array {
+  return Uint8Array.of(LOCAL_PREFIX >>> 8, LOCAL_PREFIX & 0xff, ...Buffer.from(name));
 }
 
 export function deadlineOfExpiryKey(key: Uint8Array): number {

@@ -1,0 +1,97 @@
+/**
+ * A command is a row of the table: name, arity, flags, where its keys are, how it reaches the data, and a pure
+ * handler. Rows stand in the file of their group (`string.ts`, `key.ts`, …); `table.ts` gathers them.
+ */
+
+import type { View } from '../repl/view.ts';
+import type { Args } from './args.ts';
+import type { Client } from './client.ts';
+import type { Reply } from './reply.ts';
+import type { Server } from './server-state.ts';
+
+/** Flags as COMMAND INFO shows them. */
+export type CommandFlag =
+  | 'write'
+  | 'readonly'
+  | 'denyoom'
+  | 'admin'
+  | 'pubsub'
+  | 'noscript'
+  | 'blocking'
+  | 'loading'
+  | 'stale'
+  | 'skip_monitor'
+  | 'skip_slowlog'
+  | 'asking'
+  | 'fast'
+  | 'no_auth'
+  | 'may_replicate'
+  | 'no_async_loading'
+  | 'no_multi'
+  | 'movablekeys'
+  | 'allow_busy'
+  | 'no_mandatory_keys'
+  | 'module';
+
+/**
+ * How a command reaches the data (design, section 5): `none` touches no row; `read`; `overwrite` ignores old values;
+ * `update` looks before it writes; `transaction` changes rows that may have different owners.
+ */
+export type Access = 'none' | 'read' | 'overwrite' | 'update' | 'transaction';
+
+/** Positions of the keys among the words; `last` < 0 counts from the end; `step` words from one key to the next. */
+export interface KeyRange {
+  readonly first: number;
+  readonly last: number;
+  readonly step: number;
+}
+
+/** Keys whose positions depend on the words: returns the indexes of the keys. */
+export interface KeyFinder {
+  /** What COMMAND INFO shows. */
+  readonly range: KeyRange;
+  find(args: Args): readonly number[];
+}
+
+export interface CommandDoc {
+  readonly summary: string;
+  readonly since: string;
+  readonly group: string;
+  readonly complexity: string;
+}
+
+/** What a handler may use besides the view and its words. */
+export interface Context {
+  readonly client: Client;
+  readonly server: Server;
+}
+
+/**
+ * A handler looks at rows through the view, stages changes in it and returns the reply; it throws `CommandError` for
+ * an error reply. It may run several times (see `Miss`), so it changes nothing but the view, except in commands with
+ * access `none`. Only those may answer later (a promise).
+ */
+export type Run = (view: View, args: Args, context: Context) => Reply | Promise<Reply>;
+
+/**
+ * A read over many rows, in slices: it yields a promise when it must wait for the disk, and `undefined` to let others
+ * run. Inside EXEC it runs in one go.
+ */
+export type RunSliced = (view: View, args: Args, context: Context) => Generator<Promise<void> | undefined, Reply>;
+
+export interface Command {
+  /** Lower case. */
+  readonly name: string;
+  /** Number of words with the name; negative: at least that many. */
+  readonly arity: number;
+  readonly flags: readonly CommandFlag[];
+  readonly keys?: KeyRange | KeyFinder;
+  readonly access: Access;
+  /** ACL categories without the `@`; `slow` or `fast` and `read` or `write` follow from the flags. */
+  readonly categories: readonly string[];
+  readonly doc: CommandDoc;
+  readonly run?: Run;
+  readonly runSliced?: RunSliced;
+  /** For container commands (CONFIG GET, CLIENT LIST, …): rows whose name is the subcommand's. */
+  readonly subcommands?: readonly Command[];
+}

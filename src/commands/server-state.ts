@@ -1,0 +1,11 @@
+/** What all connections share: the state that commands, the dispatcher and INFO see. */
+
+import type { Env } from '../env.ts';
+import type { Keyspace } from '../repl/keyspace.ts';
+import type { Client } from './client.ts';
+
+export interface Server {
+  readonly env: Env;
+  readonly keyspace: Keyspace;
+  readonly clients: Map<number, Client>;
+}

@@ -1,0 +1,333 @@
+/**
+ * The keyspace of one node: rows in a store, their number, the flush marks, the map of databases and the expiry
+ * index. With one copy of the data (a single node) a commit is a local batch.
+ *
+ * Rows of this node alone:
+ *
+ * ```
+ * "flush"      256 × u64 BE: flush mark (stamp) of each physical database; rows at or below it do not exist
+ * "databases"  256 × u8: physical database of each logical one
+ * "counts"     see row-counts.ts
+ * ```
+ *
+ * Invariants: the counts equal the number of heads that are neither deleted nor under their flush mark; every such
+ * head with a deadline has its entry in the expiry index.
+ */
+
+import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
+import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead, writeU32 } from './head.ts';
+import type { Hlc } from './hlc.ts';
+import {
+  databaseOfHead,
+  deadlineOfExpiryKey,
+  EXPIRY_PREFIX,
+  expiryKey,
+  headEnd,
+  LOCAL_PREFIX,
+  localKey,
+  readStamp,
+  slotOfHead,
+  STRING_ELEMENT,
+  writeStamp,
+} from './row-key.ts';
+import { RowCounts } from './row-counts.ts';
+import { elementKey, type Row, standsApart, View } from './view.ts';
+
+/** Physical databases are one byte; the last one is ours. */
+export const DATABASE_LIMIT = 255;
+
+const FLUSH_KEY = localKey('flush');
+const DATABASES_KEY = localKey('databases');
+const COUNTS_KEY = localKey('counts');
+
+/** Entries of the expiry index looked at in one turn of the sweeper, so that it holds the loop for about a millisecond. */
+export const SWEEP_BATCH_ROWS = 200;
+
+const NOTHING = new Uint8Array(0);
+
+/** What the keyspace learns while the store replays its WALs; give `hooks` to the store before it opens. */
+export class KeyspaceState {
+  readonly counts = new RowCounts();
+  readonly flushMarks = new Float64Array(256);
+  readonly databases = Uint8Array.from({ length: 256 }, (_, i) => i);
+  private readonly head = new Head();
+
+  readonly hooks: StoreHooks = {
+    onReplay: (key, value) => this.replay(key, value),
+    onFreeze: (batch) => batch.put(COUNTS_KEY, this.counts.encode()),
+  };
+
+  /** Reads what no WAL held from the tables. */
+  async load(store: Store): Promise<void> {
+    const flush = await readNow(store, FLUSH_KEY);
+    if (flush !== undefined) this.readFlushMarks(flush, false);
+    const databases = await readNow(store, DATABASES_KEY);
+    if (databases !== undefined) this.databases.set(databases);
+    this.counts.settle(await readNow(store, COUNTS_KEY));
+  }
+
+  encodeFlushMarks(): Uint8Array {
+    const bytes = new Uint8Array(256 * 8);
+    this.flushMarks.forEach((stamp, database) => writeStamp(bytes, database * 8, stamp));
+    return bytes;
+  }
+
+  private replay(key: Uint8Array, value: Uint8Array | undefined): void {
+    if (value === undefined) return;
+    const prefix = slotOfHead(key);
+    if (prefix < EXPIRY_PREFIX) {
+      if (headEnd(key) !== key.length) return;
+      readHead(this.head, value, 0, value.length);
+      this.counts.replayHead(databaseOfHead(key), prefix, this.head.flags);
+    } else if (prefix === LOCAL_PREFIX) {
+      if (sameKey(key, COUNTS_KEY)) this.counts.replayCounts(value);
+      if (sameKey(key, FLUSH_KEY)) this.readFlushMarks(value, true);
+    }
+  }
+
+  private readFlushMarks(bytes: Uint8Array, clear: boolean): void {
+    for (let database = 0; database < 256; database++) {
+      const mark = readStamp(bytes, database * 8);
+      if (clear && mark > (this.flushMarks[database] as number)) this.counts.clear(database);
+      this.flushMarks[database] = mark;
+    }
+  }
+}
+
+export class Keyspace {
+  readonly store: Store;
+  private readonly state: KeyspaceState;
+  private readonly hlc: Hlc;
+  private readonly actor: number;
+  private readonly batch: Batch;
+  private readonly head = new Head();
+  /** Rows that the sweeper or a write found expired. */
+  expiredRows = 0;
+  /** Changes since the start: what INFO calls rdb_changes_since_last_save. */
+  changes = 0;
+
+  constructor(options: { store: Store; state: KeyspaceState; hlc: Hlc; actor: number }) {
+    this.store = options.store;
+    this.state = options.state;
+    this.hlc = options.hlc;
+    this.actor = options.actor;
+    this.batch = options.store.newBatch();
+  }
+
+  newView(): View {
+    return new View(this, this.store);
+  }
+
+  physicalDatabase(logical: number): number {
+    return this.state.databases[logical] as number;
+  }
+
+  flushMark(physical: number): number {
+    return this.state.flushMarks[physical] as number;
+  }
+
+  /** Rows in a physical database, expired ones that nobody has met yet included. */
+  size(physical: number): number {
+    return this.state.counts.total(physical);
+  }
+
+  /** Rows in a slot of a logical database. */
+  sizeOfSlot(logical: number, slot: number): number {
+    return this.state.counts.inSlot(this.physicalDatabase(logical), slot);
+  }
+
+  /** Exchanges two logical databases for every client at once. Returns the sequence to await. */
+  swapDatabases(a: number, b: number): number {
+    const { databases } = this.state;
+    const first = databases[a] as number;
+    databases[a] = databases[b] as number;
+    databases[b] = first;
+    this.batch.clear();
+    this.batch.put(DATABASES_KEY, databases);
+    return this.store.write(this.batch);
+  }
+
+  /** Writes what the view staged, all or nothing, and returns the sequence to await (0: nothing was staged). */
+  commit(view: View): number {
+    const batch = this.batch;
+    batch.clear();
+    if (view.flushes.size > 0) this.flush(view.flushes);
+    const stamp = this.hlc.next();
+    const rows = view.rows;
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i] as Row;
+      if (row.dirty) this.putRow(batch, row, stamp);
+    }
+    if (batch.count === 0) return 0;
+    return this.store.write(batch);
+  }
+
+  /**
+   * Deletes rows whose deadline has passed, at most SWEEP_BATCH_ROWS a call. True: there may be more.
+   * Reads the index through a cursor; what is on disk is awaited.
+   */
+  async sweepExpired(nowMs: number): Promise<boolean> {
+    const keys = await this.expiredEntries(nowMs);
+    if (keys.length === 0) return false;
+    for (const key of keys) await readNow(this.store, key.subarray(10));
+    const batch = this.batch;
+    batch.clear();
+    const stamp = this.hlc.next();
+    for (const key of keys) this.expire(batch, key, nowMs, stamp);
+    this.store.write(batch);
+    return keys.length === SWEEP_BATCH_ROWS;
+  }
+
+  private async expiredEntries(nowMs: number): Promise<Uint8Array[]> {
+    const upper = expiryKey(nowMs + 1, NOTHING);
+    const cursor = this.store.cursor({ lower: expiryKey(0, NOTHING), upper });
+    const keys: Uint8Array[] = [];
+    try {
+      while (keys.length < SWEEP_BATCH_ROWS) {
+        const step = cursor.next();
+        if (step === lookup.MISS) await cursor.load();
+        else if (step === lookup.ABSENT) break;
+        else keys.push(cursor.key.slice());
+      }
+    } finally {
+      cursor.close();
+    }
+    return keys;
+  }
+
+  /** Adds the end of the row of one index entry, if the row still has that deadline. */
+  private expire(batch: Batch, entry: Uint8Array, nowMs: number, stamp: number): void {
+    const physical = entry.subarray(10);
+    const found = new Found();
+    const outcome = this.store.get(physical, physical.length, found);
+    if (outcome === lookup.MISS) return;
+    batch.delete(entry);
+    if (outcome === lookup.ABSENT) return;
+    const head = this.head;
+    readHead(head, found.bytes, found.start, found.end);
+    const database = databaseOfHead(physical);
+    const counted = head.type !== rowType.DELETED && head.stamp > this.flushMark(database);
+    const deadline = deadlineOfExpiryKey(entry);
+    if (!counted || head.expiresAtMs !== deadline || deadline > nowMs) return;
+    if ((head.flags & headFlag.APART) !== 0) {
+      const element = new Uint8Array(physical.length + 1);
+      element.set(physical);
+      element[physical.length] = STRING_ELEMENT;
+      batch.delete(element);
+    }
+    // Expiry is no change of the user's: the modification version stays, as WATCH in Redis sees it.
+    const dead = new Head();
+    dead.type = rowType.DELETED;
+    dead.flags = headFlag.DIED | headFlag.MODIFIED;
+    dead.stamp = stamp;
+    dead.actor = this.actor;
+    dead.modifiedStamp = head.modifiedStamp;
+    dead.modifiedActor = head.modifiedActor;
+    putHead(batch, physical, physical.length, dead, NOTHING);
+    this.state.counts.add(database, slotOfHead(physical), -1);
+    this.expiredRows++;
+  }
+
+  private putRow(batch: Batch, row: Row, stamp: number): void {
+    const before = row.before;
+    const head = this.head;
+    const { live } = row;
+    if (!live && !row.counted) return;
+    const apartBefore = before.type === rowType.STRING && (before.flags & headFlag.APART) !== 0;
+    const value = row.value;
+    let flags = 0;
+    let inline: Uint8Array = NOTHING;
+    head.apartLength = 0;
+    if (live) {
+      if (row.expiresAtMs !== 0) flags |= headFlag.EXPIRES;
+      if (value === undefined) {
+        if (apartBefore) {
+          flags |= headFlag.APART;
+          head.apartLength = before.apartLength;
+        } else inline = (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd);
+      } else if (standsApart(value.length)) {
+        flags |= headFlag.APART;
+        head.apartLength = value.length;
+        putElement(batch, elementKey(row), stamp, this.actor, value);
+      } else inline = value;
+    }
+    if (apartBefore && (flags & headFlag.APART) === 0) batch.delete(elementKey(row));
+    if (live && !row.counted) flags |= headFlag.BORN;
+    if (!live && row.counted) flags |= headFlag.DIED;
+    head.type = row.type;
+    head.flags = flags;
+    head.stamp = stamp;
+    head.actor = this.actor;
+    head.expiresAtMs = row.expiresAtMs;
+    putHead(batch, row.head, row.headLength, head, inline);
+    this.indexExpiry(batch, row);
+    this.count(row);
+  }
+
+  private indexExpiry(batch: Batch, row: Row): void {
+    const old = row.counted ? row.before.expiresAtMs : 0;
+    const deadline = row.live ? row.expiresAtMs : 0;
+    if (old === deadline) return;
+    if (old !== 0) batch.delete(expiryKey(old, row.head, row.headLength));
+    if (deadline !== 0) batch.put(expiryKey(deadline, row.head, row.headLength), NOTHING);
+  }
+
+  private count(row: Row): void {
+    this.changes++;
+    if (row.live !== row.counted) {
+      this.state.counts.add(databaseOfHead(row.head), slotOfHead(row.head), row.live ? 1 : -1);
+    }
+    if (row.expired) this.expiredRows++;
+  }
+
+  private flush(databases: ReadonlySet<number>): void {
+    const batch = this.batch;
+    const stamp = this.hlc.next();
+    const { counts, flushMarks } = this.state;
+    for (const database of databases) {
+      this.changes += counts.total(database);
+      counts.clear(database);
+      flushMarks[database] = stamp;
+    }
+    let others = 0;
+    for (let database = 0; database < 256; database++) others += counts.total(database);
+    // With nothing left anywhere, the space comes back at once; else compaction drops the rows under the mark.
+    if (others === 0) batch.deleteRange(Uint8Array.of(0, 0), localKey(''));
+    batch.put(FLUSH_KEY, this.state.encodeFlushMarks());
+  }
+}
+
+function putHead(batch: Batch, key: Uint8Array, keyLength: number, head: Head, inline: Uint8Array): void {
+  const offset = batch.reservePut(keyLength, headLength(head.flags, inline.length));
+  const bytes = batch.bytes;
+  for (let i = 0; i < keyLength; i++) bytes[offset + i] = key[i] as number;
+  const at = writeHead(bytes, offset + keyLength, head);
+  if (inline.length < 128) for (let i = 0; i < inline.length; i++) bytes[at + i] = inline[i] as number;
+  else bytes.set(inline, at);
+}
+
+/** An element's value is its version (u64 stamp, u32 actor, big-endian), then its bytes. */
+function putElement(batch: Batch, key: Uint8Array, stamp: number, actor: number, value: Uint8Array): void {
+  const offset = batch.reservePut(key.length, ELEMENT_HEADER + value.length);
+  const bytes = batch.bytes;
+  bytes.set(key, offset);
+  const at = offset + key.length;
+  writeStamp(bytes, at, stamp);
+  writeU32(bytes, at + 8, actor);
+  bytes.set(value, at + ELEMENT_HEADER);
+}
+
+function sameKey(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+/** The value of `key`, from disk if need be, in memory of its own. */
+async function readNow(store: Store, key: Uint8Array): Promise<Uint8Array | undefined> {
+  const found = new Found();
+  for (;;) {
+    const outcome = store.get(key, key.length, found);
+    if (outcome === lookup.FOUND) return found.bytes.slice(found.start, found.end);
+    if (outcome === lookup.ABSENT) return undefined;
+    await store.fetch(key);
+  }
+}
