@@ -2,28 +2,47 @@
 
 import type { RowMark } from '../repl/view.ts';
 import type { Args } from './args.ts';
-import type { Command } from './command.ts';
+import type { Command, Context } from './command.ts';
 import type { Reply } from './reply.ts';
+import type { Server } from './server-state.ts';
 
-/** The connection as the front door hands it up. */
+/** The connection as the front door hands it up; `src/resp/front-door.ts` says more of each member. */
 export interface ClientConnection {
   /** `address:port`. */
   readonly peer: string;
   readonly local: string;
   setProtocol(version: 2 | 3): void;
-  /** Sends something that is no answer (MONITOR lines, pushes), in order with the replies. */
-  push(reply: Reply): void;
+  /** False keeps the client to short commands until it has authenticated. */
+  authenticated: boolean;
+  readonly replyMode: 'on' | 'off' | 'skip';
+  setReplyMode(mode: 'on' | 'off' | 'skip'): void;
+  outputClass: 'normal' | 'replica' | 'pubsub';
+  /** True for those that `timeout` does not close: subscribers, MONITOR. */
+  idleExempt: boolean;
+  /** Sends something that is no answer (MONITOR lines, pushes), between replies. */
+  push(reply: Reply, sequence?: number): void;
   /** Closes once everything answered so far has been sent. */
   closeAfterReply(): void;
   close(): void;
   pauseReading(): void;
   resumeReading(): void;
-  /** CLIENT REPLY: `skip` drops the reply of the next command. */
-  setReplyMode(mode: 'on' | 'off' | 'skip'): void;
-  /** Bytes, for CLIENT LIST. */
-  readonly queryBufferLength: number;
-  readonly queryBufferFree: number;
-  readonly outputBufferLength: number;
+  counters(): ConnectionCounters;
+}
+
+/** A connection as CLIENT LIST shows it. Bytes, but for the last two. */
+export interface ConnectionCounters {
+  /** Input received and not yet run, and the room left in its buffer. */
+  queryBuffer: number;
+  queryBufferFree: number;
+  /** Output not yet handed over in the current chunk (obl), in sealed chunks (omem), and the number of these (oll). */
+  outputBuffer: number;
+  outputMemory: number;
+  outputChunks: number;
+  bytesIn: number;
+  bytesOut: number;
+  /** Commands that were started and not answered: 0 or 1. */
+  pending: number;
+  idleSeconds: number;
 }
 
 /** A command that MULTI has queued; its words are a copy. */
@@ -53,6 +72,8 @@ export class Client {
   queue: QueuedCommand[] | undefined = undefined;
   /** A command was refused while queueing: EXEC answers EXECABORT. */
   queueFailed = false;
+  /** Answers of queued commands that touch no row, by position, kept while EXEC waits for the disk and runs again. */
+  execReplies: Map<number, Reply | Promise<Reply>> | undefined = undefined;
   watched: WatchedKey[] = [];
   monitor = false;
   noEvict = false;
@@ -62,11 +83,18 @@ export class Client {
   /** Full name of the last command, lower case: `get`, `client|list`. */
   lastCommand = 'NULL';
   commandsRun = 0;
-  /** Highest store sequence that this client's last command read or wrote. */
-  sequenceSeen = 0;
+  /** What its commands get, made once. */
+  readonly context: Context;
 
-  constructor(options: { id: number; connection: ClientConnection; nowMs: number; authenticated: boolean }) {
+  constructor(options: {
+    id: number;
+    server: Server;
+    connection: ClientConnection;
+    nowMs: number;
+    authenticated: boolean;
+  }) {
     this.id = options.id;
+    this.context = { client: this, server: options.server };
     this.connection = options.connection;
     this.createdMs = options.nowMs;
     this.lastCommandMs = options.nowMs;

@@ -3,9 +3,11 @@
 import type { Env } from '../env.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Client } from './client.ts';
+import type { CommandObserver } from './observer.ts';
 
 export interface Server {
   readonly env: Env;
   readonly keyspace: Keyspace;
   readonly clients: Map<number, Client>;
+  readonly observer: CommandObserver;
 }

@@ -23,6 +23,7 @@ import {
   EXPIRY_PREFIX,
   expiryKey,
   headEnd,
+  headKey,
   LOCAL_PREFIX,
   localKey,
   readStamp,
@@ -136,6 +137,11 @@ export class Keyspace {
     return this.state.counts.inSlot(this.physicalDatabase(logical), slot);
   }
 
+  /** Brings the head of a key into memory. */
+  async prefetch(database: number, key: Uint8Array): Promise<void> {
+    await this.store.fetch(headKey(this.physicalDatabase(database), key));
+  }
+
   /** Exchanges two logical databases for every client at once. Returns the sequence to await. */
   swapDatabases(a: number, b: number): number {
     const { databases } = this.state;
@@ -152,11 +158,13 @@ export class Keyspace {
     const batch = this.batch;
     batch.clear();
     if (view.flushes.size > 0) this.flush(view.flushes);
-    const stamp = this.hlc.next();
     const rows = view.rows;
+    let stamp = 0;
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i] as Row;
-      if (row.dirty) this.putRow(batch, row, stamp);
+      if (!row.dirty) continue;
+      if (stamp === 0) stamp = this.hlc.next();
+      this.putRow(batch, row, stamp);
     }
     if (batch.count === 0) return 0;
     return this.store.write(batch);

@@ -1,0 +1,282 @@
+/**
+ * The dispatcher: from the words of a request to its reply.
+ *
+ * ```
+ * words → row of the table → checks (arity, authentication, MULTI) → handler over a view → commit → reply
+ *                                                       Miss: load the block, run again ──┘
+ * ```
+ *
+ * A handler whose rows are in memory runs, commits and answers within one synchronous turn, so single commands and
+ * EXEC are isolated without locks. What must wait (a block from disk, a write that compaction slows down, a pause)
+ * takes the slow path, with a copy of its words.
+ */
+
+import type { Store } from '../engine/store.ts';
+import { Miss, type View } from '../repl/view.ts';
+import type { Keyspace } from '../repl/keyspace.ts';
+import type { Args } from './args.ts';
+import type { Client, QueuedCommand } from './client.ts';
+import type { Command, Context } from './command.ts';
+import { CommandError, NO_AUTH, wrongArity } from './errors.ts';
+import { ErrorReply, QUEUED, type Reply } from './reply.ts';
+import type { Server } from './server-state.ts';
+import { CommandTable, keyIndexes } from './table.ts';
+import { refuseQueued, runsInsideMulti, transactionCommands } from './transaction.ts';
+
+/** Characters of arguments that the error for an unknown command quotes, as Redis. */
+const QUOTED_ARGUMENTS_LENGTH = 128;
+
+/** A slow handler is not retried for ever: each round brings in at least one more block. */
+const MAX_ROUNDS = 100_000;
+
+export class Dispatcher {
+  readonly table: CommandTable;
+  private readonly server: Server;
+  private readonly keyspace: Keyspace;
+  private readonly store: Store;
+  /** The view of the commands that answer within one turn; one is enough, since they never overlap. */
+  private readonly view: View;
+  private sequence = 0;
+
+  constructor(server: Server, rows: readonly Command[]) {
+    this.server = server;
+    this.keyspace = server.keyspace;
+    this.store = server.keyspace.store;
+    this.view = server.keyspace.newView();
+    const runQueued = (view: View, queued: QueuedCommand, context: Context): Reply | Promise<Reply> =>
+      this.runQueued(view, queued, context);
+    this.table = new CommandTable([...rows, ...transactionCommands(runQueued)]);
+  }
+
+  /**
+   * Highest store sequence that the command which just answered at once read or wrote: its reply waits for that.
+   * A promised reply has waited already when it settles.
+   */
+  sequenceToAwait(): number {
+    return this.sequence;
+  }
+
+  /** Runs one command of a client. Requires: args.count ≥ 1. */
+  execute(client: Client, args: Args): Reply | Promise<Reply> {
+    this.sequence = 0;
+    const { server } = this;
+    const command = this.table.resolve(args);
+    const refusal = this.refusal(client, command, args);
+    if (refusal !== undefined || command === undefined) {
+      const error = refuseQueued(client, refusal ?? unknownCommand(args));
+      server.observer.rejected(client, command, error);
+      return error;
+    }
+    if (client.queue !== undefined && !runsInsideMulti(command)) {
+      client.queue.push({ command, args: args.copy() });
+      return QUEUED;
+    }
+    const delay = server.observer.before(client, command, args);
+    if (delay !== undefined) return this.runLater(client, command, args.copy(), delay);
+    return this.runNow(client, command, args);
+  }
+
+  private refusal(client: Client, command: Command | undefined, args: Args): ErrorReply | undefined {
+    if (command === undefined) return this.unknown(args);
+    if (!client.authenticated && !command.flags.includes('no_auth')) return new ErrorReply(NO_AUTH);
+    const { arity } = command;
+    if (arity > 0 ? args.count !== arity : args.count < -arity)
+      return new ErrorReply(wrongArity(this.fullName(command, args)));
+    if (client.queue !== undefined && command.flags.includes('no_multi')) {
+      return new ErrorReply('ERR Command not allowed inside a transaction');
+    }
+    return this.writeRefusal(command);
+  }
+
+  private writeRefusal(command: Command): ErrorReply | undefined {
+    if (!isWrite(command)) return undefined;
+    const refused = this.store.refusal;
+    if (refused === undefined) return undefined;
+    return new ErrorReply(`MISCONF Kvorum takes no writes at the moment: ${refused.message}`);
+  }
+
+  private unknown(args: Args): ErrorReply {
+    const container = this.table.find(args.bytes, args.starts[0] as number, args.ends[0] as number);
+    if (container === undefined) return unknownCommand(args);
+    return new ErrorReply(
+      `ERR unknown subcommand '${args.utf8(1).slice(0, QUOTED_ARGUMENTS_LENGTH)}'. Try ${container.name.toUpperCase()} HELP.`,
+    );
+  }
+
+  /** `get`, or `config|get` for a subcommand. */
+  fullName(command: Command, args: Args): string {
+    const container = this.table.find(args.bytes, args.starts[0] as number, args.ends[0] as number);
+    return container === undefined || container === command ? command.name : `${container.name}|${command.name}`;
+  }
+
+  private runNow(client: Client, command: Command, args: Args): Reply | Promise<Reply> {
+    const { server, view } = this;
+    const context: Context = client.context;
+    const startUs = server.env.clock.monotonicUs();
+    view.begin(client.database, server.env.clock.wallMs());
+    let reply: Reply | Promise<Reply>;
+    try {
+      reply = command.run === undefined ? this.runSliced(command, args, context) : command.run(view, args, context);
+      this.commit(view, command);
+    } catch (thrown) {
+      if (thrown instanceof Miss) return this.runAgain(client, command, args.copy(), thrown, startUs);
+      reply = errorReplyOf(thrown);
+    }
+    if (reply instanceof Promise) return this.finishLater(client, command, args.copy(), reply, startUs);
+    server.observer.after(client, command, args, startUs, reply);
+    return reply;
+  }
+
+  private commit(view: View, command: Command): void {
+    this.sequence = view.sequenceSeen;
+    if (command.access === 'read') return;
+    const written = this.keyspace.commit(view);
+    if (written > this.sequence) this.sequence = written;
+  }
+
+  /** A handler missed: bring in what it needs (all its keys at once), and run it until it misses no more. */
+  private async runAgain(client: Client, command: Command, args: Args, miss: Miss, startUs: number): Promise<Reply> {
+    const { server, view } = this;
+    let pending: Miss | undefined = miss;
+    let reply: Reply | Promise<Reply> | undefined;
+    for (let round = 0; pending !== undefined; round++) {
+      if (round > MAX_ROUNDS) throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
+      await (round === 0 ? this.prefetch(client, command, args, pending) : pending.load());
+      pending = undefined;
+      view.begin(client.database, server.env.clock.wallMs());
+      try {
+        reply = (command.run as NonNullable<Command['run']>)(view, args, client.context);
+        this.commit(view, command);
+      } catch (thrown) {
+        if (thrown instanceof Miss) pending = thrown;
+        else reply = errorReplyOf(thrown);
+      }
+    }
+    const sequence = this.sequence;
+    const settled = await (reply as Reply | Promise<Reply>);
+    await this.whenDurable(sequence);
+    server.observer.after(client, command, args, startUs, settled);
+    return settled;
+  }
+
+  private async prefetch(client: Client, command: Command, args: Args, miss: Miss): Promise<void> {
+    const keys = queuedKeys(client, command, args);
+    await Promise.all([miss.load(), ...keys.map((key) => this.keyspace.prefetch(client.database, key))]);
+  }
+
+  private async finishLater(
+    client: Client,
+    command: Command,
+    args: Args,
+    promised: Promise<Reply>,
+    startUs: number,
+  ): Promise<Reply> {
+    const sequence = this.sequence;
+    let reply: Reply;
+    try {
+      reply = await promised;
+    } catch (thrown) {
+      reply = errorReplyOf(thrown);
+    }
+    await this.whenDurable(sequence);
+    this.server.observer.after(client, command, args, startUs, reply);
+    return reply;
+  }
+
+  private async runLater(client: Client, command: Command, args: Args, delay: Promise<void>): Promise<Reply> {
+    await delay;
+    const refused = this.writeRefusal(command);
+    if (refused !== undefined) return refused;
+    return await this.runNow(client, command, args);
+  }
+
+  /** Drives a sliced read: at once while it needs neither the disk nor a rest, otherwise slice by slice. */
+  private runSliced(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
+    const view = this.keyspace.newView();
+    const { client, server } = context;
+    view.begin(client.database, server.env.clock.wallMs());
+    const words = args.copy();
+    const slices = (command.runSliced as NonNullable<Command['runSliced']>)(view, words, context);
+    const first = slices.next();
+    // A scan shows whatever was written before it began.
+    this.view.sequenceSeen = this.store.lastSequence;
+    if (first.done === true) return first.value;
+    return this.restOfSlices(slices, first.value);
+  }
+
+  private async restOfSlices(
+    slices: ReturnType<NonNullable<Command['runSliced']>>,
+    wait: Promise<void> | undefined,
+  ): Promise<Reply> {
+    for (;;) {
+      await (wait ?? this.turnEnd());
+      const step = slices.next();
+      if (step.done === true) return step.value;
+      wait = step.value;
+    }
+  }
+
+  private turnEnd(): Promise<void> {
+    return new Promise((resolve) => this.server.env.timers.atTurnEnd(resolve));
+  }
+
+  /** Promised replies wait here for what they show; those that answer at once leave it to the session. */
+  private whenDurable(sequence: number): Promise<void> {
+    const { store } = this;
+    if (store.durableSequence >= sequence) return Promise.resolve();
+    return new Promise((resolve) => {
+      const stop = store.onDurable(() => {
+        if (store.durableSequence < sequence) return;
+        stop();
+        resolve();
+      });
+    });
+  }
+
+  private runQueued(view: View, queued: QueuedCommand, context: Context): Reply | Promise<Reply> {
+    const { command, args } = queued;
+    try {
+      if (command.run !== undefined) return command.run(view, args, context);
+      return runWhole((command.runSliced as NonNullable<Command['runSliced']>)(view, args, context));
+    } catch (thrown) {
+      if (thrown instanceof Miss) throw thrown;
+      return errorReplyOf(thrown);
+    }
+  }
+}
+
+/** Runs all slices in one go; where it would wait for the disk it misses instead. */
+function runWhole(slices: ReturnType<NonNullable<Command['runSliced']>>): Reply {
+  for (;;) {
+    const step = slices.next();
+    if (step.done === true) return step.value;
+    const wait = step.value;
+    if (wait !== undefined) throw new Miss(() => wait);
+  }
+}
+
+export function isWrite(command: Command): boolean {
+  return command.access === 'overwrite' || command.access === 'update' || command.access === 'transaction';
+}
+
+/** The keys of a command; for EXEC those of its queue. */
+function queuedKeys(client: Client, command: Command, args: Args): Uint8Array[] {
+  if (command.name !== 'exec') return keyIndexes(command, args).map((i) => args.at(i));
+  return (client.queue ?? []).flatMap((queued) =>
+    keyIndexes(queued.command, queued.args).map((i) => queued.args.at(i)),
+  );
+}
+
+function errorReplyOf(thrown: unknown): ErrorReply {
+  if (thrown instanceof CommandError) return thrown.reply;
+  throw thrown;
+}
+
+function unknownCommand(args: Args): ErrorReply {
+  const name = args.utf8(0).slice(0, QUOTED_ARGUMENTS_LENGTH);
+  let quoted = '';
+  for (let i = 1; i < args.count && quoted.length < QUOTED_ARGUMENTS_LENGTH; i++) {
+    quoted += `'${args.utf8(i).slice(0, QUOTED_ARGUMENTS_LENGTH - quoted.length)}' `;
+  }
+  return new ErrorReply(`ERR unknown command '${name}', with args beginning with: ${quoted}`);
+}
