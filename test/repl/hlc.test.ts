@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CEILING_STEP_MS, Hlc, msOfStamp, STAMPS_PER_MS } from '../../src/repl/hlc.ts';
+
+test('stamps grow whatever the wall clock does, through restarts, and never pass what was persisted', () => {
+  const steps = fc.array(fc.record({ jumpMs: fc.integer({ min: -10_000, max: 10_000 }), restart: fc.boolean() }), {
+    minLength: 1,
+    maxLength: 60,
+  });
+  fc.assert(
+    fc.property(steps, (moments) => {
+      let wall = 1_700_000_000_000;
+      let persisted = 0;
+      const start = (): Hlc =>
+        new Hlc({ wallMs: () => wall, ceiling: persisted, persist: (ceiling) => (persisted = ceiling) });
+      let clock = start();
+      let last = 0;
+      for (const { jumpMs, restart } of moments) {
+        wall += jumpMs;
+        if (restart) clock = start();
+        else clock.keepAhead();
+        for (let i = 0; i < 3; i++) {
+          const stamp = clock.next();
+          assert.ok(stamp > last);
+          assert.ok(stamp <= persisted);
+          last = stamp;
+        }
+      }
+    }),
+  );
+});
+
+test('the ceiling is persisted about once in its step, not once a stamp', () => {
+  let wall = 1_700_000_000_000;
+  let writes = 0;
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist: () => writes++ });
+  for (let ms = 0; ms < 10 * CEILING_STEP_MS; ms++) {
+    wall++;
+    clock.next();
+  }
+  assert.ok(writes >= 10 && writes <= 12, `${writes} writes`);
+});
+
+test('a burst within a millisecond counts on', () => {
+  const clock = new Hlc({ wallMs: () => 1000, ceiling: 0, persist: () => undefined });
+  const first = clock.next();
+  for (let i = 1; i < 5 * STAMPS_PER_MS; i++) assert.equal(clock.next(), first + i);
+  assert.equal(msOfStamp(first), 1000);
+});
