@@ -1,0 +1,749 @@
+/**
+ * The simulated disk: what is written, what is durable, and everything a disk may do wrong, drawn from a seed.
+ *
+ * Model. A file is an inode with two contents: the one that reads see, and the durable one, plus the changes between
+ * them in order. A name is an entry of its directory; created, renamed and removed names are durable only after
+ * `syncDirectory`. A power cut keeps the durable state and, of the rest, any part: each 512-byte sector of each
+ * write for itself, lengths with or without their bytes, each change of a name for itself or a prefix of them.
+ * A failed sync loses what it likes of the unsynced changes while reads still see them, as Linux does
+ * (the "fsyncgate" finding), and a later sync does not bring them back. Directories themselves are durable at once.
+ *
+ * A power cut "at operation n" takes an image at that operation and lets the running event end against a disk that no
+ * longer matters: `crashed` is true from then on, and nobody may count on an acknowledgement given after it.
+ */
+
+import { posix } from 'node:path';
+import { assert, must } from '../../src/assert.ts';
+import { DiskError, type Disk, type DiskFile } from '../../src/env.ts';
+import type { EventLoop, Life } from './event-loop.ts';
+import type { Prng } from './prng.ts';
+
+export const SECTOR_SIZE_BYTES = 512;
+
+interface Change {
+  readonly serial: number;
+  /** A write of `bytes` at `position`, or without bytes: a truncation to `position`. */
+  readonly position: number;
+  readonly bytes: Uint8Array | undefined;
+}
+
+interface NameChange {
+  readonly serial: number;
+  readonly directories: readonly string[];
+  readonly entries: readonly (readonly [path: string, inode: Inode | undefined])[];
+}
+
+/** Bytes with a length that grows and shrinks; what lies beyond the length reads as zeros once it grows again. */
+class Content {
+  bytes = new Uint8Array(0);
+  length = 0;
+
+  write(position: number, bytes: Uint8Array): void {
+    this.resize(Math.max(this.length, position + bytes.length));
+    this.bytes.set(bytes, position);
+  }
+
+  resize(length: number): void {
+    if (length > this.bytes.length) {
+      const grown = new Uint8Array(Math.max(length, 2 * this.bytes.length, 256));
+      grown.set(this.bytes.subarray(0, this.length));
+      this.bytes = grown;
+    }
+    if (length < this.length) this.bytes.fill(0, length, this.length);
+    this.length = length;
+  }
+
+  copy(): Content {
+    const copy = new Content();
+    copy.bytes = this.bytes.slice(0, this.length);
+    copy.length = this.length;
+    return copy;
+  }
+
+  apply(change: Change): void {
+    if (change.bytes === undefined) this.resize(change.position);
+    else this.write(change.position, change.bytes);
+  }
+}
+
+class Inode {
+  seen = new Content();
+  durable = new Content();
+  pending: Change[] = [];
+  links = 0;
+
+  /** Changes up to `serial` have reached the platter. */
+  settle(serial: number): void {
+    let count = 0;
+    for (const change of this.pending) {
+      if (change.serial > serial) break;
+      this.durable.apply(change);
+      count++;
+    }
+    this.pending.splice(0, count);
+  }
+}
+
+/** Everything a power cut works on, at one moment. */
+interface Image {
+  readonly names: Map<string, Inode>;
+  readonly changes: readonly NameChange[];
+  /** State of each inode at that moment; inodes that are not in here were created later. */
+  readonly inodes: Map<Inode, { durable: Content; seenLength: number; pending: readonly Change[] }>;
+}
+
+/** Chances are for each operation. All zero and no latency: a perfect disk. */
+export interface DiskFaults {
+  readErrorChance: number;
+  writeErrorChance: number;
+  syncErrorChance: number;
+  /** Creating, renaming, linking and removing names. */
+  nameErrorChance: number;
+  /** A bit of what a read returns is wrong; the disk itself still has it right. */
+  readFlipChance: number;
+  /** Factor on every latency; 0 answers asynchronous operations at the same moment. */
+  slowness: number;
+  maxOpenFiles: number;
+}
+
+export function noFaults(): DiskFaults {
+  return {
+    readErrorChance: 0,
+    writeErrorChance: 0,
+    syncErrorChance: 0,
+    nameErrorChance: 0,
+    readFlipChance: 0,
+    slowness: 1,
+    maxOpenFiles: 4096,
+  };
+}
+
+/** Counts of what was injected, by kind. */
+export type Injected = Record<'readError' | 'writeError' | 'syncError' | 'nameError' | 'readFlip' | 'full', number>;
+
+type Kind = 'read' | 'write' | 'sync' | 'name';
+
+export class SimDisk {
+  faults: DiskFaults = noFaults();
+  capacityBytes = Number.POSITIVE_INFINITY;
+  /** The power goes at this operation (counted from the last mount). */
+  crashAtOperation = Number.POSITIVE_INFINITY;
+  /** The operation that fails with EIO, whatever its kind, and only it. */
+  failAtOperation = Number.POSITIVE_INFINITY;
+  /** Called once at the operation at which the power goes. */
+  onCrash: () => void = () => {};
+  readonly injected: Injected = { readError: 0, writeError: 0, syncError: 0, nameError: 0, readFlip: 0, full: 0 };
+
+  readonly loop: EventLoop;
+  readonly #random: Prng;
+  #names = new Map<string, Inode>();
+  #durableNames = new Map<string, Inode>();
+  #nameChanges: NameChange[] = [];
+  readonly #directories = new Set<string>(['/']);
+  #serial = 0;
+  #usedBytes = 0;
+  #operations = 0;
+  #openFiles = 0;
+  #image: Image | undefined;
+  /** Grows with each mount; files of an earlier mount are dead. */
+  #generation = 0;
+
+  constructor(parts: { loop: EventLoop; random: Prng }) {
+    this.loop = parts.loop;
+    this.#random = parts.random;
+  }
+
+  get operations(): number {
+    return this.#operations;
+  }
+
+  get openFiles(): number {
+    return this.#openFiles;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** True from the operation at which the power went until the next mount. */
+  get crashed(): boolean {
+    return this.#image !== undefined;
+  }
+
+  get paths(): string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  /** The disk as one life of a process sees it. */
+  mount(life: Life): Disk {
+    assert(this.#image === undefined, 'the power is on');
+    this.#generation++;
+    this.#operations = 0;
+    this.#openFiles = 0;
+    return new MountedDisk(this, life, this.#generation);
+  }
+
+  /** The power goes now, or went at `crashAtOperation`: keeps what is durable and a random part of the rest. */
+  powerCut(): void {
+    const image = this.#image ?? this.#takeImage();
+    this.#image = undefined;
+    this.crashAtOperation = Number.POSITIVE_INFINITY;
+    this.failAtOperation = Number.POSITIVE_INFINITY;
+    this.#restore(image, this.#random);
+  }
+
+  /** The process died, the machine did not: all that was written is there, nothing more became durable. */
+  kill(): void {
+    assert(this.#image === undefined, 'the power is on');
+    this.#generation++;
+  }
+
+  /** Contents as a read would see them. */
+  contentOf(path: string): Uint8Array {
+    const inode = must(this.#names.get(posix.normalize(path)), `${path} exists`);
+    return inode.seen.bytes.slice(0, inode.seen.length);
+  }
+
+  /** Bit rot: changes a byte on the platter and in the cache. */
+  corrupt(path: string, position: number, mask: number): void {
+    const inode = must(this.#names.get(posix.normalize(path)), `${path} exists`);
+    assert(position < inode.seen.length, 'a byte of the file');
+    for (const content of [inode.seen, inode.durable]) {
+      if (position < content.length) content.bytes[position] = (content.bytes[position] as number) ^ mask;
+    }
+  }
+
+  // What the mounted disk calls. Each operation first counts itself, so that its number is a point in the run.
+
+  /** Counts the operation; true when the power goes right after its effect. */
+  begin(kind: Kind, path: string): boolean {
+    const operation = this.#operations++;
+    this.loop.elapse(this.#random.below(8) * this.faults.slowness);
+    let crashAfter = false;
+    if (operation === this.crashAtOperation && this.#image === undefined) {
+      if (this.#random.chance(0.5)) this.#crash();
+      else crashAfter = true;
+    }
+    if (operation === this.failAtOperation) throw this.#failed(kind, path);
+    return crashAfter;
+  }
+
+  end(crashAfter: boolean): void {
+    if (crashAfter) this.#crash();
+  }
+
+  /** Throws EIO with the chance of this kind of operation. */
+  mayFail(kind: Kind, path: string): void {
+    const { faults } = this;
+    const chances = {
+      read: faults.readErrorChance,
+      write: faults.writeErrorChance,
+      sync: faults.syncErrorChance,
+      name: faults.nameErrorChance,
+    };
+    if (chances[kind] > 0 && this.#random.chance(chances[kind])) throw this.#failed(kind, path);
+  }
+
+  delayUs(kind: 'read' | 'write' | 'sync'): number {
+    const typical = { read: 150, write: 80, sync: 2_000 }[kind];
+    const outlier = this.#random.chance(0.01) ? 50 : 1;
+    return Math.round(typical * this.faults.slowness * outlier * (0.2 + 1.6 * this.#random.next()));
+  }
+
+  /** Whether an asynchronous write takes its bytes when it is asked for or when it ends: both are allowed. */
+  capturesEarly(): boolean {
+    return this.#random.chance(0.5);
+  }
+
+  open(path: string, mode: 'read' | 'create' | 'write'): Inode {
+    if (this.#openFiles >= this.faults.maxOpenFiles) {
+      throw new DiskError('EMFILE', path, `cannot open ${path}: too many open files`);
+    }
+    let inode = this.#names.get(path);
+    if (mode === 'create') {
+      if (inode !== undefined || this.#directories.has(path)) {
+        throw new DiskError('EEXIST', path, `cannot create ${path}: it exists`);
+      }
+      this.requireDirectory(posix.dirname(path));
+      inode = new Inode();
+      this.#changeNames([[path, inode]]);
+    }
+    if (inode === undefined) throw new DiskError('ENOENT', path, `cannot open ${path}: no such file`);
+    this.#openFiles++;
+    return inode;
+  }
+
+  closed(generation: number): void {
+    if (generation === this.#generation) this.#openFiles--;
+  }
+
+  read(inode: Inode, target: Uint8Array, position: number): number {
+    const count = Math.max(0, Math.min(target.length, inode.seen.length - position));
+    target.set(inode.seen.bytes.subarray(position, position + count));
+    if (count > 0 && this.faults.readFlipChance > 0 && this.#random.chance(this.faults.readFlipChance)) {
+      const at = this.#random.below(count);
+      target[at] = (target[at] as number) ^ (1 << this.#random.below(8));
+      this.injected.readFlip++;
+    }
+    return count;
+  }
+
+  write(inode: Inode, path: string, bytes: Uint8Array, position: number): void {
+    let failure: DiskError | undefined;
+    let length = bytes.length;
+    try {
+      this.mayFail('write', path);
+    } catch (error) {
+      // Any part may have reached the file before the error.
+      failure = error as DiskError;
+      length = this.#random.below(length + 1);
+    }
+    const room = this.capacityBytes - this.#usedBytes;
+    const growth = Math.max(0, position + length - inode.seen.length);
+    if (growth > room) {
+      length = Math.max(0, length - (growth - Math.max(0, room)));
+      this.injected.full++;
+      failure = new DiskError('ENOSPC', path, `cannot write ${path}: no space left`);
+    }
+    if (length > 0) {
+      this.#usedBytes += Math.max(0, position + length - inode.seen.length);
+      const copy = bytes.slice(0, length);
+      inode.seen.write(position, copy);
+      inode.pending.push({ serial: ++this.#serial, position, bytes: copy });
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  truncate(inode: Inode, path: string, length: number): void {
+    const growth = length - inode.seen.length;
+    // A hole counts as used space here, where a real disk asks for it at the first write into the hole.
+    if (growth > this.capacityBytes - this.#usedBytes) {
+      this.injected.full++;
+      throw new DiskError('ENOSPC', path, `cannot truncate ${path}: no space left`);
+    }
+    this.#usedBytes += growth;
+    inode.seen.resize(length);
+    inode.pending.push({ serial: ++this.#serial, position: length, bytes: undefined });
+  }
+
+  get serial(): number {
+    return this.#serial;
+  }
+
+  /** Makes changes up to `serial` durable, or fails and loses some of them for good. */
+  sync(inode: Inode, path: string, serial: number): void {
+    try {
+      this.mayFail('sync', path);
+    } catch (error) {
+      this.loseUnsynced(inode);
+      throw error;
+    }
+    inode.settle(serial);
+  }
+
+  loseUnsynced(inode: Inode): void {
+    this.#keepSome(inode.durable, inode.pending, inode.seen.length, this.#random);
+    inode.pending = [];
+  }
+
+  exists(path: string): boolean {
+    return this.#names.has(path) || this.#directories.has(path);
+  }
+
+  list(directory: string): string[] {
+    this.requireDirectory(directory);
+    const names: string[] = [];
+    for (const path of [...this.#names.keys(), ...this.#directories]) {
+      if (path !== directory && posix.dirname(path) === directory) names.push(posix.basename(path));
+    }
+    return names.sort();
+  }
+
+  makeDirectory(path: string): void {
+    if (this.#names.has(path)) throw new DiskError('EEXIST', path, `cannot make directory ${path}: it is a file`);
+    for (let at = path; !this.#directories.has(at); at = posix.dirname(at)) this.#directories.add(at);
+  }
+
+  rename(from: string, to: string): void {
+    const inode = this.#existing(from, 'rename');
+    this.requireDirectory(posix.dirname(to));
+    if (from === to || this.#names.get(to) === inode) return;
+    this.#changeNames([
+      [from, undefined],
+      [to, inode],
+    ]);
+  }
+
+  link(from: string, to: string): void {
+    const inode = this.#existing(from, 'link');
+    this.requireDirectory(posix.dirname(to));
+    if (this.exists(to)) throw new DiskError('EEXIST', to, `cannot link ${to}: it exists`);
+    this.#changeNames([[to, inode]]);
+  }
+
+  unlink(path: string): void {
+    this.#existing(path, 'remove');
+    this.#changeNames([[path, undefined]]);
+  }
+
+  syncDirectory(path: string): void {
+    this.requireDirectory(path);
+    this.mayFail('sync', path);
+    const left: NameChange[] = [];
+    for (const change of this.#nameChanges) {
+      if (change.directories.includes(path)) applyNames(this.#durableNames, change);
+      else left.push(change);
+    }
+    this.#nameChanges = left;
+  }
+
+  freeBytes(): number {
+    return Math.max(0, Math.min(this.capacityBytes - this.#usedBytes, Number.MAX_SAFE_INTEGER));
+  }
+
+  isCurrent(generation: number): boolean {
+    return generation === this.#generation;
+  }
+
+  requireDirectory(path: string): void {
+    if (!this.#directories.has(path)) throw new DiskError('ENOENT', path, `no such directory: ${path}`);
+  }
+
+  #existing(path: string, verb: string): Inode {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw new DiskError('ENOENT', path, `cannot ${verb} ${path}: no such file`);
+    return inode;
+  }
+
+  #failed(kind: Kind, path: string): DiskError {
+    this.injected[`${kind}Error`]++;
+    return new DiskError('EIO', path, `cannot ${kind} ${path}: injected I/O error`);
+  }
+
+  #changeNames(entries: NameChange['entries']): void {
+    const directories = [...new Set(entries.map(([path]) => posix.dirname(path)))];
+    for (const [path, inode] of entries) {
+      const old = this.#names.get(path);
+      if (inode !== undefined) inode.links++;
+      if (old !== undefined && --old.links === 0 && old !== inode) this.#usedBytes -= old.seen.length;
+    }
+    const change = { serial: ++this.#serial, directories, entries };
+    applyNames(this.#names, change);
+    this.#nameChanges.push(change);
+  }
+
+  #crash(): void {
+    if (this.#image !== undefined) return;
+    this.#image = this.#takeImage();
+    this.onCrash();
+  }
+
+  #takeImage(): Image {
+    const inodes: Image['inodes'] = new Map();
+    const note = (inode: Inode | undefined): void => {
+      if (inode === undefined || inodes.has(inode)) return;
+      inodes.set(inode, {
+        durable: inode.durable.copy(),
+        seenLength: inode.seen.length,
+        pending: [...inode.pending],
+      });
+    };
+    for (const inode of this.#durableNames.values()) note(inode);
+    for (const change of this.#nameChanges) for (const [, inode] of change.entries) note(inode);
+    return { names: new Map(this.#durableNames), changes: [...this.#nameChanges], inodes };
+  }
+
+  #restore(image: Image, random: Prng): void {
+    const names = new Map(image.names);
+    const style = random.pick(['all', 'none', 'prefix', 'subset'] as const);
+    const kept = style === 'all' ? image.changes.length : style === 'none' ? 0 : random.below(image.changes.length + 1);
+    for (const [index, change] of image.changes.entries()) {
+      if (style === 'subset' ? random.chance(0.5) : index < kept) applyNames(names, change);
+    }
+    const revived = new Map<Inode, Inode>();
+    this.#usedBytes = 0;
+    for (const [path, inode] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      let fresh = revived.get(inode);
+      if (fresh === undefined) {
+        fresh = this.#revive(
+          must(image.inodes.get(inode), 'the image has every inode that a name may lead to'),
+          random,
+        );
+        revived.set(inode, fresh);
+        this.#usedBytes += fresh.seen.length;
+      }
+      fresh.links++;
+      names.set(path, fresh);
+    }
+    this.#names = names;
+    this.#durableNames = new Map(names);
+    this.#nameChanges = [];
+    this.#generation++;
+  }
+
+  #revive(state: { durable: Content; seenLength: number; pending: readonly Change[] }, random: Prng): Inode {
+    const inode = new Inode();
+    inode.durable = state.durable;
+    this.#keepSome(inode.durable, state.pending, state.seenLength, random);
+    inode.seen = inode.durable.copy();
+    return inode;
+  }
+
+  /** Applies a random part of the changes to `content`. */
+  #keepSome(content: Content, changes: readonly Change[], seenLength: number, random: Prng): void {
+    const style = random.pick(['all', 'none', 'prefix', 'sectors', 'sectors'] as const);
+    const kept = random.below(changes.length + 1);
+    const rate = random.pick([0.1, 0.5, 0.9]);
+    for (const [index, change] of changes.entries()) {
+      if (style === 'none') break;
+      if (style === 'all' || (style === 'prefix' && index < kept)) content.apply(change);
+      else if (style === 'prefix' && index === kept)
+        keepSectors(content, change, (first) => first || random.chance(0.5));
+      else if (style === 'sectors') keepSectors(content, change, () => random.chance(rate));
+    }
+    // The length may be durable while the bytes are not: they read as zeros then.
+    if (seenLength > content.length && random.chance(0.3)) {
+      content.resize(random.chance(0.5) ? seenLength : random.between(content.length, seenLength));
+    }
+  }
+}
+
+function applyNames(names: Map<string, Inode>, change: NameChange): void {
+  for (const [path, inode] of change.entries) {
+    if (inode === undefined) names.delete(path);
+    else names.set(path, inode);
+  }
+}
+
+/** Applies those sectors of a change that `keep` says; a truncation is one sector. */
+function keepSectors(content: Content, change: Change, keep: (isFirst: boolean) => boolean): void {
+  if (change.bytes === undefined) {
+    if (keep(true)) content.apply(change);
+    return;
+  }
+  const end = change.position + change.bytes.length;
+  let start = change.position;
+  while (start < end) {
+    const next = Math.min(end, (Math.floor(start / SECTOR_SIZE_BYTES) + 1) * SECTOR_SIZE_BYTES);
+    if (keep(start === change.position)) {
+      content.write(start, change.bytes.subarray(start - change.position, next - change.position));
+    }
+    start = next;
+  }
+}
+
+class MountedDisk implements Disk {
+  readonly #disk: SimDisk;
+  readonly #life: Life;
+  readonly #generation: number;
+  readonly #loop: EventLoop;
+
+  constructor(disk: SimDisk, life: Life, generation: number) {
+    this.#disk = disk;
+    this.#life = life;
+    this.#generation = generation;
+    this.#loop = disk.loop;
+  }
+
+  open(path: string, mode: 'read' | 'create' | 'write'): DiskFile {
+    const clean = posix.normalize(path);
+    const inode = this.#run(mode === 'create' ? 'name' : 'read', clean, () => {
+      if (mode === 'create') this.#disk.mayFail('name', clean);
+      return this.#disk.open(clean, mode);
+    });
+    return new SimFile({
+      disk: this.#disk,
+      loop: this.#loop,
+      life: this.#life,
+      generation: this.#generation,
+      path,
+      inode,
+      writable: mode !== 'read',
+    });
+  }
+
+  exists(path: string): boolean {
+    return this.#disk.exists(posix.normalize(path));
+  }
+
+  list(directory: string): string[] {
+    return this.#run('read', directory, () => this.#disk.list(posix.normalize(directory)));
+  }
+
+  makeDirectory(path: string): void {
+    this.#run('name', path, () => this.#disk.makeDirectory(posix.normalize(path)));
+  }
+
+  rename(from: string, to: string): void {
+    this.#name(from, () => this.#disk.rename(posix.normalize(from), posix.normalize(to)));
+  }
+
+  link(from: string, to: string): void {
+    this.#name(to, () => this.#disk.link(posix.normalize(from), posix.normalize(to)));
+  }
+
+  unlink(path: string): void {
+    this.#name(path, () => this.#disk.unlink(posix.normalize(path)));
+  }
+
+  syncDirectory(path: string): void {
+    this.#run('sync', path, () => this.#disk.syncDirectory(posix.normalize(path)));
+  }
+
+  freeBytes(): number {
+    return this.#disk.freeBytes();
+  }
+
+  #name(path: string, effect: () => void): void {
+    this.#run('name', path, () => {
+      this.#disk.mayFail('name', path);
+      effect();
+    });
+  }
+
+  #run<T>(kind: Kind, path: string, effect: () => T): T {
+    assert(this.#disk.isCurrent(this.#generation), 'a dead process does not reach the disk');
+    const crashAfter = this.#disk.begin(kind, path);
+    try {
+      return effect();
+    } finally {
+      this.#disk.end(crashAfter);
+    }
+  }
+}
+
+class SimFile implements DiskFile {
+  readonly path: string;
+  readonly #disk: SimDisk;
+  readonly #loop: EventLoop;
+  readonly #life: Life;
+  readonly #generation: number;
+  readonly #inode: Inode;
+  readonly #writable: boolean;
+  #open = true;
+
+  constructor(parts: {
+    disk: SimDisk;
+    loop: EventLoop;
+    life: Life;
+    generation: number;
+    path: string;
+    inode: Inode;
+    writable: boolean;
+  }) {
+    this.path = parts.path;
+    this.#disk = parts.disk;
+    this.#loop = parts.loop;
+    this.#life = parts.life;
+    this.#generation = parts.generation;
+    this.#inode = parts.inode;
+    this.#writable = parts.writable;
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    this.#requireOpen();
+    return this.#later('read', () => this.#read(target, position));
+  }
+
+  readSync(target: Uint8Array, position: number): number {
+    return this.#now('read', () => this.#read(target, position));
+  }
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    this.#requireWritable();
+    if (!this.#disk.capturesEarly()) {
+      return this.#later('write', () => this.#disk.write(this.#inode, this.path, bytes, position));
+    }
+    let failure: unknown;
+    try {
+      this.#now('write', () => this.#disk.write(this.#inode, this.path, bytes, position));
+    } catch (error) {
+      failure = error;
+    }
+    return this.#later('write', () => {
+      if (failure !== undefined) throw failure;
+    });
+  }
+
+  writeSync(bytes: Uint8Array, position: number): void {
+    this.#requireWritable();
+    this.#now('write', () => this.#disk.write(this.#inode, this.path, bytes, position));
+  }
+
+  sync(): Promise<void> {
+    this.#requireOpen();
+    // Covers what was written before it was asked for; what is written meanwhile it may miss.
+    const { serial } = this.#disk;
+    return this.#later('sync', () => this.#sync(serial));
+  }
+
+  syncSync(): void {
+    this.#now('sync', () => this.#sync(this.#disk.serial));
+  }
+
+  size(): number {
+    this.#requireOpen();
+    return this.#inode.seen.length;
+  }
+
+  truncate(length: number): void {
+    this.#requireWritable();
+    this.#now('write', () => {
+      this.#disk.mayFail('write', this.path);
+      this.#disk.truncate(this.#inode, this.path, length);
+    });
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#disk.closed(this.#generation);
+  }
+
+  #read(target: Uint8Array, position: number): number {
+    this.#disk.mayFail('read', this.path);
+    return this.#disk.read(this.#inode, target, position);
+  }
+
+  #sync(serial: number): void {
+    this.#disk.sync(this.#inode, this.path, serial);
+  }
+
+  #now<T>(kind: 'read' | 'write' | 'sync', effect: () => T): T {
+    this.#requireOpen();
+    return this.#count(kind, effect);
+  }
+
+  /** The effect happens when the operation ends; an operation that runs as its process dies never ends. */
+  #later<T>(kind: 'read' | 'write' | 'sync', effect: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#loop.post(this.#disk.delayUs(kind), () => {
+        if (!this.#life.alive || !this.#disk.isCurrent(this.#generation)) return;
+        try {
+          resolve(this.#count(kind, effect));
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
+  }
+
+  #count<T>(kind: 'read' | 'write' | 'sync', effect: () => T): T {
+    const crashAfter = this.#disk.begin(kind, this.path);
+    try {
+      return effect();
+    } finally {
+      this.#disk.end(crashAfter);
+    }
+  }
+
+  #requireOpen(): void {
+    assert(this.#open, `${this.path} is open`);
+    assert(this.#disk.isCurrent(this.#generation), 'a dead process does not reach the disk');
+  }
+
+  #requireWritable(): void {
+    this.#requireOpen();
+    if (!this.#writable) throw new DiskError('OTHER', this.path, `cannot write ${this.path}: it is open for reading`);
+  }
+}
