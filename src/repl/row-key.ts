@@ -40,13 +40,25 @@ export function maxHeadLength(keyLength: number): number {
  * Requires: room for maxHeadLength(key.length).
  */
 export function writeHeadKey(target: Uint8Array, at: number, database: number, key: Uint8Array): number {
-  const slot = slotOf(key, 0, key.length);
+  return writeHeadKeyOf(target, at, database, key, 0, key.length);
+}
+
+/** As `writeHeadKey`, of the key bytes[start, keyEnd). */
+export function writeHeadKeyOf(
+  target: Uint8Array,
+  at: number,
+  database: number,
+  bytes: Uint8Array,
+  start: number,
+  keyEnd: number,
+): number {
+  const slot = slotOf(bytes, start, keyEnd);
   let end = at;
   target[end++] = slot >>> 8;
   target[end++] = slot & 0xff;
   target[end++] = database;
-  for (let i = 0; i < key.length; i++) {
-    const byte = key[i] as number;
+  for (let i = start; i < keyEnd; i++) {
+    const byte = bytes[i] as number;
     target[end++] = byte;
     if (byte === 0) target[end++] = 0xff;
   }

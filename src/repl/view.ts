@@ -20,7 +20,7 @@ import {
   maxHeadLength,
   slotOfHead,
   STRING_ELEMENT,
-  writeHeadKey,
+  writeHeadKeyOf,
 } from './row-key.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { Keyspace } from './keyspace.ts';
@@ -106,8 +106,13 @@ export class View {
 
   /** The row of `key`, live or not, in the client's database or in `database`. Throws `Miss`. */
   row(key: Uint8Array, database = this.database): Row {
-    const head = new Uint8Array(maxHeadLength(key.length));
-    const length = writeHeadKey(head, 0, this.keyspace.physicalDatabase(database), key);
+    return this.rowIn(key, 0, key.length, database);
+  }
+
+  /** The row of the key bytes[start, end). Throws `Miss`. */
+  rowIn(bytes: Uint8Array, start: number, end: number, database = this.database): Row {
+    const head = new Uint8Array(maxHeadLength(end - start));
+    const length = writeHeadKeyOf(head, 0, this.keyspace.physicalDatabase(database), bytes, start, end);
     return this.staged(head, length) ?? this.lookUp(head, length);
   }
 
