@@ -1,0 +1,47 @@
+/**
+ * Every case of `cases/` against a real redis-server and against Kvorum, in RESP2 and in RESP3. With
+ * KVORUM_COMPAT_SELF=1 the subject is a second redis-server: what differs then is a fault of the case.
+ */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { startRedis } from '../test/support/redis-process.ts';
+import { type ServerProcess, startKvorum } from '../test/support/server-process.ts';
+import { loadCases } from './harness/load-cases.ts';
+import { describe as explain, Reset, runCase } from './harness/run-case.ts';
+
+const SUBJECT_FLAGS = ['--appendfsync', 'no', '--enable-debug-command', 'yes'];
+
+describe('compatibility with redis-server', () => {
+  let oracle: ServerProcess;
+  let subject: ServerProcess;
+  let reset: Reset;
+
+  before(async () => {
+    oracle = await startRedis({ flags: ['--enable-debug-command', 'yes'] });
+    const start = process.env['KVORUM_COMPAT_SELF'] === '1' ? startRedis : startKvorum;
+    subject = await start({ flags: SUBJECT_FLAGS });
+    reset = await Reset.open({ oracle: oracle.port, subject: subject.port });
+  });
+
+  after(async () => {
+    reset?.close();
+    await Promise.all([oracle?.stop(), subject?.stop()]);
+  });
+
+  for (const [file, cases] of loadCases()) {
+    for (const protocol of [2, 3] as const) {
+      test(`${file}, RESP${protocol}`, async (context) => {
+        for (const entry of cases.filter((candidate) => candidate.protocols.includes(protocol)))
+          await context.test(entry.title, async () => {
+            const ports = { oracle: oracle.port, subject: subject.port };
+            const outcomes = await runCase(entry, protocol, ports, reset);
+            const different = outcomes.filter((outcome) => outcome.verdict === 'differs');
+            assert.ok(outcomes.length > 0, 'a case without commands');
+            assert.equal(different.map((outcome) => explain(outcome, file)).join('\n'), '');
+          });
+      });
+    }
+  }
+});

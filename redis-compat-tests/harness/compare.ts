@@ -1,0 +1,121 @@
+/** When two replies are alike. */
+
+import type { Comparison } from './case-file.ts';
+import { leafBytes, quote, show, type Tree } from './tree.ts';
+
+/** The kinds of a tree all the way down, without the values. Items of equal shape count once. */
+function shape(tree: Tree): string {
+  switch (tree.kind) {
+    case 'array':
+    case 'set':
+    case 'push':
+      return `${tree.kind}[${[...new Set(tree.items.map(shape))].join(' ')}]`;
+    case 'map':
+      return `map{${tree.entries.map(([key, value]) => `${show(key)}: ${shape(value)}`).join(', ')}}`;
+    default:
+      return tree.kind;
+  }
+}
+
+function unordered(tree: Tree): string {
+  if (tree.kind === 'array' || tree.kind === 'set' || tree.kind === 'push')
+    return `${tree.kind}[${tree.items.map(show).sort().join(' ')}]`;
+  if (tree.kind === 'map')
+    return `map{${tree.entries
+      .map(([key, value]) => `${show(key)}: ${show(value)}`)
+      .sort()
+      .join(', ')}}`;
+  return show(tree);
+}
+
+function pairs(tree: Tree): string {
+  if (tree.kind !== 'array') return unordered(tree);
+  const texts: string[] = [];
+  for (let i = 0; i < tree.items.length; i += 2)
+    texts.push(
+      tree.items
+        .slice(i, i + 2)
+        .map(show)
+        .join(' '),
+    );
+  return `pairs[${texts.sort().join(', ')}]`;
+}
+
+function lines(tree: Tree, names: readonly string[], withValues: boolean): string {
+  const text = leafBytes(tree).toString();
+  const found = names.map((name) => {
+    const line = text.split(/\r?\n/).find((candidate) => candidate.startsWith(`${name}:`));
+    if (line === undefined) return `${name} is missing`;
+    return withValues ? line : name;
+  });
+  return `${tree.kind}(${found.join(', ')})`;
+}
+
+/** What of a reply is compared, as text. */
+export function aspect(tree: Tree, comparison: Comparison): string {
+  switch (comparison.how) {
+    case 'exact':
+    case 'differs':
+    case 'about':
+      return show(tree);
+    case 'unordered':
+      return unordered(tree);
+    case 'pairs':
+      return pairs(tree);
+    case 'shape':
+      return shape(tree);
+    case 'type':
+      return tree.kind;
+    case 'code':
+      return tree.kind === 'error' ? `-${tree.text.split(' ')[0]}` : show(tree);
+    case 'ignore':
+      return '';
+    case 'lines':
+    case 'has':
+      return lines(tree, comparison.names, comparison.how === 'lines');
+    default:
+      throw new Error(`no such comparison: ${String(comparison satisfies never)}`);
+  }
+}
+
+/** Whether a reply is like the oracle's. */
+export function alike(oracle: Tree, subject: Tree, comparison: Comparison): boolean {
+  if (comparison.how === 'about' && oracle.kind === 'integer' && subject.kind === 'integer')
+    return Math.abs(Number(oracle.digits) - Number(subject.digits)) <= comparison.tolerance;
+  return aspect(oracle, comparison) === aspect(subject, comparison);
+}
+
+/**
+ * Whether a reply is as written after `=>`. The notation is that of `show` in tree.ts, with shorter forms: `nil` is
+ * any null, `1` an integer, `OK` a status, `[a b]` a list of any kind and also a map of one pair (so that one text
+ * serves RESP2 and RESP3), `any` is anything but an error, and `~ …` a regular expression over `show`.
+ */
+export function asWritten(tree: Tree, written: string): boolean {
+  if (written === 'any') return tree.kind !== 'error' && tree.kind !== 'closed' && tree.kind !== 'timeout';
+  if (written === 'nil') return tree.kind === 'null' || tree.kind === 'null-bulk' || tree.kind === 'null-array';
+  if (written.startsWith('~ ')) return new RegExp(written.slice(2)).test(show(tree));
+  return [show(tree), brief(tree)].includes(written);
+}
+
+function brief(tree: Tree): string {
+  switch (tree.kind) {
+    case 'simple':
+      return tree.text;
+    case 'integer':
+      return tree.digits;
+    case 'null':
+    case 'null-bulk':
+    case 'null-array':
+      return 'nil';
+    case 'bulk':
+      return quote(tree.bytes);
+    case 'array':
+    case 'set':
+    case 'push':
+      return `[${tree.items.map(brief).join(' ')}]`;
+    case 'map':
+      return `[${tree.entries.map(([key, value]) => `${brief(key)} ${brief(value)}`).join(' ')}]`;
+    default:
+      return show(tree);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Prints the compatibility table for the README: for each command the replies compared with redis-server, how many
+ * were alike, how many differ by design and how many differ.
+ *
+ *     node dist/redis-compat-tests/table.js [--self] [--differences] [--file NAME]
+ *
+ * --self compares two redis-servers (a check of the cases); --differences lists every difference; --file NAME runs
+ * one case file.
+ */
+
+import { parseArgs } from 'node:util';
+
+import { startRedis } from '../test/support/redis-process.ts';
+import { startKvorum } from '../test/support/server-process.ts';
+import { loadCases } from './harness/load-cases.ts';
+import { describe, Reset, runCase } from './harness/run-case.ts';
+
+interface TableRow {
+  alike: number;
+  byDesign: number;
+  differs: number;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { self: { type: 'boolean' }, differences: { type: 'boolean' }, file: { type: 'string' } },
+  });
+  const oracle = await startRedis({ flags: ['--enable-debug-command', 'yes'] });
+  const start = values.self === true ? startRedis : startKvorum;
+  const subject = await start({ flags: ['--appendfsync', 'no', '--enable-debug-command', 'yes'] });
+  const ports = { oracle: oracle.port, subject: subject.port };
+  const reset = await Reset.open(ports);
+  const rows = new Map<string, TableRow>();
+  const differences: string[] = [];
+  let cases = 0;
+  for (const [file, entries] of loadCases()) {
+    if (values.file !== undefined && file !== values.file) continue;
+    for (const entry of entries) {
+      for (const protocol of entry.protocols) {
+        cases++;
+        for (const outcome of await runCase(entry, protocol, ports, reset)) {
+          if (outcome.verdict === 'not-compared') continue;
+          const row = rows.get(outcome.command) ?? { alike: 0, byDesign: 0, differs: 0 };
+          rows.set(outcome.command, row);
+          if (outcome.verdict === 'alike') row.alike++;
+          else if (outcome.verdict === 'differs-by-design') row.byDesign++;
+          else {
+            row.differs++;
+            differences.push(`RESP${protocol} "${entry.title}" ${describe(outcome, file)}`);
+          }
+        }
+      }
+    }
+  }
+  reset.close();
+  await Promise.all([oracle.stop(), subject.stop()]);
+  print(rows, cases, values.differences === true ? differences : []);
+  process.exitCode = differences.length === 0 ? 0 : 1;
+}
+
+function print(rows: Map<string, TableRow>, cases: number, differences: readonly string[]): void {
+  const total: TableRow = { alike: 0, byDesign: 0, differs: 0 };
+  console.log('| command | alike | differs by design | differs |\n|---|---:|---:|---:|');
+  for (const [command, row] of [...rows].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    console.log(`| ${command} | ${row.alike} | ${row.byDesign} | ${row.differs} |`);
+    total.alike += row.alike;
+    total.byDesign += row.byDesign;
+    total.differs += row.differs;
+  }
+  console.log(`| all | ${total.alike} | ${total.byDesign} | ${total.differs} |`);
+  console.log(`\n${cases} cases, each in one protocol`);
+  for (const difference of differences) console.log(difference);
+}
+
+await main();
