@@ -1,0 +1,396 @@
+/**
+ * One client's connection: input → commands → output.
+ *
+ * Invariants
+ * - Commands run one after another and are answered in order: none is started while `halted` is not 0, and a command
+ *   whose reply is a promise halts the session until it has settled.
+ * - Nothing is sent in the turn's middle: output collects, the server flushes it at the turn's end.
+ * - Memory is bounded: input waits only up to HELD_INPUT_MAX_BYTES, or as much as one command takes within the query
+ *   buffer's limit; no command is started while more output waits than the high-water mark.
+ * - `closed` of the port is called once, after the last use of the client.
+ */
+
+import type { Args } from '../commands/args.ts';
+import type { Reply } from '../commands/reply.ts';
+import type { Connection, ConnectionEvents } from '../env.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { ClientConnection, CommandPort, ConnectionCounters, ReplyMode } from './front-door.ts';
+import {
+  CLOSE_GRACE_SECONDS,
+  HELD_INPUT_MAX_BYTES,
+  QUERY_BUFFER_CEILING_BYTES,
+  type OutputClass,
+  type SessionLimits,
+} from './limits.ts';
+import { Output } from './output.ts';
+import { writeErrorBytes, writeReply, type Protocol } from './reply-writer.ts';
+import { parsed, RequestParser } from './request-parser.ts';
+
+/** Why a session starts no command; bits. */
+const halt = {
+  /** The reply of a command is awaited. */
+  AWAITING: 1,
+  /** Too much output waits. */
+  THROTTLED: 2,
+  /** The layer above paused it. */
+  PAUSED: 4,
+  /** It closes when its output has been sent. */
+  CLOSING: 8,
+  /** It is closed, or will be in a moment and sends nothing more. */
+  CLOSED: 16,
+} as const;
+
+/** What sessions share; the server's side. */
+export interface SessionHost {
+  readonly pool: BufferPool;
+  readonly limits: SessionLimits;
+  readonly stats: { bytesIn: number; bytesOut: number };
+  /** Seconds since the server started, in whole sweeps. */
+  readonly nowSeconds: number;
+  /** Output of one session above which it is throttled. */
+  highWaterBytes(): number;
+  /** Output that waits has changed by so much. */
+  outputGrew(bytes: number): void;
+  /** There is output: flush at the end of the turn. */
+  hasOutput(session: AnySession): void;
+  /** Why a session was closed against the client's will. */
+  closedByLimit(session: AnySession, reason: string): void;
+  brokenProtocol(session: AnySession, error: string): void;
+  ended(session: AnySession): void;
+}
+
+/** A session, whatever the layer above keeps for a client. */
+export interface AnySession {
+  readonly peer: string;
+  /** The server's marks: it waits for the end of the turn; its output waits for durability. */
+  isListed: boolean;
+  isWaiting: boolean;
+  flush(durableSequence: number): boolean;
+  sweep(nowSeconds: number): void;
+  /** Lets the running command finish, sends what was answered, closes. */
+  closeAfterReply(): void;
+  close(): void;
+  counters(): ConnectionCounters;
+}
+
+export class Session<Client> implements AnySession, ConnectionEvents, ClientConnection {
+  readonly peer: string;
+  readonly local: string;
+  protocol: Protocol = 2;
+  replyMode: ReplyMode = 'on';
+  outputClass: OutputClass = 'normal';
+  idleExempt = false;
+  isListed = false;
+  isWaiting = false;
+  private readonly connection: Connection;
+  private readonly port: CommandPort<Client>;
+  private readonly host: SessionHost;
+  private readonly parser: RequestParser;
+  private readonly output: Output;
+  private client: Client | undefined;
+  private halted = 0;
+  private isReadingStopped = false;
+  private isRunning = false;
+  private isDraining = false;
+  private isEndSent = false;
+  private isEnded = false;
+  /** CLIENT REPLY was given by the command that runs. */
+  private isModeNew = false;
+  private modeBefore: ReplyMode = 'on';
+  private bytesIn = 0;
+  private bytesOut = 0;
+  private lastActiveSeconds: number;
+  private closingSinceSeconds = 0;
+  /** When the soft output limit was passed; -1 below it. */
+  private overSoftSinceSeconds = -1;
+  private readonly onReply = (reply: Reply): void => this.settle(reply);
+
+  constructor(connection: Connection, port: CommandPort<Client>, host: SessionHost) {
+    this.connection = connection;
+    this.peer = connection.peer;
+    this.local = connection.local;
+    this.port = port;
+    this.host = host;
+    this.parser = new RequestParser(host.limits, host.pool);
+    this.output = new Output(host.pool);
+    this.lastActiveSeconds = host.nowSeconds;
+  }
+
+  /** The port accepted this connection. */
+  opened(client: Client): void {
+    this.client = client;
+  }
+
+  get authenticated(): boolean {
+    return this.parser.authenticated;
+  }
+
+  set authenticated(value: boolean) {
+    this.parser.authenticated = value;
+  }
+
+  setProtocol(protocol: Protocol): void {
+    this.protocol = protocol;
+  }
+
+  setReplyMode(mode: ReplyMode): void {
+    this.replyMode = mode;
+    this.isModeNew = true;
+  }
+
+  push(reply: Reply, sequence = 0): void {
+    if (this.isClosing()) return;
+    this.write(reply, sequence);
+  }
+
+  closeAfterReply(): void {
+    if (this.isClosing()) return;
+    this.halted |= halt.CLOSING;
+    this.closingSinceSeconds = this.host.nowSeconds;
+    this.host.hasOutput(this);
+    // What still comes is read and dropped: closing with input unread would reset the connection and lose our last words.
+    this.startReading();
+  }
+
+  close(): void {
+    if ((this.halted & halt.CLOSED) !== 0) return;
+    this.halted |= halt.CLOSED;
+    this.connection.destroy();
+  }
+
+  pauseReading(): void {
+    this.halted |= halt.PAUSED;
+  }
+
+  resumeReading(): void {
+    this.unhalt(halt.PAUSED);
+  }
+
+  counters(): ConnectionCounters {
+    const { output, parser } = this;
+    return {
+      queryBuffer: parser.heldBytes,
+      queryBufferFree: parser.freeBytes,
+      outputBuffer: output.length,
+      outputMemory: output.sealedBytes + this.connection.unsentBytes,
+      outputChunks: output.sealedChunks,
+      bytesIn: this.bytesIn,
+      bytesOut: this.bytesOut,
+      pending: this.halted & halt.AWAITING,
+      idleSeconds: this.host.nowSeconds - this.lastActiveSeconds,
+    };
+  }
+
+  onData(bytes: Uint8Array, end: number): void {
+    if (this.isClosing()) return;
+    this.bytesIn += end;
+    this.host.stats.bytesIn += end;
+    this.lastActiveSeconds = this.host.nowSeconds;
+    this.parser.feed(bytes, end);
+    this.advance();
+  }
+
+  onDrain(): void {
+    this.isDraining = false;
+    if (!this.isEnded) this.host.hasOutput(this);
+  }
+
+  onClose(): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    this.halted |= halt.CLOSED;
+    this.host.outputGrew(-this.output.sealedBytes);
+    this.output.letGo();
+    this.parser.letGo();
+    const { client } = this;
+    this.client = undefined;
+    if (client !== undefined) this.port.closed(client);
+    this.host.ended(this);
+  }
+
+  /** The layer above refused the connection. */
+  refuse(reply: Reply): void {
+    this.write(reply, 0);
+    this.closeAfterReply();
+  }
+
+  /** Sends what is durable. False: some output waits for durability. */
+  flush(durableSequence: number): boolean {
+    if ((this.halted & halt.CLOSED) !== 0 || this.isDraining) return true;
+    const isAllDurable = this.sendUpTo(durableSequence);
+    if (this.halted !== 0) this.flushedWhileHalted();
+    return isAllDurable;
+  }
+
+  /** Closes the session when it has been idle for too long, or its client reads too slowly. */
+  sweep(nowSeconds: number): void {
+    if ((this.halted & halt.CLOSED) !== 0) return;
+    if ((this.halted & halt.CLOSING) !== 0) {
+      if (nowSeconds - this.closingSinceSeconds > CLOSE_GRACE_SECONDS) this.close();
+      return;
+    }
+    const timeout = this.host.limits.idleTimeoutSeconds;
+    const isWaiting = (this.halted & halt.AWAITING) !== 0;
+    if (timeout > 0 && !isWaiting && !this.idleExempt && nowSeconds - this.lastActiveSeconds > timeout)
+      this.closeByLimit('idle for longer than timeout');
+    else this.checkOutputLimit();
+  }
+
+  private advance(): void {
+    // A command that pauses and resumes its own session must not run the next one inside itself.
+    if (this.isRunning) return;
+    this.isRunning = true;
+    const { parser } = this;
+    while (this.halted === 0) {
+      const state = parser.next();
+      if (state === parsed.COMMAND) this.run(parser.args);
+      else {
+        if (state === parsed.BROKEN) this.breakOff();
+        break;
+      }
+    }
+    this.isRunning = false;
+    if (this.isEnded) return;
+    parser.keep();
+    if (parser.heldBytes >= HELD_INPUT_MAX_BYTES) this.boundInput();
+  }
+
+  private run(args: Args): void {
+    this.modeBefore = this.replyMode;
+    this.isModeNew = false;
+    const reply = this.port.execute(this.client as Client, args);
+    if (reply instanceof Promise) {
+      this.halted |= halt.AWAITING;
+      void reply.then(this.onReply);
+    } else this.answer(reply);
+  }
+
+  private settle(reply: Reply): void {
+    if (this.isEnded) return;
+    this.answer(reply);
+    this.unhalt(halt.AWAITING);
+  }
+
+  private answer(reply: Reply): void {
+    if (this.replyMode !== 'on' && !this.isReplyWanted()) return;
+    this.write(reply, this.port.sequenceToAwait());
+  }
+
+  /** After a command in, or into, a mode other than `on`; moves on from `skip`. */
+  private isReplyWanted(): boolean {
+    if (this.replyMode === 'off') return false;
+    if (this.modeBefore !== 'skip') return true;
+    if (!this.isModeNew) this.replyMode = 'on';
+    return false;
+  }
+
+  private write(reply: Reply, sequence: number): void {
+    if ((this.halted & halt.CLOSED) !== 0) return;
+    const { output } = this;
+    if (sequence > output.sequence) output.sequence = sequence;
+    const before = output.sealedBytes;
+    writeReply(output, reply, this.protocol);
+    if (!this.isListed) this.host.hasOutput(this);
+    if (output.sealedBytes !== before) this.sealedMore(output.sealedBytes - before);
+  }
+
+  /** The stream cannot be understood from here on. */
+  private breakOff(): void {
+    this.host.brokenProtocol(this, this.parser.error);
+    if (this.replyMode === 'on') writeErrorBytes(this.output, `ERR Protocol error: ${this.parser.error}`);
+    this.closeAfterReply();
+  }
+
+  private sealedMore(bytes: number): void {
+    this.host.outputGrew(bytes);
+    if (this.output.sealedBytes > this.host.highWaterBytes()) this.halted |= halt.THROTTLED;
+    this.checkOutputLimit();
+  }
+
+  private sendUpTo(durableSequence: number): boolean {
+    const { output } = this;
+    for (let chunk = output.first(); chunk !== undefined; chunk = output.first()) {
+      if (chunk.sequence > durableSequence) return false;
+      this.host.outputGrew(-chunk.length);
+      const isTaken = this.send(chunk.buffer, chunk.length);
+      output.shift(isTaken);
+      if (!isTaken) return true;
+    }
+    if (output.length === 0) return true;
+    if (output.sequence > durableSequence) {
+      const { length } = output;
+      output.seal();
+      this.sealedMore(length);
+      return false;
+    }
+    output.currentSent(this.send(output.bytes, output.length));
+    return true;
+  }
+
+  /** True: the memory is ours again. */
+  private send(buffer: Buffer, length: number): boolean {
+    this.bytesOut += length;
+    this.host.stats.bytesOut += length;
+    const isTaken = this.connection.write(buffer.subarray(0, length));
+    if (!isTaken) this.isDraining = true;
+    return isTaken;
+  }
+
+  private flushedWhileHalted(): void {
+    if ((this.halted & halt.CLOSING) !== 0) {
+      const isDone = this.output.isEmpty && !this.isDraining && (this.halted & halt.AWAITING) === 0;
+      if (isDone && !this.isEndSent) {
+        this.isEndSent = true;
+        this.connection.end();
+      }
+      return;
+    }
+    const isThrottled = (this.halted & halt.THROTTLED) !== 0;
+    if (isThrottled && this.output.sealedBytes <= this.host.highWaterBytes() / 2) this.unhalt(halt.THROTTLED);
+  }
+
+  private unhalt(bit: number): void {
+    this.halted &= ~bit;
+    if (this.halted === 0) {
+      this.advance();
+      // Running what was held may have halted it again.
+      if (this.halted === 0 && this.parser.heldBytes < HELD_INPUT_MAX_BYTES) this.startReading();
+    } else if ((this.halted & halt.CLOSING) !== 0) this.host.hasOutput(this);
+  }
+
+  private boundInput(): void {
+    const limit = Math.min(this.host.limits.queryBufferBytes, QUERY_BUFFER_CEILING_BYTES);
+    if (this.parser.heldBytes > limit) this.closeByLimit('query buffer limit');
+    else if (this.halted !== 0 && !this.isReadingStopped && !this.isClosing()) {
+      this.isReadingStopped = true;
+      this.connection.pause();
+    }
+  }
+
+  private startReading(): void {
+    if (!this.isReadingStopped) return;
+    this.isReadingStopped = false;
+    this.connection.resume();
+  }
+
+  /** `client-output-buffer-limit`: at once above the hard limit, after its seconds above the soft one. */
+  private checkOutputLimit(): void {
+    const { hardBytes, softBytes, softSeconds } = this.host.limits.output[this.outputClass];
+    if (hardBytes === 0 && softBytes === 0) return;
+    const waiting = this.output.sealedBytes + this.output.length + this.connection.unsentBytes;
+    const { nowSeconds } = this.host;
+    if (softBytes === 0 || waiting < softBytes) this.overSoftSinceSeconds = -1;
+    else if (this.overSoftSinceSeconds < 0) this.overSoftSinceSeconds = nowSeconds;
+    const isOverSoft = this.overSoftSinceSeconds >= 0 && nowSeconds - this.overSoftSinceSeconds > softSeconds;
+    if (isOverSoft || (hardBytes > 0 && waiting >= hardBytes)) this.closeByLimit('client-output-buffer-limit');
+  }
+
+  private closeByLimit(reason: string): void {
+    this.host.closedByLimit(this, reason);
+    this.close();
+  }
+
+  private isClosing(): boolean {
+    return (this.halted & (halt.CLOSING | halt.CLOSED)) !== 0;
+  }
+}
