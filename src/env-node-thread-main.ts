@@ -40,5 +40,5 @@ function outcomeOf(job: unknown): Outcome {
 
 port.on('message', (message: ThreadMessage) => {
   if ('close' in message) port.close();
-  else port.postMessage(outcomeOf(message.job));
+  else port.postMessage(outcomeOf(message.job), []);
 });

@@ -96,7 +96,7 @@ class NodeThread<Job, Result> implements Thread<Job, Result> {
     if (this.#closing) return Promise.reject(threadClosed(this.#name, 'is closing'));
     return new Promise<Result>((resolve, reject) => {
       const message: ThreadMessage = { job };
-      this.#worker.postMessage(message);
+      this.#worker.postMessage(message, []);
       this.#waiting.push({ resolve, reject });
     });
   }
@@ -106,7 +106,7 @@ class NodeThread<Job, Result> implements Thread<Job, Result> {
       this.#closing = true;
       Atomics.store(this.#stopped, 0, 1);
       const message: ThreadMessage = { close: true };
-      this.#worker.postMessage(message);
+      this.#worker.postMessage(message, []);
     }
     await this.#exited;
   }

@@ -14,74 +14,16 @@
 
 import { posix } from 'node:path';
 import { assert, must } from '../../src/assert.ts';
-import { DiskError, type Disk, type DiskFile } from '../../src/env.ts';
+import { DiskError, type Disk } from '../../src/env.ts';
 import type { EventLoop, Life } from './event-loop.ts';
+import { Content, Inode, keepSome, type Change } from './inode.ts';
+import { MountedDisk, type OperationKind } from './mounted-disk.ts';
 import type { Prng } from './prng.ts';
-
-export const SECTOR_SIZE_BYTES = 512;
-
-interface Change {
-  readonly serial: number;
-  /** A write of `bytes` at `position`, or without bytes: a truncation to `position`. */
-  readonly position: number;
-  readonly bytes: Uint8Array | undefined;
-}
 
 interface NameChange {
   readonly serial: number;
   readonly directories: readonly string[];
   readonly entries: readonly (readonly [path: string, inode: Inode | undefined])[];
-}
-
-/** Bytes with a length that grows and shrinks; what lies beyond the length reads as zeros once it grows again. */
-class Content {
-  bytes = new Uint8Array(0);
-  length = 0;
-
-  write(position: number, bytes: Uint8Array): void {
-    this.resize(Math.max(this.length, position + bytes.length));
-    this.bytes.set(bytes, position);
-  }
-
-  resize(length: number): void {
-    if (length > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(length, 2 * this.bytes.length, 256));
-      grown.set(this.bytes.subarray(0, this.length));
-      this.bytes = grown;
-    }
-    if (length < this.length) this.bytes.fill(0, length, this.length);
-    this.length = length;
-  }
-
-  copy(): Content {
-    const copy = new Content();
-    copy.bytes = this.bytes.slice(0, this.length);
-    copy.length = this.length;
-    return copy;
-  }
-
-  apply(change: Change): void {
-    if (change.bytes === undefined) this.resize(change.position);
-    else this.write(change.position, change.bytes);
-  }
-}
-
-class Inode {
-  seen = new Content();
-  durable = new Content();
-  pending: Change[] = [];
-  links = 0;
-
-  /** Changes up to `serial` have reached the platter. */
-  settle(serial: number): void {
-    let count = 0;
-    for (const change of this.pending) {
-      if (change.serial > serial) break;
-      this.durable.apply(change);
-      count++;
-    }
-    this.pending.splice(0, count);
-  }
 }
 
 /** Everything a power cut works on, at one moment. */
@@ -120,8 +62,6 @@ export function noFaults(): DiskFaults {
 
 /** Counts of what was injected, by kind. */
 export type Injected = Record<'readError' | 'writeError' | 'syncError' | 'nameError' | 'readFlip' | 'full', number>;
-
-type Kind = 'read' | 'write' | 'sync' | 'name';
 
 export class SimDisk {
   faults: DiskFaults = noFaults();
@@ -216,7 +156,7 @@ export class SimDisk {
   // What the mounted disk calls. Each operation first counts itself, so that its number is a point in the run.
 
   /** Counts the operation; true when the power goes right after its effect. */
-  begin(kind: Kind, path: string): boolean {
+  begin(kind: OperationKind, path: string): boolean {
     const operation = this.#operations++;
     this.loop.elapse(this.#random.below(8) * this.faults.slowness);
     let crashAfter = false;
@@ -233,7 +173,7 @@ export class SimDisk {
   }
 
   /** Throws EIO with the chance of this kind of operation. */
-  mayFail(kind: Kind, path: string): void {
+  mayFail(kind: OperationKind, path: string): void {
     const { faults } = this;
     const chances = {
       read: faults.readErrorChance,
@@ -342,7 +282,7 @@ export class SimDisk {
   }
 
   loseUnsynced(inode: Inode): void {
-    this.#keepSome(inode.durable, inode.pending, inode.seen.length, this.#random);
+    keepSome(inode.durable, { changes: inode.pending, seenLength: inode.seen.length }, this.#random);
     inode.pending = [];
   }
 
@@ -415,7 +355,7 @@ export class SimDisk {
     return inode;
   }
 
-  #failed(kind: Kind, path: string): DiskError {
+  #failed(kind: OperationKind, path: string): DiskError {
     this.injected[`${kind}Error`]++;
     return new DiskError('EIO', path, `cannot ${kind} ${path}: injected I/O error`);
   }
@@ -484,27 +424,9 @@ export class SimDisk {
   #revive(state: { durable: Content; seenLength: number; pending: readonly Change[] }, random: Prng): Inode {
     const inode = new Inode();
     inode.durable = state.durable;
-    this.#keepSome(inode.durable, state.pending, state.seenLength, random);
+    keepSome(inode.durable, { changes: state.pending, seenLength: state.seenLength }, random);
     inode.seen = inode.durable.copy();
     return inode;
-  }
-
-  /** Applies a random part of the changes to `content`. */
-  #keepSome(content: Content, changes: readonly Change[], seenLength: number, random: Prng): void {
-    const style = random.pick(['all', 'none', 'prefix', 'sectors', 'sectors'] as const);
-    const kept = random.below(changes.length + 1);
-    const rate = random.pick([0.1, 0.5, 0.9]);
-    for (const [index, change] of changes.entries()) {
-      if (style === 'none') break;
-      if (style === 'all' || (style === 'prefix' && index < kept)) content.apply(change);
-      else if (style === 'prefix' && index === kept)
-        keepSectors(content, change, (first) => first || random.chance(0.5));
-      else if (style === 'sectors') keepSectors(content, change, () => random.chance(rate));
-    }
-    // The length may be durable while the bytes are not: they read as zeros then.
-    if (seenLength > content.length && random.chance(0.3)) {
-      content.resize(random.chance(0.5) ? seenLength : random.between(content.length, seenLength));
-    }
   }
 }
 
@@ -512,238 +434,5 @@ function applyNames(names: Map<string, Inode>, change: NameChange): void {
   for (const [path, inode] of change.entries) {
     if (inode === undefined) names.delete(path);
     else names.set(path, inode);
-  }
-}
-
-/** Applies those sectors of a change that `keep` says; a truncation is one sector. */
-function keepSectors(content: Content, change: Change, keep: (isFirst: boolean) => boolean): void {
-  if (change.bytes === undefined) {
-    if (keep(true)) content.apply(change);
-    return;
-  }
-  const end = change.position + change.bytes.length;
-  let start = change.position;
-  while (start < end) {
-    const next = Math.min(end, (Math.floor(start / SECTOR_SIZE_BYTES) + 1) * SECTOR_SIZE_BYTES);
-    if (keep(start === change.position)) {
-      content.write(start, change.bytes.subarray(start - change.position, next - change.position));
-    }
-    start = next;
-  }
-}
-
-class MountedDisk implements Disk {
-  readonly #disk: SimDisk;
-  readonly #life: Life;
-  readonly #generation: number;
-  readonly #loop: EventLoop;
-
-  constructor(disk: SimDisk, life: Life, generation: number) {
-    this.#disk = disk;
-    this.#life = life;
-    this.#generation = generation;
-    this.#loop = disk.loop;
-  }
-
-  open(path: string, mode: 'read' | 'create' | 'write'): DiskFile {
-    const clean = posix.normalize(path);
-    const inode = this.#run(mode === 'create' ? 'name' : 'read', clean, () => {
-      if (mode === 'create') this.#disk.mayFail('name', clean);
-      return this.#disk.open(clean, mode);
-    });
-    return new SimFile({
-      disk: this.#disk,
-      loop: this.#loop,
-      life: this.#life,
-      generation: this.#generation,
-      path,
-      inode,
-      writable: mode !== 'read',
-    });
-  }
-
-  exists(path: string): boolean {
-    return this.#disk.exists(posix.normalize(path));
-  }
-
-  list(directory: string): string[] {
-    return this.#run('read', directory, () => this.#disk.list(posix.normalize(directory)));
-  }
-
-  makeDirectory(path: string): void {
-    this.#run('name', path, () => this.#disk.makeDirectory(posix.normalize(path)));
-  }
-
-  rename(from: string, to: string): void {
-    this.#name(from, () => this.#disk.rename(posix.normalize(from), posix.normalize(to)));
-  }
-
-  link(from: string, to: string): void {
-    this.#name(to, () => this.#disk.link(posix.normalize(from), posix.normalize(to)));
-  }
-
-  unlink(path: string): void {
-    this.#name(path, () => this.#disk.unlink(posix.normalize(path)));
-  }
-
-  syncDirectory(path: string): void {
-    this.#run('sync', path, () => this.#disk.syncDirectory(posix.normalize(path)));
-  }
-
-  freeBytes(): number {
-    return this.#disk.freeBytes();
-  }
-
-  #name(path: string, effect: () => void): void {
-    this.#run('name', path, () => {
-      this.#disk.mayFail('name', path);
-      effect();
-    });
-  }
-
-  #run<T>(kind: Kind, path: string, effect: () => T): T {
-    assert(this.#disk.isCurrent(this.#generation), 'a dead process does not reach the disk');
-    const crashAfter = this.#disk.begin(kind, path);
-    try {
-      return effect();
-    } finally {
-      this.#disk.end(crashAfter);
-    }
-  }
-}
-
-class SimFile implements DiskFile {
-  readonly path: string;
-  readonly #disk: SimDisk;
-  readonly #loop: EventLoop;
-  readonly #life: Life;
-  readonly #generation: number;
-  readonly #inode: Inode;
-  readonly #writable: boolean;
-  #open = true;
-
-  constructor(parts: {
-    disk: SimDisk;
-    loop: EventLoop;
-    life: Life;
-    generation: number;
-    path: string;
-    inode: Inode;
-    writable: boolean;
-  }) {
-    this.path = parts.path;
-    this.#disk = parts.disk;
-    this.#loop = parts.loop;
-    this.#life = parts.life;
-    this.#generation = parts.generation;
-    this.#inode = parts.inode;
-    this.#writable = parts.writable;
-  }
-
-  read(target: Uint8Array, position: number): Promise<number> {
-    this.#requireOpen();
-    return this.#later('read', () => this.#read(target, position));
-  }
-
-  readSync(target: Uint8Array, position: number): number {
-    return this.#now('read', () => this.#read(target, position));
-  }
-
-  write(bytes: Uint8Array, position: number): Promise<void> {
-    this.#requireWritable();
-    if (!this.#disk.capturesEarly()) {
-      return this.#later('write', () => this.#disk.write(this.#inode, this.path, bytes, position));
-    }
-    let failure: unknown;
-    try {
-      this.#now('write', () => this.#disk.write(this.#inode, this.path, bytes, position));
-    } catch (error) {
-      failure = error;
-    }
-    return this.#later('write', () => {
-      if (failure !== undefined) throw failure;
-    });
-  }
-
-  writeSync(bytes: Uint8Array, position: number): void {
-    this.#requireWritable();
-    this.#now('write', () => this.#disk.write(this.#inode, this.path, bytes, position));
-  }
-
-  sync(): Promise<void> {
-    this.#requireOpen();
-    // Covers what was written before it was asked for; what is written meanwhile it may miss.
-    const { serial } = this.#disk;
-    return this.#later('sync', () => this.#sync(serial));
-  }
-
-  syncSync(): void {
-    this.#now('sync', () => this.#sync(this.#disk.serial));
-  }
-
-  size(): number {
-    this.#requireOpen();
-    return this.#inode.seen.length;
-  }
-
-  truncate(length: number): void {
-    this.#requireWritable();
-    this.#now('write', () => {
-      this.#disk.mayFail('write', this.path);
-      this.#disk.truncate(this.#inode, this.path, length);
-    });
-  }
-
-  close(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    this.#disk.closed(this.#generation);
-  }
-
-  #read(target: Uint8Array, position: number): number {
-    this.#disk.mayFail('read', this.path);
-    return this.#disk.read(this.#inode, target, position);
-  }
-
-  #sync(serial: number): void {
-    this.#disk.sync(this.#inode, this.path, serial);
-  }
-
-  #now<T>(kind: 'read' | 'write' | 'sync', effect: () => T): T {
-    this.#requireOpen();
-    return this.#count(kind, effect);
-  }
-
-  /** The effect happens when the operation ends; an operation that runs as its process dies never ends. */
-  #later<T>(kind: 'read' | 'write' | 'sync', effect: () => T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.#loop.post(this.#disk.delayUs(kind), () => {
-        if (!this.#life.alive || !this.#disk.isCurrent(this.#generation)) return;
-        try {
-          resolve(this.#count(kind, effect));
-        } catch (error) {
-          reject(error as Error);
-        }
-      });
-    });
-  }
-
-  #count<T>(kind: 'read' | 'write' | 'sync', effect: () => T): T {
-    const crashAfter = this.#disk.begin(kind, this.path);
-    try {
-      return effect();
-    } finally {
-      this.#disk.end(crashAfter);
-    }
-  }
-
-  #requireOpen(): void {
-    assert(this.#open, `${this.path} is open`);
-    assert(this.#disk.isCurrent(this.#generation), 'a dead process does not reach the disk');
-  }
-
-  #requireWritable(): void {
-    this.#requireOpen();
-    if (!this.#writable) throw new DiskError('OTHER', this.path, `cannot write ${this.path}: it is open for reading`);
   }
 }

@@ -151,16 +151,16 @@ export class EventLoop {
 
   /** Runs until `promise` has settled. Throws when nothing is left that could settle it, or when halted. */
   async settle<T>(promise: Promise<T>): Promise<T> {
-    let settled = false;
+    const state = { settled: false };
     const mark = (): void => {
-      settled = true;
+      state.settled = true;
     };
     promise.then(mark, mark);
     await microtasksDone();
     this.#throwIfHalted();
-    while (!settled) {
-      if (!(await this.#turn(Number.POSITIVE_INFINITY, true)))
-        throw new Error('the simulation waits for something that never comes');
+    while (!state.settled) {
+      const ran = await this.#turn(Number.POSITIVE_INFINITY, true);
+      if (!ran) throw new Error('the simulation waits for something that never comes');
     }
     return promise;
   }

@@ -9,8 +9,8 @@ export interface DiskUnderTest {
   /** An empty directory that exists. */
   readonly root: string;
   /** Waits for an asynchronous operation, driving virtual time where there is one. */
-  settle<T>(promise: Promise<T>): Promise<T>;
-  remove(): void;
+  readonly settle: <T>(promise: Promise<T>) => Promise<T>;
+  readonly remove: () => void;
 }
 
 type Body = (under: DiskUnderTest) => Promise<void> | void;
@@ -203,7 +203,7 @@ const nameCases: Readonly<Record<string, Body>> = {
 /** Registers the suite; `make` is called once for each case. */
 export function diskContract(name: string, make: () => DiskUnderTest): void {
   for (const [title, body] of Object.entries({ ...fileCases, ...nameCases })) {
-    test(`${name}: ${title}`, async () => {
+    void test(`${name}: ${title}`, async () => {
       const under = make();
       try {
         await body(under);
