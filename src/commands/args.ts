@@ -1,4 +1,4 @@
-import { latin1, textOf } from '../bytes.ts';
+import { copyOf, latin1, textOf } from '../bytes.ts';
 
 /**
  * The words of one command: ranges of one buffer, so that reading a request allocates nothing.
@@ -71,7 +71,7 @@ export class Args {
   copy(): Args {
     const first = this.count === 0 ? 0 : (this.starts[0] as number);
     const last = this.count === 0 ? 0 : (this.ends[this.count - 1] as number);
-    const args = new Args(this.bytes.slice(first, last), Math.max(this.count, 1));
+    const args = new Args(copyOf(this.bytes.subarray(first, last)), Math.max(this.count, 1));
     for (let i = 0; i < this.count; i++)
       args.push((this.starts[i] as number) - first, (this.ends[i] as number) - first);
     return args;

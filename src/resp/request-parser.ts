@@ -45,7 +45,22 @@ const FAST_DIGITS = 9;
 /** What `readLength` says besides a length. */
 const INCOMPLETE = -1;
 const REFUSED = -2;
-const NOTHING = Buffer.alloc(0);
+const NOTHING = new Uint8Array(0);
+
+let lastFed: Uint8Array = NOTHING;
+let lastView: Uint8Array = NOTHING;
+
+/**
+ * `bytes` as no Buffer: words are views of it, and `slice` of a Buffer is not the copy that the type promises. Sockets
+ * share one read buffer, so the view is made once.
+ */
+function plainView(bytes: Uint8Array): Uint8Array {
+  if (bytes !== lastFed) {
+    lastFed = bytes;
+    lastView = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+  return lastView;
+}
 
 export class RequestParser {
   readonly args = new Args();
@@ -84,7 +99,7 @@ export class RequestParser {
   feed(bytes: Uint8Array, end: number): void {
     if (this.own === undefined) {
       assert(this.at === this.end && this.wordsLeft === 0, 'what was fed before has been parsed or kept');
-      this.bytes = bytes;
+      this.bytes = plainView(bytes);
       this.at = 0;
       this.end = end;
       this.scannedTo = 0;
@@ -105,8 +120,7 @@ export class RequestParser {
     const from = this.heldFrom();
     const own = this.pool.take(this.end - from);
     own.set(this.bytes.subarray(from, this.end));
-    this.own = own;
-    this.rebase(own, from);
+    this.adopt(own, from);
   }
 
   /** Forgets everything: the connection is gone. */
@@ -268,14 +282,13 @@ export class RequestParser {
     const needed = this.end - from + more;
     if (needed <= own.length && from >= this.end - from) {
       own.copyWithin(0, from, this.end);
-      this.rebase(own, from);
+      this.adopt(own, from);
       return;
     }
     const grown = this.pool.take(Math.max(needed, this.grownSize(own.length, from)));
     grown.set(own.subarray(from, this.end));
     this.pool.give(own);
-    this.own = grown;
-    this.rebase(grown, from);
+    this.adopt(grown, from);
   }
 
   /** Twice the size, but not more than a last big word asks for. */
@@ -284,9 +297,10 @@ export class RequestParser {
     return Math.min(size * 2, this.at - from + this.bulkLength + 2);
   }
 
-  /** What was at offset `from` is now at 0 of `bytes`. */
-  private rebase(bytes: Uint8Array, from: number): void {
-    this.bytes = bytes;
+  /** What was at offset `from` of `bytes` is now at 0 of `own`. */
+  private adopt(own: Buffer, from: number): void {
+    if (own !== this.own) this.bytes = new Uint8Array(own.buffer, own.byteOffset, own.length);
+    this.own = own;
     this.at -= from;
     this.end -= from;
     this.scannedTo = Math.max(this.scannedTo - from, 0);
