@@ -18,8 +18,8 @@ import { type Option, OptionError } from './config-option.ts';
 import { ALIASES, REFUSED_DIRECTIVES, redisOptions } from './config-redis.ts';
 import { rewriteText } from './config-rewrite.ts';
 import { type OptionName, options, type OptionValue, type Values } from './config-table.ts';
-import { globMatches } from './glob.ts';
-import { nearestName } from './nearest-name.ts';
+import { globMatches } from './config-glob.ts';
+import { nearestName } from './config-nearest-name.ts';
 
 export { ConfigError } from './config-file.ts';
 
@@ -67,6 +67,11 @@ export class Config {
     // A flag replaces what the file says; only flags of one name add up among themselves.
     const fromFile = directives.filter((directive) => !flagNames.has(directive.name));
     return new Config(options.path, [...fromFile, ...flags], problems);
+  }
+
+  /** Nothing but initial values: for tests and tools. */
+  static initial(): Config {
+    return new Config(undefined, [], []);
   }
 
   get<Name extends OptionName>(name: Name): OptionValue<Name> {
