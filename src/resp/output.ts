@@ -42,6 +42,11 @@ export class Output {
     return this.sealed.length - this.sent;
   }
 
+  /** Sequence of the newest sealed chunk, -1 without one. */
+  get lastSealedSequence(): number {
+    return this.sealed.at(-1)?.sequence ?? -1;
+  }
+
   /** Makes room for `bytes` more in the current chunk, or begins another one. */
   reserve(bytes: number): void {
     if (this.length + bytes > this.bytes.length) this.enlarge(bytes);
