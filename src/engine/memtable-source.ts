@@ -96,7 +96,7 @@ export class MemtableSource implements Source {
 
   #isAt(bytes: Uint8Array, start: number, end: number): boolean {
     const sorted = this.#memtable.sorted;
-    return this.#memtable.hasKeyAt(sorted.ordinalAt(this.#block, this.#index), bytes, start, end - start);
+    return this.#memtable.hasKeyAt(sorted.offsetAt(this.#block, this.#index), bytes, start, end - start);
   }
 
   /** From the position on, finds the first key with a visible record. */
@@ -111,7 +111,7 @@ export class MemtableSource implements Source {
         if (++this.#block >= sorted.blockCount) return lookup.ABSENT;
         this.#index = 0;
       }
-      const offset = memtable.visibleOf(sorted.ordinalAt(this.#block, this.#index), this.#limit);
+      const offset = memtable.visibleOf(sorted.offsetAt(this.#block, this.#index), this.#limit);
       if (offset !== 0) {
         this.#show(offset);
         return lookup.FOUND;

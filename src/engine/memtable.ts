@@ -18,6 +18,7 @@ import { assert } from '../assert.ts';
 import { compareRanges } from '../bytes.ts';
 import { Arena, FILE_HEADER_BYTES, GROUP_HEADER_BYTES } from './arena.ts';
 import { kind, KEY_LENGTH_MASK, KIND_SHIFT, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
+import { sortByKey } from './record-order.ts';
 import { SortedKeys } from './sorted-keys.ts';
 import type { Found } from './store.ts';
 import type { WriteBatch } from './write-batch.ts';
@@ -70,9 +71,8 @@ export class Memtable {
   /** Pairs: hash, offset of the newest record (0: free). */
   #slots = new Uint32Array(0);
   #slotMask = 0;
-  /** By ordinal: offset of the key's first record, its hash slot, next pending key of its prefix (ordinal + 1). */
+  /** By ordinal, the order in which keys came: offset of the first record, next pending key of the prefix (ordinal + 1). */
   #keyOffsets = new Uint32Array(0);
-  #keySlots = new Uint32Array(0);
   #pendingNext = new Uint32Array(0);
   /** By prefix: the pending key that came last (ordinal + 1; 0: none). */
   readonly #pendingHeads = new Uint32Array(PREFIXES);
@@ -88,7 +88,7 @@ export class Memtable {
     let slots = MIN_SLOTS;
     while (slots * BYTES_PER_SLOT < softBytes) slots *= 2;
     this.#allocate(slots);
-    this.sorted = new SortedKeys(arena, this.#keyOffsets);
+    this.sorted = new SortedKeys(arena);
   }
 
   get pendingCount(): number {
@@ -187,14 +187,13 @@ export class Memtable {
     }
     slots[slot] = hash;
     slots[slot + 1] = at;
-    this.#addPending(at, slot, keyStart, keyLength);
+    this.#addPending(at, keyStart, keyLength);
     return end;
   }
 
-  #addPending(at: number, slot: number, keyStart: number, keyLength: number): void {
+  #addPending(at: number, keyStart: number, keyLength: number): void {
     const ordinal = this.keyCount++;
     this.#keyOffsets[ordinal] = at;
-    this.#keySlots[ordinal] = slot;
     const prefix = prefixOf(this.arena.bytes, keyStart, keyLength);
     this.#pendingNext[ordinal] = this.#pendingHeads[prefix] as number;
     this.#pendingHeads[prefix] = ordinal + 1;
@@ -203,14 +202,14 @@ export class Memtable {
 
   /** Looks for the newest record of key[0, keyLength). On FOUND and DELETED `found.sequence` is the record's. */
   get(key: Uint8Array, keyLength: number, found: Found): Answer {
-    const offset = this.#newest(key, keyLength);
+    const offset = this.#newest(key, 0, keyLength);
     if (offset === 0 && this.rangeDeletes.length === 0) return answer.UNKNOWN;
     return this.#answer(offset, key, 0, keyLength, Infinity, found);
   }
 
   /** As `get`, seeing only records up to `limit`. */
   getAt(limit: number, key: Uint8Array, keyLength: number, found: Found): Answer {
-    const offset = this.#visible(this.#newest(key, keyLength), limit);
+    const offset = this.#visible(this.#newest(key, 0, keyLength), limit);
     return this.#answer(offset, key, 0, keyLength, limit, found);
   }
 
@@ -253,9 +252,10 @@ export class Memtable {
     return -1;
   }
 
-  /** Offset of the newest record of the key with this ordinal that `limit` may see; 0: none. */
-  visibleOf(ordinal: number, limit: number): number {
-    return this.#visible(this.#slots[(this.#keySlots[ordinal] as number) + 1] as number, limit);
+  /** Offset of the newest record that `limit` may see of the key of the record at `offset`; 0: none. */
+  visibleOf(offset: number, limit: number): number {
+    const keyLength = (this.arena.words[offset >> 2] as number) & KEY_LENGTH_MASK;
+    return this.#visible(this.#newest(this.arena.bytes, offset + RECORD_HEADER_BYTES, keyLength), limit);
   }
 
   #visible(newest: number, limit: number): number {
@@ -268,22 +268,22 @@ export class Memtable {
   }
 
   /** Offset of the newest record of the key; 0: none. */
-  #newest(key: Uint8Array, keyLength: number): number {
-    const hash = this.#hash(key, 0, keyLength);
+  #newest(key: Uint8Array, start: number, keyLength: number): number {
+    const hash = this.#hash(key, start, keyLength);
     const slots = this.#slots;
     const wrap = (this.#slotMask << 1) | 1;
     let slot = (hash & this.#slotMask) << 1;
     for (;;) {
       const offset = slots[slot + 1] as number;
       if (offset === 0) return 0;
-      if (slots[slot] === hash && this.#sameKey(offset, key, 0, keyLength)) return offset;
+      if (slots[slot] === hash && this.#sameKey(offset, key, start, keyLength)) return offset;
       slot = (slot + 2) & wrap;
     }
   }
 
-  /** Whether the key with this ordinal is bytes[start, start + length). */
-  hasKeyAt(ordinal: number, bytes: Uint8Array, start: number, length: number): boolean {
-    return this.#sameKey(this.#keyOffsets[ordinal] as number, bytes, start, length);
+  /** Whether the key of the record at `offset` is bytes[start, start + length). */
+  hasKeyAt(offset: number, bytes: Uint8Array, start: number, length: number): boolean {
+    return this.#sameKey(offset, bytes, start, length);
   }
 
   #sameKey(offset: number, key: Uint8Array, start: number, keyLength: number): boolean {
@@ -327,22 +327,27 @@ export class Memtable {
    */
   sortPending(from: number, to: number, budget: number): boolean {
     if (this.#pendingCount === 0) return true;
-    let left = budget;
+    const offsets = new Uint32Array(Math.min(budget, this.#pendingCount));
+    let count = 0;
+    let done = true;
     for (let prefix = from; prefix <= to; prefix++) {
       let head = this.#pendingHeads[prefix] as number;
-      while (head !== 0) {
-        if (left-- === 0) {
-          this.#pendingHeads[prefix] = head;
-          return false;
-        }
-        this.sorted.insert(head - 1);
-        this.#pendingCount--;
+      while (head !== 0 && count < offsets.length) {
+        offsets[count++] = this.#keyOffsets[head - 1] as number;
         head = this.#pendingNext[head - 1] as number;
       }
-      this.#pendingHeads[prefix] = 0;
-      if (this.#pendingCount === 0) return true;
+      this.#pendingHeads[prefix] = head;
+      if (head !== 0) {
+        done = false;
+        break;
+      }
+      if (count === this.#pendingCount) break;
     }
-    return true;
+    this.#pendingCount -= count;
+    const found = offsets.subarray(0, count);
+    sortByKey(this.arena.bytes, this.arena.words, found);
+    this.sorted.insertSorted(found);
+    return done;
   }
 
   /** The slow way to room: a batch larger than a memtable, or many records added on freezing. */
@@ -361,7 +366,6 @@ export class Memtable {
     this.#softKeys = Math.floor(slots * 0.7);
     this.#hardKeys = Math.floor(slots * 0.875);
     this.#keyOffsets = new Uint32Array(this.#hardKeys);
-    this.#keySlots = new Uint32Array(this.#hardKeys);
     this.#pendingNext = new Uint32Array(this.#hardKeys);
   }
 
@@ -369,19 +373,16 @@ export class Memtable {
     const offsets = this.#keyOffsets;
     const next = this.#pendingNext;
     const old = this.#slots;
-    const oldKeySlots = this.#keySlots;
     this.#allocate(slots);
     this.#keyOffsets.set(offsets);
     this.#pendingNext.set(next);
-    this.sorted.moveTo(this.#keyOffsets);
-    for (let ordinal = 0; ordinal < this.keyCount; ordinal++) {
-      const from = oldKeySlots[ordinal] as number;
+    for (let from = 0; from < old.length; from += 2) {
+      if (old[from + 1] === 0) continue;
       const hash = old[from] as number;
       let slot = (hash & this.#slotMask) << 1;
       while (this.#slots[slot + 1] !== 0) slot = (slot + 2) & ((this.#slotMask << 1) | 1);
       this.#slots[slot] = hash;
       this.#slots[slot + 1] = old[from + 1] as number;
-      this.#keySlots[ordinal] = slot;
     }
   }
 }
