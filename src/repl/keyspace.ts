@@ -142,15 +142,19 @@ export class Keyspace {
     await this.store.fetch(headKey(this.physicalDatabase(database), key));
   }
 
-  /** Exchanges two logical databases for every client at once. Returns the sequence to await. */
-  swapDatabases(a: number, b: number): number {
-    const { databases } = this.state;
-    const first = databases[a] as number;
-    databases[a] = databases[b] as number;
-    databases[b] = first;
-    this.batch.clear();
-    this.batch.put(DATABASES_KEY, databases);
-    return this.store.write(this.batch);
+  /** The least slot in [from, end) in which a physical database has rows; `end` when there is none. */
+  nextSlotWithRows(physical: number, from: number, end: number): number {
+    return this.state.counts.nextSlot(physical, from, end);
+  }
+
+  /** The slot that holds the row with this number in physical order, and its number there. Requires: it exists. */
+  slotOfRow(physical: number, row: number): { readonly slot: number; readonly row: number } {
+    return this.state.counts.slotOfRow(physical, row);
+  }
+
+  /** The map of databases in memory of its own. */
+  copyDatabases(): Uint8Array {
+    return this.state.databases.slice();
   }
 
   /** Writes what the view staged, all or nothing, and returns the sequence to await (0: nothing was staged). */
@@ -158,6 +162,10 @@ export class Keyspace {
     const batch = this.batch;
     batch.clear();
     if (view.flushes.size > 0) this.flush(view.flushes);
+    if (view.databases !== undefined) {
+      this.state.databases.set(view.databases);
+      batch.put(DATABASES_KEY, view.databases);
+    }
     const rows = view.rows;
     let stamp = 0;
     for (let i = 0; i < rows.length; i++) {

@@ -1,0 +1,14 @@
+/** Keys of any type: the rows of the group. The handlers stand in key-*.ts, scan.ts and range.ts. */
+
+import type { Command } from './command.ts';
+import { databaseCommands } from './key-database.ts';
+import { expiryCommands } from './key-expiry.ts';
+import { plainKeyCommands } from './key-plain.ts';
+import { scanCommands } from './scan.ts';
+
+export const keyCommands: readonly Command[] = [
+  ...plainKeyCommands,
+  ...expiryCommands,
+  ...databaseCommands,
+  ...scanCommands,
+];
