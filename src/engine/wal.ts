@@ -186,7 +186,9 @@ export class Wal {
     this.#closeGroup(0);
     if (this.#queue.length === 0 || this.failure !== undefined) return;
     if (this.#policy === 'always') {
-      this.#commit = this.#commitAll();
+      const commit = this.#commitAll();
+      // When its first write failed it has ended already.
+      if (this.failure === undefined) this.#commit = commit;
     } else if (this.#writeQueue()) {
       this.onDurable();
     }
