@@ -26,6 +26,8 @@ export class Output {
   sequence = 0;
   /** Bytes in sealed chunks, sent ones excepted. */
   sealedBytes = 0;
+  /** Sequence of the newest sealed chunk, -1 without one. */
+  lastSealedSequence = -1;
   private readonly pool: BufferPool;
   private sealed: Chunk[] = [];
   private sent = 0;
@@ -40,11 +42,6 @@ export class Output {
 
   get sealedChunks(): number {
     return this.sealed.length - this.sent;
-  }
-
-  /** Sequence of the newest sealed chunk, -1 without one. */
-  get lastSealedSequence(): number {
-    return this.sealed.at(-1)?.sequence ?? -1;
   }
 
   /** Makes room for `bytes` more in the current chunk, or begins another one. */
@@ -79,6 +76,7 @@ export class Output {
     if (this.sent === this.sealed.length) {
       this.sealed = [];
       this.sent = 0;
+      this.lastSealedSequence = -1;
     }
   }
 
@@ -111,5 +109,6 @@ export class Output {
   private add(buffer: Buffer, length: number): void {
     this.sealed.push({ buffer, length, sequence: this.sequence });
     this.sealedBytes += length;
+    this.lastSealedSequence = this.sequence;
   }
 }

@@ -174,10 +174,10 @@ test('a client that does not read its replies is not read from, and loses nothin
   client.capacity = 100_000;
   let sent = 0;
   let mostOutput = 0;
-  const some = 'x\r\n'.repeat(2000);
+  const some = `x${' '.repeat(500)}\r\n`.repeat(100);
   for (let i = 0; i < 100 && !client.isPaused; i++) {
     client.send(some);
-    sent += 2000;
+    sent += 100;
     door.endTurn();
     mostOutput = Math.max(mostOutput, door.server.outputBytes);
   }
@@ -196,10 +196,15 @@ test('a client that does not read its replies is not read from, and loses nothin
 
 test('memory that the connection has kept is not written to again', async () => {
   const door = await FakeFrontDoor.open();
-  const [slow, quick] = [door.newConnection(), door.newConnection()];
+  const [slow, waits, quick] = [door.newConnection(), door.newConnection(), door.newConnection()];
   slow.capacity = 0;
+  waits.capacity = 0;
   slow.send('x first\r\n');
   door.endTurn();
+  door.sequence = 1;
+  waits.send('x first\r\n');
+  door.endTurn();
+  door.makeDurable(1);
   for (let i = 0; i < 50; i++) {
     quick.send('x other\r\n');
     slow.send('x more!\r\n');
@@ -209,6 +214,8 @@ test('memory that the connection has kept is not written to again', async () => 
   slow.drain();
   door.endTurn();
   assert.equal(slow.received, `$5\r\nfirst\r\n${'$5\r\nmore!\r\n'.repeat(50)}`);
+  waits.drain();
+  assert.equal(waits.received, '$5\r\nfirst\r\n');
 });
 
 test('client-output-buffer-limit: hard at once, soft after its seconds', async () => {

@@ -21,6 +21,7 @@ export class FakeConnection implements Connection {
   writes = 0;
   unsentBytes = 0;
   private readonly taken: Buffer[] = [];
+  private seen = 0;
   private kept: Uint8Array[] = [];
   /** As the real network's: one for all reads, longer than what was read, overwritten by the next. */
   private readonly readBuffer = new Uint8Array(256 * 1024);
@@ -32,6 +33,13 @@ export class FakeConnection implements Connection {
   /** What the client has received, a byte a character. */
   get received(): string {
     return Buffer.concat(this.taken).toString('latin1');
+  }
+
+  /** What has been received since this was asked last. */
+  newlyReceived(): string {
+    const text = Buffer.concat(this.taken.slice(this.seen)).toString('latin1');
+    this.seen = this.taken.length;
+    return text;
   }
 
   /** The client sends. */
@@ -60,6 +68,7 @@ export class FakeConnection implements Connection {
 
   write(bytes: Uint8Array): boolean {
     this.writes++;
+    assert.equal(this.unsentBytes, 0, 'a session waits with more while the connection has unsent bytes');
     if (this.capacity >= bytes.length) {
       this.capacity -= bytes.length;
       this.taken.push(Buffer.from(bytes));
@@ -235,7 +244,7 @@ function echo(_client: FakeClient, args: Args): Reply {
 }
 
 /** A promise and the way to settle it. */
-export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void } {
+export function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve: (value: T) => void = () => undefined;
   const promise = new Promise<T>((settle) => (resolve = settle));
   return { promise, resolve };
