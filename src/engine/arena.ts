@@ -94,9 +94,11 @@ export class Arena {
     words[7] = crc32c(this.bytes.subarray(0, 28));
   }
 
-  /** Opens a group for the next records. Requires: none is open, room for its header. */
+  /** Opens a group for the next records. Requires: none is open. */
   openGroup(): void {
     assert(this.groupStart === 0, 'one group at a time');
+    // Memory that one batch has filled to the last byte still takes the group that says "closed cleanly".
+    if (this.end + GROUP_HEADER_BYTES > this.bytes.length) this.grow(this.end + GROUP_HEADER_BYTES);
     const firstSequence = this.firstSequence + this.recordCount;
     const word = this.end >> 2;
     this.words[word + 6] = firstSequence;

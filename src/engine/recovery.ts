@@ -90,9 +90,19 @@ async function readOpened(options: ReplayOptions, opened: readonly DiskFile[]): 
     wals.push({ file, arena });
   }
   for (const tail of torn) await erase(tail);
-  // What was read may so far be in the cache of the operating system only; the next group will call it durable.
-  for (const { file } of wals) await file.sync();
+  for (const wal of wals) await makeDurable(wal);
   return { wals, free };
+}
+
+/**
+ * What was read may so far be in the cache of the operating system only, and the next group will call it durable. A
+ * sync alone is not enough: after one that failed, Linux shows pages as clean that never reached the disk
+ * ("fsyncgate"), so everything beyond what is known to be durable is written again.
+ */
+async function makeDurable({ file, arena }: ReplayedWal): Promise<void> {
+  const from = arena.lastGroup === 0 ? 0 : (arena.words[(arena.lastGroup >> 2) + 4] as number);
+  await file.write(arena.bytes.subarray(from, arena.end), from);
+  await file.sync();
 }
 
 async function readHeader(file: DiskFile): Promise<FileHeader | undefined> {
