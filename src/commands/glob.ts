@@ -41,18 +41,11 @@ export function globMatches(pattern: Uint8Array, text: Uint8Array): boolean {
 
 /** Where the pattern goes on when its element at `at` takes `byte`; −1 when it does not. */
 function matchOne(pattern: Uint8Array, at: number, byte: number): number {
-  switch (pattern[at]) {
-    case QUESTION:
-      return at + 1;
-    case OPEN:
-      return matchClass(pattern, at + 1, byte);
-    case BACKSLASH: {
-      const escaped = at + 1 < pattern.length ? at + 1 : at;
-      return pattern[escaped] === byte ? escaped + 1 : -1;
-    }
-    default:
-      return pattern[at] === byte ? at + 1 : -1;
-  }
+  const element = pattern[at];
+  if (element === QUESTION) return at + 1;
+  if (element === OPEN) return matchClass(pattern, at + 1, byte);
+  const literal = element === BACKSLASH && at + 1 < pattern.length ? at + 1 : at;
+  return pattern[literal] === byte ? literal + 1 : -1;
 }
 
 function matchClass(pattern: Uint8Array, start: number, byte: number): number {

@@ -40,22 +40,17 @@ export function databaseAt(args: Args, i: number, databases: number, notInteger 
   return index;
 }
 
+const TYPE_NAMES: Readonly<Record<RowType, string>> = {
+  [rowType.DELETED]: 'none',
+  [rowType.STRING]: 'string',
+  [rowType.HASH]: 'hash',
+  [rowType.LIST]: 'list',
+  [rowType.SET]: 'set',
+  [rowType.SORTED_SET]: 'zset',
+  [rowType.STREAM]: 'stream',
+};
+
 /** The name of a type as TYPE and SCAN's TYPE write it. */
 export function typeName(type: RowType): string {
-  switch (type) {
-    case rowType.DELETED:
-      return 'none';
-    case rowType.STRING:
-      return 'string';
-    case rowType.HASH:
-      return 'hash';
-    case rowType.LIST:
-      return 'list';
-    case rowType.SET:
-      return 'set';
-    case rowType.SORTED_SET:
-      return 'zset';
-    case rowType.STREAM:
-      return 'stream';
-  }
+  return TYPE_NAMES[type];
 }

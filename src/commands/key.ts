@@ -3,7 +3,9 @@
 import type { Command } from './command.ts';
 import { databaseCommands } from './key-database.ts';
 import { expiryCommands } from './key-expiry.ts';
+import { objectCommands } from './key-object.ts';
 import { plainKeyCommands } from './key-plain.ts';
+import { rangeCommands } from './range.ts';
 import { scanCommands } from './scan.ts';
 
 export const keyCommands: readonly Command[] = [
@@ -11,4 +13,6 @@ export const keyCommands: readonly Command[] = [
   ...expiryCommands,
   ...databaseCommands,
   ...scanCommands,
+  ...objectCommands,
+  ...rangeCommands,
 ];

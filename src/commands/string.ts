@@ -3,6 +3,7 @@
 import type { Command } from './command.ts';
 import { compareCommands } from './string-compare.ts';
 import { counterCommands } from './string-counter.ts';
+import { lcsCommands } from './string-lcs.ts';
 import { multiStringCommands } from './string-multi.ts';
 import { plainStringCommands } from './string-plain.ts';
 import { stringRangeCommands } from './string-range.ts';
@@ -13,4 +14,5 @@ export const stringCommands: readonly Command[] = [
   ...counterCommands,
   ...stringRangeCommands,
   ...compareCommands,
+  ...lcsCommands,
 ];

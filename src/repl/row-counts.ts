@@ -51,8 +51,9 @@ export class RowCounts {
   /** The slot of the row with this number, counting slot by slot, and its number there; slot 0 when there are fewer. */
   slotOfRow(database: number, row: number): { readonly slot: number; readonly row: number } {
     const slots = this.bySlot[database];
+    if (slots === undefined) return { slot: 0, row: 0 };
     let left = row;
-    for (let slot = 0; slots !== undefined && slot < SLOT_COUNT; slot++) {
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const count = slots[slot] as number;
       if (left < count) return { slot, row: left };
       left -= count;

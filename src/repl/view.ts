@@ -168,6 +168,14 @@ export class View {
     this.setString(to, this.string(from), from.expiresAtMs);
   }
 
+  /** Forgets the rows that it has only looked at: for walks over many. */
+  forgetUnchanged(): void {
+    const changed = this.rows.filter((row) => row.dirty);
+    this.rows.length = 0;
+    this.rows.push(...changed);
+    this.byHead = undefined;
+  }
+
   /** Removes every row of a logical database when the view commits; later reads of the view see it empty. */
   flush(database: number): void {
     const physical = this.physicalDatabase(database);

@@ -124,9 +124,6 @@ export class CommandRunner {
   }
 
   private env(): Env {
-    const unused = (): never => {
-      throw new Error('the tests of commands have no such thing');
-    };
     return {
       clock: { wallMs: () => this.nowMs, monotonicUs: () => this.nowMs * 1000 },
       timers: { after: unused, every: unused, atTurnEnd: unused },
@@ -137,6 +134,10 @@ export class CommandRunner {
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     };
   }
+}
+
+function unused(): never {
+  throw new Error('the tests of commands have no such thing');
 }
 
 /** A copy whose bytes are its own. */
