@@ -202,7 +202,7 @@ test('memory that the connection has kept is not written to again', async () => 
   slow.send('x first\r\n');
   door.endTurn();
   door.sequence = 1;
-  waits.send('x first\r\n');
+  waits.send('x later\r\n');
   door.endTurn();
   door.makeDurable(1);
   for (let i = 0; i < 50; i++) {
@@ -215,7 +215,7 @@ test('memory that the connection has kept is not written to again', async () => 
   door.endTurn();
   assert.equal(slow.received, `$5\r\nfirst\r\n${'$5\r\nmore!\r\n'.repeat(50)}`);
   waits.drain();
-  assert.equal(waits.received, '$5\r\nfirst\r\n');
+  assert.equal(waits.received, '$5\r\nlater\r\n');
 });
 
 test('client-output-buffer-limit: hard at once, soft after its seconds', async () => {
