@@ -176,13 +176,15 @@ function tornTail(file: DiskFile, arena: Arena, log: Log): Torn | undefined {
   const from = arena.end;
   const to = file.size() & ~3;
   const lastFlags = arena.lastGroup === 0 ? 0 : (arena.words[(arena.lastGroup >> 2) + 5] as number);
-  if ((lastFlags & groupFlag.CLEAN_CLOSE) !== 0) return undefined;
+  // Nothing belongs behind the end of a clean close, unless the file was used again after it.
+  const closed = (lastFlags & groupFlag.CLEAN_CLOSE) !== 0;
   const claim = strongestClaim(arena, from, to);
   if (claim !== undefined && claim.durableOffset > from) {
     throw damage(file, from, `a later group says that bytes up to ${claim.durableOffset} were durable`);
   }
   // A file in use has blocks beyond its groups, so one that ends with a group was cut by somebody.
-  if (claim === undefined && !looksBegun(arena, from, to) && to - from >= GROUP_HEADER_BYTES) return undefined;
+  const whole = closed || to - from >= GROUP_HEADER_BYTES;
+  if (claim === undefined && !looksBegun(arena, from, to) && whole) return undefined;
   log.warn('a torn tail of the WAL was cut: bytes that were never synced', {
     path: file.path,
     offset: from,
