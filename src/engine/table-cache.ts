@@ -78,7 +78,7 @@ export class TableCache {
   }
 
   close(): void {
-    for (const number of [...this.#tables.keys()]) this.forget(number);
+    for (const number of this.#tables.keys()) this.forget(number);
   }
 
   /**
