@@ -14,8 +14,9 @@ const CARET = 0x5e;
 const DASH = 0x2d;
 const BACKSLASH = 0x5c;
 
-/** Whether the whole text matches the pattern. */
+/** Whether the whole text matches the pattern. An empty text matches only an empty pattern, as in Redis. */
 export function globMatches(pattern: Uint8Array, text: Uint8Array): boolean {
+  if (text.length === 0) return pattern.length === 0;
   let at = 0;
   let textAt = 0;
   let starAt = -1;
@@ -70,9 +71,9 @@ function matchClass(pattern: Uint8Array, start: number, byte: number): number {
   return inside === inverted ? -1 : Math.min(at + 1, pattern.length);
 }
 
-/** Whether the pattern matches everything: `*`, perhaps repeated. */
+/** Whether the pattern is `*`, which stands for all keys, the empty one too. */
 export function matchesAll(pattern: Uint8Array): boolean {
-  return pattern.length > 0 && pattern.every((byte) => byte === STAR);
+  return pattern.length === 1 && pattern[0] === STAR;
 }
 
 /**

@@ -8,9 +8,10 @@ import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { FIRST_KEY, keyCommand, keyDoc, rowAt } from './key-row.ts';
 import { clampedIntegerOf, parseInt64 } from './number.ts';
-import { deadlineOf, optionName, PX, PXAT, syntaxError } from './options.ts';
+import { optionName, syntaxError } from './options.ts';
 import { dumpString, isIntact, restoreString } from './rdb.ts';
 import { OK, type Reply, SimpleString } from './reply.ts';
+import { setUnlessPast } from './string-row.ts';
 
 const SECOND_KEY = { first: 2, last: 2, step: 1 } as const;
 
@@ -86,12 +87,7 @@ export const objectCommands: readonly Command[] = [
   }),
 ];
 
-function objectCommand(
-  name: string,
-  summary: string,
-  since: string,
-  show: (view: View, row: Row) => Reply,
-): Command {
+function objectCommand(name: string, summary: string, since: string, show: (view: View, row: Row) => Reply): Command {
   return keyCommand({
     name,
     arity: 3,
@@ -146,9 +142,8 @@ function restore(view: View, args: Args): Reply {
   if (!isIntact(payload)) throw new CommandError('ERR DUMP payload version or checksum are wrong');
   const value = restoreString(payload);
   if (value === undefined) throw new CommandError('ERR Bad data format');
-  const deadlineMs = ttl === 0 ? 0 : deadlineOf(args, 2, options.absolute ? PXAT : PX, view.nowMs, 'restore');
-  if (deadlineMs !== 0 && deadlineMs <= view.nowMs) view.remove(row);
-  else view.setString(row, value, deadlineMs);
+  const fromMs = options.absolute ? 0 : view.nowMs;
+  setUnlessPast(view, row, value, ttl === 0 ? 0 : Math.min(ttl + fromMs, Number.MAX_SAFE_INTEGER));
   return OK;
 }
 

@@ -11,8 +11,8 @@ const MANTISSA_BITS = 64;
 const MIN_EXPONENT = -16_445;
 const MAX_EXPONENT = 16_320;
 
-/** Longest text that Redis takes for a number, in bytes. */
-const MAX_TEXT_LENGTH = 255;
+/** Longest text that Redis takes for a number, in bytes: the greatest one prints with 4,933 digits. */
+const MAX_TEXT_LENGTH = 5 * 1024 - 1;
 
 /** Decimal exponents of the first digit beyond which a number overflows or vanishes, with a margin. */
 const DECIMAL_OVERFLOW = 5_000;
