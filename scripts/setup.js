@@ -18,7 +18,6 @@ function run(command, args) {
 }
 
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mtimeMs) {
-  // The build follows below; npm would run it a second time by `prepare`.
-  run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts=false', '--loglevel=error']);
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 if (process.argv[2] !== '--install-only') run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc')]);

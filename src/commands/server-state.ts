@@ -77,10 +77,16 @@ export class Server {
   /** The command that the words name (a subcommand, for containers); set with `commands`. */
   findCommand: (name: string) => Command | undefined = () => undefined;
   commandsRun = 0;
+  /** Rows that commands with access `read` looked for, and found or not. */
+  keyspaceHits = 0;
+  keyspaceMisses = 0;
   /** DEBUG SET-ACTIVE-EXPIRE 0 stops the sweeper. */
   sweepsExpired = true;
   lastSaveMs: number;
   saves = 0;
+  /** BGSAVEs under way. */
+  savesRunning = 0;
+  changesAtLastSave = 0;
   front: FrontDoorCounts = {
     connectionsReceived: 0,
     connectionsRejected: 0,
@@ -95,6 +101,7 @@ export class Server {
   /** True between SHUTDOWN and the end. */
   isClosing = false;
   private lastClientId = 0;
+  private peakMemoryBytes = 0;
 
   constructor(options: {
     env: Env;
@@ -134,6 +141,19 @@ export class Server {
     this.findCommand = (name) => byName.get(name.toLowerCase());
   }
 
+  /** Everything is on the disk as of now. */
+  noteSave(): void {
+    this.saves++;
+    this.lastSaveMs = this.env.clock.wallMs();
+    this.changesAtLastSave = this.keyspace.changes;
+  }
+
+  /** The highest memory use that was ever noted, this one included. */
+  notePeakMemory(usedBytes: number): number {
+    this.peakMemoryBytes = Math.max(this.peakMemoryBytes, usedBytes);
+    return this.peakMemoryBytes;
+  }
+
   nextClientId(): number {
     return ++this.lastClientId;
   }
@@ -143,6 +163,8 @@ export class Server {
     this.commandStats.reset();
     this.errorStats.reset();
     this.commandsRun = 0;
+    this.keyspaceHits = 0;
+    this.keyspaceMisses = 0;
     Object.assign(this.front, {
       connectionsReceived: 0,
       connectionsRejected: 0,
