@@ -10,11 +10,14 @@
  *   later WALs, which nobody can have relied on either, are cut whole.
  *
  * What was torn is overwritten with zeros before the file is written to again, so that a remaining group behind a
- * shorter new one cannot come back to life.
+ * shorter new one cannot come back to life. What was read but not known durable is written again and synced: after a
+ * failed sync the operating system may show bytes that it will never write ("fsyncgate"), and everything from here on
+ * counts as durable. A group that fails is read again before anything is decided, so that one bad transfer cuts nothing.
  */
 
-import type { Disk, DiskFile, Log } from '../env.ts';
 import { crc32c } from '@node-rs/crc32';
+import { must } from '../assert.ts';
+import type { Disk, DiskFile, Log } from '../env.ts';
 import { Arena, FILE_HEADER_BYTES, GROUP_HEADER_BYTES, groupFlag, readFileHeader, wideWord } from './arena.ts';
 import type { FileHeader } from './arena.ts';
 import { EngineError } from './engine-error.ts';
@@ -23,6 +26,9 @@ import { isWalName } from './wal.ts';
 
 /** Zeros written at a time over a torn tail. */
 const ERASE_BYTES = 1 << 20;
+
+/** How often bytes that look damaged are read before they count as damaged. */
+const READ_ATTEMPTS = 3;
 
 /** A WAL that holds live records, read whole; `arena.end` is where its valid groups end. */
 export type ReplayedWal = { readonly file: DiskFile; readonly arena: Arena };
@@ -83,9 +89,15 @@ async function readOpened(options: ReplayOptions, opened: readonly DiskFile[]): 
       }
       break;
     }
-    const arena = await readArena(file, header, options);
-    const tail = tornTail(file, arena, options.log);
-    if (tail !== undefined) torn.push(tail);
+    const { arena, tail } = await readArena(file, header, options);
+    if (tail !== undefined) {
+      torn.push(tail);
+      options.log.warn('a torn tail of the WAL was cut: bytes that were never synced', {
+        path: file.path,
+        offset: arena.end,
+        lastSequence: arena.lastSequence,
+      });
+    }
     expected = arena.lastSequence + 1;
     wals.push({ file, arena });
   }
@@ -108,8 +120,12 @@ async function makeDurable({ file, arena }: ReplayedWal): Promise<void> {
 async function readHeader(file: DiskFile): Promise<FileHeader | undefined> {
   const memory = new ArrayBuffer(FILE_HEADER_BYTES);
   const bytes = new Uint8Array(memory);
-  if ((await file.read(bytes, 0)) < bytes.length) return undefined;
-  return readFileHeader(bytes, new Uint32Array(memory));
+  for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+    const length = await file.read(bytes, 0);
+    const header = length < bytes.length ? undefined : readFileHeader(bytes, new Uint32Array(memory));
+    if (header !== undefined) return header;
+  }
+  return undefined;
 }
 
 /**
@@ -156,9 +172,23 @@ async function readWhole(
   return arena;
 }
 
-/** Reads a live file; `end` and `recordCount` of the arena say how far its groups are valid. */
-async function readArena(file: DiskFile, header: FileHeader, options: ReplayOptions): Promise<Arena> {
-  const arena = await readWhole(file, options.arenaBytes, header.number, header.generation, header.firstSequence);
+type ReadWal = { readonly arena: Arena; readonly tail: Torn | undefined };
+
+/** Reads a live file, again if something in it is bad; the reading that gets furthest counts. */
+async function readArena(file: DiskFile, header: FileHeader, options: ReplayOptions): Promise<ReadWal> {
+  let best: Arena | undefined;
+  for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+    const arena = await readWhole(file, options.arenaBytes, header.number, header.generation, header.firstSequence);
+    walkGroups(file, arena);
+    if (best === undefined || arena.end > best.end) best = arena;
+    if (endsCleanly(file, best)) return { arena: best, tail: undefined };
+  }
+  const arena = must(best, 'a reading');
+  return { arena, tail: tornTail(file, arena) };
+}
+
+/** Finds how far the groups are valid: `end`, `lastGroup` and `recordCount` of the arena. */
+function walkGroups(file: DiskFile, arena: Arena): void {
   const fileEnd = file.size() & ~3;
   let at = FILE_HEADER_BYTES;
   while (isGroup(arena, at, fileEnd) && wideWord(arena.words, (at >> 2) + 6) === arena.lastSequence + 1) {
@@ -168,28 +198,27 @@ async function readArena(file: DiskFile, header: FileHeader, options: ReplayOpti
     at = end;
   }
   arena.end = at;
-  return arena;
 }
 
-/** Decides what stands behind the last valid group. */
-function tornTail(file: DiskFile, arena: Arena, log: Log): Torn | undefined {
+/** Whether nothing behind the last valid group hints at another one. */
+function endsCleanly(file: DiskFile, arena: Arena): boolean {
   const from = arena.end;
   const to = file.size() & ~3;
   const lastFlags = arena.lastGroup === 0 ? 0 : (arena.words[(arena.lastGroup >> 2) + 5] as number);
-  // Nothing belongs behind the end of a clean close, unless the file was used again after it.
-  const closed = (lastFlags & groupFlag.CLEAN_CLOSE) !== 0;
+  if ((lastFlags & groupFlag.CLEAN_CLOSE) !== 0) return true;
+  // A file in use has blocks beyond its groups, so one that ends with a group was cut by somebody.
+  if (to - from < GROUP_HEADER_BYTES || looksBegun(arena, from, to)) return false;
+  return strongestClaim(arena, from, to) === undefined;
+}
+
+/** What stands behind the last valid group, unless it was durable. */
+function tornTail(file: DiskFile, arena: Arena): Torn {
+  const from = arena.end;
+  const to = file.size() & ~3;
   const claim = strongestClaim(arena, from, to);
   if (claim !== undefined && claim.durableOffset > from) {
     throw damage(file, from, `a later group says that bytes up to ${claim.durableOffset} were durable`);
   }
-  // A file in use has blocks beyond its groups, so one that ends with a group was cut by somebody.
-  const whole = closed || to - from >= GROUP_HEADER_BYTES;
-  if (claim === undefined && !looksBegun(arena, from, to) && whole) return undefined;
-  log.warn('a torn tail of the WAL was cut: bytes that were never synced', {
-    path: file.path,
-    offset: from,
-    lastSequence: arena.lastSequence,
-  });
   return { file, from, to };
 }
 

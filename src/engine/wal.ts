@@ -24,15 +24,14 @@ import { groupFlag } from './arena.ts';
 import { EngineError } from './engine-error.ts';
 import type { FsyncPolicy } from './store.ts';
 
-/** Zeros written ahead of the groups at a time. */
+/** Zeros written ahead of the groups at a time, at most; small memtables are extended by what they hold. */
 const EXTENSION_BYTES = 1 << 20;
+const MIN_EXTENSION_BYTES = 1 << 12;
 
 /** Free files kept for later memtables; more are removed. */
 const MAX_FREE_FILES = 3;
 
 const SYNC_INTERVAL_MS = 1000;
-
-const zeros = new Uint8Array(EXTENSION_BYTES);
 
 export class WalFile {
   readonly file: DiskFile;
@@ -81,11 +80,14 @@ export class Wal {
   syncMaxMicroseconds = 0;
 
   readonly #options: WalOptions;
+  readonly #zeros: Uint8Array;
   #policy: FsyncPolicy;
   /** Files of memtables that are not tables yet, oldest first; the last one is written to. */
   readonly #live: WalFile[] = [];
   readonly #free: DiskFile[] = [];
   readonly #taken = new Set<string>();
+  /** A file was created whose name is not durable yet. */
+  #hasNewName = false;
   #queue: Segment[] = [];
   #commit: Promise<void> | undefined;
   #sync: Promise<void> | undefined;
@@ -93,6 +95,8 @@ export class Wal {
 
   constructor(options: WalOptions, lastSequence: number) {
     this.#options = options;
+    const extension = Math.min(EXTENSION_BYTES, Math.max(MIN_EXTENSION_BYTES, options.fileBytes));
+    this.#zeros = new Uint8Array(extension & ~3);
     this.#policy = options.policy;
     this.durableSequence = lastSequence;
     this.#timer = options.timers.every(SYNC_INTERVAL_MS, () => this.#eachSecond());
@@ -128,15 +132,17 @@ export class Wal {
 
   /** Makes sure that `start` finds a file. Throws a `DiskError`; nothing has changed then. */
   prepare(): void {
-    if (this.#free.length > 0) return;
     const { disk, directory } = this.#options;
-    let slot = 0;
-    while (this.#taken.has(walPath(directory, slot))) slot++;
-    const path = walPath(directory, slot);
-    const file = disk.open(path, 'create');
-    this.#taken.add(path);
-    this.#free.push(file);
-    disk.syncDirectory(directory);
+    if (this.#free.length === 0) {
+      let slot = 0;
+      while (this.#taken.has(walPath(directory, slot))) slot++;
+      const path = walPath(directory, slot);
+      this.#free.push(disk.open(path, 'create'));
+      this.#taken.add(path);
+      this.#hasNewName = true;
+    }
+    if (this.#hasNewName) disk.syncDirectory(directory);
+    this.#hasNewName = false;
   }
 
   /** Starts the file of a new memtable. Requires: `prepare` before. */
@@ -151,8 +157,8 @@ export class Wal {
   /** Makes sure that the file has blocks up to `end`. Throws a `DiskError`; nothing has changed then. */
   secure(walFile: WalFile, end: number): void {
     while (walFile.secured < end) {
-      walFile.file.writeSync(zeros, walFile.secured);
-      walFile.secured += zeros.length;
+      walFile.file.writeSync(this.#zeros, walFile.secured);
+      walFile.secured += this.#zeros.length;
     }
   }
 
@@ -167,7 +173,7 @@ export class Wal {
     const file = walFile.file;
     try {
       if (this.#free.length < MAX_FREE_FILES) {
-        if (walFile.secured > fileBytes + EXTENSION_BYTES) file.truncate(fileBytes);
+        if (walFile.secured > fileBytes + this.#zeros.length) file.truncate(fileBytes);
         this.#free.push(file);
         return;
       }
