@@ -61,7 +61,10 @@ export function noFaults(): DiskFaults {
 }
 
 /** Counts of what was injected, by kind. */
-export type Injected = Record<'readError' | 'writeError' | 'syncError' | 'nameError' | 'readFlip' | 'full', number>;
+export type Injected = Record<
+  'readError' | 'writeError' | 'syncError' | 'nameError' | 'readFlip' | 'full' | 'openLimit',
+  number
+>;
 
 export class SimDisk {
   faults: DiskFaults = noFaults();
@@ -72,7 +75,15 @@ export class SimDisk {
   failAtOperation = Number.POSITIVE_INFINITY;
   /** Called once at the operation at which the power goes. */
   onCrash: () => void = () => {};
-  readonly injected: Injected = { readError: 0, writeError: 0, syncError: 0, nameError: 0, readFlip: 0, full: 0 };
+  readonly injected: Injected = {
+    readError: 0,
+    writeError: 0,
+    syncError: 0,
+    nameError: 0,
+    readFlip: 0,
+    full: 0,
+    openLimit: 0,
+  };
 
   readonly loop: EventLoop;
   readonly #random: Prng;
@@ -197,6 +208,7 @@ export class SimDisk {
 
   open(path: string, mode: 'read' | 'create' | 'write'): Inode {
     if (this.#openFiles >= this.faults.maxOpenFiles) {
+      this.injected.openLimit++;
       throw new DiskError('EMFILE', path, `cannot open ${path}: too many open files`);
     }
     let inode = this.#names.get(path);

@@ -7,18 +7,17 @@
  * that of the map; damage at rest gives a named error or a reported cut and never another value.
  */
 
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
 import { DiskError, type Disk, type Log, type LogFields } from '../../src/env.ts';
 import { BatchHistory, difference, type State } from './batch-history.ts';
 import { noFaults, SimDisk } from './disk.ts';
 import { check, EngineLife, Violation, type Surroundings } from './engine-life.ts';
+import { openSimEngine } from './engine-open.ts';
 import { drawProfile, type EngineProfile } from './engine-profile.ts';
 import { EventLoop, Halted, type Life } from './event-loop.ts';
 import { Prng } from './prng.ts';
-import { SimThreads } from './threads.ts';
 
-const DIRECTORY = '/data';
 /** Lines of what happened that a failure shows. */
 const SHOWN_NOTES = 60;
 /** `everysec` may lose what was written within this time before the power went: Redis says two seconds at worst. */
@@ -169,15 +168,15 @@ class EngineRun {
 
   /** Opens the engine; undefined when it refuses and an injected fault is to blame. */
   async #open(life: Life, disk: Disk, random: Prng): Promise<Engine | undefined> {
-    const opening = Engine.open({
+    const opening = openSimEngine({
+      loop: this.#loop,
+      life,
       disk,
-      threads: new SimThreads({ loop: this.#loop, life, disk, random: random.split('threads') }),
-      clock: this.#loop.clock,
-      timers: life,
-      random: random.split('engine'),
+      random,
       log: this.#log(),
-      directory: DIRECTORY,
-      options: { memtableBytes: this.#profile.memtableBytes, fsync: this.#profile.policy },
+      fsync: this.#profile.policy,
+      memtableBytes: this.#profile.memtableBytes,
+      blockCacheBytes: this.#profile.blockCacheBytes,
       onFatal: (error) => {
         this.#fatal ??= error;
         this.#note(`fatal: ${error.message}`);
