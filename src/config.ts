@@ -94,8 +94,14 @@ export class Config {
   /** CONFIG GET: names that match any of the patterns, each once, and their values. */
   matching(patterns: readonly string[]): [name: string, value: string][] {
     const names = [...ALL.keys(), ...Object.keys(ALIASES)];
-    const wanted = names.filter((name) => patterns.some((pattern) => globMatches(pattern, name, true)));
-    return wanted.map((name) => [name, this.shown(name)]);
+    const found = new Set<string>();
+    for (const pattern of patterns) {
+      // A plain name comes back as it was written, in whatever case.
+      if (/[*?[\\]/.test(pattern)) {
+        for (const name of names) if (globMatches(pattern, name, true)) found.add(name);
+      } else if (optionOf(pattern) !== undefined) found.add(pattern);
+    }
+    return [...found].map((name) => [name, this.shown(name)]);
   }
 
   /** CONFIG SET: all of the pairs, or none. Rejects with `ConfigSetError`. */

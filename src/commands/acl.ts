@@ -7,7 +7,7 @@ import type { Command, CommandFlag, Context } from './command.ts';
 import { CommandError, NOT_AN_INTEGER, wrongArity } from './errors.ts';
 import { DEFAULT_USER, passwordHash } from './password.ts';
 import { ErrorReply, MapReply, OK, type Reply, SetReply, SimpleString } from './reply.ts';
-import { ADMIN, container, integerOf, OPEN, plainRow, refusing } from './server-row.ts';
+import { ADMIN, container, integerOf, OPEN, plainRow, refusing, wrongSubcommand } from './server-row.ts';
 import type { Server } from './server-state.ts';
 
 const ONE_USER = 'ERR users beside "default" are not there yet; its password is the option requirepass';
@@ -40,7 +40,7 @@ function getUser(_view: View, args: Args, { server }: Context): Reply {
 }
 
 function category(_view: View, args: Args, { server }: Context): Reply {
-  if (args.count > 3) throw new CommandError(wrongArity('acl|cat'));
+  if (args.count > 3) throw wrongSubcommand(args);
   if (args.count === 2) return CATEGORIES.map((name) => name);
   const wanted = args.text(2).toLowerCase();
   if (!CATEGORIES.includes(wanted)) throw new CommandError(`ERR Unknown category '${args.utf8(2)}'`);
@@ -56,7 +56,7 @@ function namesIn(server: Server, wanted: string): string[] {
 }
 
 function generatePassword(_view: View, args: Args, { server }: Context): Reply {
-  if (args.count > 3) throw new CommandError(wrongArity('acl|genpass'));
+  if (args.count > 3) throw wrongSubcommand(args);
   const bits = args.count === 3 ? integerOf(args, 2, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER) : DEFAULT_BITS;
   if (bits <= 0 || bits > MAX_BITS) throw new CommandError(BAD_BITS);
   const digits = Math.ceil(bits / 4);
@@ -84,7 +84,7 @@ function dryRun(_view: View, args: Args, { server }: Context): Reply {
 }
 
 function log(_view: View, args: Args): Reply {
-  if (args.count > 3) throw new CommandError(wrongArity('acl|log'));
+  if (args.count > 3) throw wrongSubcommand(args);
   if (args.count === 2) return [];
   if (args.upper(2) === 'RESET') return OK;
   integerOf(args, 2, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER);

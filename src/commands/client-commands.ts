@@ -7,8 +7,18 @@ import { clientLine } from './client-list.ts';
 import type { Command, Context } from './command.ts';
 import { BAD_CLIENT_NAME, clientName } from './connection.ts';
 import { CommandError } from './errors.ts';
-import { MapReply, NO_REPLY, OK, type Reply, SetReply, SimpleString, VerbatimReply } from './reply.ts';
-import { ADMIN, container, integerOf, OPEN, plainRow, type PlainRow, refusing, syntaxError } from './server-row.ts';
+import { MapReply, NO_REPLY, OK, type Reply, SetReply, VerbatimReply } from './reply.ts';
+import {
+  ADMIN,
+  container,
+  integerOf,
+  OPEN,
+  plainRow,
+  type PlainRow,
+  refusing,
+  syntaxError,
+  wrongSubcommand,
+} from './server-row.ts';
 
 const NO_TRACKING = 'ERR client tracking is not supported by Kvorum';
 const NOT_TRACKING =
@@ -30,7 +40,7 @@ function setInfo(_view: View, args: Args, { client }: Context): Reply {
     throw new CommandError(`ERR Unrecognized option '${args.utf8(2)}'`);
   }
   const value = args.text(3);
-  if (/[^!-~]/.test(value)) throw new CommandError(BAD_CLIENT_NAME.replace('Client names', args.utf8(2)));
+  if (/[^!-~]/.test(value)) throw new CommandError(BAD_CLIENT_NAME.replace('Client names', attribute.toLowerCase()));
   if (attribute === 'LIB-NAME') client.libraryName = value;
   else client.libraryVersion = value;
   return OK;
@@ -45,7 +55,7 @@ function pause(_view: View, args: Args, { server }: Context): Reply {
     Number.MAX_SAFE_INTEGER,
   );
   if (timeoutMs < 0) throw new CommandError('ERR timeout is negative');
-  if (args.count > 4) throw syntaxError();
+  if (args.count > 4) throw wrongSubcommand(args);
   const mode = args.count === 4 ? args.upper(3) : 'ALL';
   if (mode !== 'ALL' && mode !== 'WRITE') throw new CommandError('ERR CLIENT PAUSE mode must be WRITE or ALL');
   server.pause.begin(mode === 'ALL' ? 'all' : 'write', server.env.clock.wallMs() + timeoutMs);
@@ -74,7 +84,7 @@ function reply(_view: View, args: Args, { client }: Context): Reply {
 }
 
 function unblock(_view: View, args: Args): Reply {
-  if (args.count > 4) throw syntaxError();
+  if (args.count > 4) throw wrongSubcommand(args);
   if (args.count === 4 && args.upper(3) !== 'TIMEOUT' && args.upper(3) !== 'ERROR') {
     throw new CommandError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');
   }
@@ -92,7 +102,7 @@ function tracking(_view: View, args: Args): Reply {
 
 function trackingInfo(): Reply {
   return new MapReply([
-    ['flags', new SetReply([new SimpleString('off')])],
+    ['flags', new SetReply(['off'])],
     ['redirect', -1],
     ['prefixes', []],
   ]);

@@ -105,6 +105,8 @@ function chosen(server: Server, args: Args): Client[] {
     return all.filter((client) => typeOf(client) === type);
   }
   if (option !== 'ID' || args.count < 4) throw syntaxError();
-  const ids = Array.from({ length: args.count - 3 }, (_, i) => integerOf(args, i + 3, 'ERR Invalid client ID', 1));
+  const ids = Array.from({ length: args.count - 3 }, (_, i) =>
+    integerOf(args, i + 3, 'ERR Invalid client ID', Number.MIN_SAFE_INTEGER),
+  );
   return ids.flatMap((id) => server.clients.get(id) ?? []);
 }

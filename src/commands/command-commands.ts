@@ -7,7 +7,7 @@ import { commandDoc, commandInfo, keyFlagsOf } from './command-info.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { globMatches } from './glob.ts';
-import { MapReply, NULL_ARRAY, type Reply, SetReply, SimpleString } from './reply.ts';
+import { MapReply, type Reply, SetReply, SimpleString } from './reply.ts';
 import { container, plainRow, type PlainRow, syntaxError } from './server-row.ts';
 import type { Server } from './server-state.ts';
 import { keyIndexes } from './table.ts';
@@ -34,7 +34,7 @@ function asked(server: Server, args: Args): (readonly [Command, string | undefin
 }
 
 function info(_view: View, args: Args, { server }: Context): Reply {
-  return asked(server, args).map((found) => (found === undefined ? NULL_ARRAY : commandInfo(...found)));
+  return asked(server, args).map((found) => (found === undefined ? null : commandInfo(...found)));
 }
 
 function docs(_view: View, args: Args, { server }: Context): Reply {

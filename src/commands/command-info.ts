@@ -1,6 +1,7 @@
 /** A row of the table as COMMAND INFO and COMMAND DOCS show it. */
 
 import { categoriesOf } from './categories.ts';
+import { tipsOf } from './command-tips.ts';
 import type { Command, KeyRange } from './command.ts';
 import { MapReply, type Reply, SetReply, SimpleString } from './reply.ts';
 
@@ -63,9 +64,9 @@ export function commandInfo(command: Command, container?: string): Reply {
     range?.last ?? 0,
     range?.step ?? 0,
     statusSet(categoriesOf(command).map((category) => `@${category}`)),
-    [],
-    range === undefined || range.first === 0 ? [] : [keySpecification(command, range)],
-    (command.subcommands ?? []).map((sub) => commandInfo(sub, name)),
+    new SetReply(tipsOf(name)),
+    new SetReply(range === undefined || range.first === 0 ? [] : [keySpecification(command, range)]),
+    new SetReply((command.subcommands ?? []).map((sub) => commandInfo(sub, name))),
   ];
 }
 

@@ -21,7 +21,7 @@ export function serverFields(server: Server): InfoFields {
     ['redis_mode', 'standalone'],
     ['os', machine.system],
     ['arch_bits', 64],
-    ['monotonic_clock', 'performance.now'],
+    ['monotonic_clock', 'libuv'],
     ['multiplexing_api', 'libuv'],
     ['process_id', machine.processId],
     ['process_supervised', 'no'],

@@ -8,7 +8,7 @@ import { rowType } from '../repl/head.ts';
 import { HEAD_OVERHEAD } from '../repl/row-key.ts';
 import { DoubleReply, MapReply, OK, type Reply, VerbatimReply } from './reply.ts';
 import { container, integerOf, plainRow, syntaxError } from './server-row.ts';
-import { SYNTAX_ERROR } from './errors.ts';
+import { NOT_AN_INTEGER } from './errors.ts';
 
 /** Bytes that a row takes beside its key and value: head, record and index entry of the memtable. */
 const ROW_OVERHEAD_BYTES = 48;
@@ -16,7 +16,7 @@ const ROW_OVERHEAD_BYTES = 48;
 function usage(view: View, args: Args): Reply {
   if (args.count > 3) {
     if (args.count !== 5 || args.upper(3) !== 'SAMPLES') throw syntaxError();
-    integerOf(args, 4, SYNTAX_ERROR);
+    if (integerOf(args, 4, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER) < 0) throw syntaxError();
   }
   const key = args.at(2);
   const row = view.row(key);
@@ -56,10 +56,13 @@ function stats(_view: View, _args: Args, { server }: Context): Reply {
   ]);
 }
 
+function mib(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MiB`;
+}
+
 function doctor(_view: View, _args: Args, { server }: Context): Reply {
   const { residentBytes } = server.machine.memory();
   const bound = server.config.get('memtable-size') + server.config.get('block-cache-size');
-  const mib = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)} MiB`;
   return new VerbatimReply(
     'txt',
     `The process uses ${mib(residentBytes)}. Data lives on disk: memtable-size and block-cache-size bound what is kept of it in memory (${mib(bound)} together).\n`,

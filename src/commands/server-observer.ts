@@ -11,6 +11,9 @@ import type { CommandObserver } from './observer.ts';
 import { ErrorReply, type Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
 
+/** Words that a request of HTTP has at the start of a line, as the error for an unknown command quotes them. */
+const HTTP_WORDS = /^ERR unknown command '(?:post|host:)'/i;
+
 export class ServerObserver implements CommandObserver {
   private readonly server: Server;
   private isTracking = true;
@@ -51,9 +54,16 @@ export class ServerObserver implements CommandObserver {
     }
   }
 
-  rejected(_client: Client, command: Command | undefined, error: ErrorReply): void {
+  rejected(client: Client, command: Command | undefined, error: ErrorReply): void {
+    if (command === undefined && HTTP_WORDS.test(error.message)) this.refuseHttp(client);
     this.server.errorStats.count(error.message);
     if (command !== undefined) this.server.commandStats.of(command).rejected++;
+  }
+
+  /** A page in a browser on this machine may post to this port: what it says must not be run, line by line. */
+  private refuseHttp(client: Client): void {
+    this.server.env.log.warn('an HTTP request came in; the connection is closed', { client: client.connection.peer });
+    client.connection.close();
   }
 
   private recordSlow(client: Client, args: Args, durationUs: number): void {

@@ -84,6 +84,13 @@ export function syntaxError(): CommandError {
   return new CommandError(SYNTAX_ERROR);
 }
 
+/** Too many words of a subcommand, where Redis has no more to say than this. */
+export function wrongSubcommand(args: Args): CommandError {
+  return new CommandError(
+    `ERR unknown subcommand or wrong number of arguments for '${args.utf8(1).slice(0, 128)}'. Try ${args.upper(0)} HELP.`,
+  );
+}
+
 /** Refuses every call with the same error. */
 export function refusing(message: string): Run {
   return (): Reply => {

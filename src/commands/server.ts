@@ -82,7 +82,10 @@ function replicaof(_view: View, args: Args): Reply {
   throw new CommandError(NO_REPLICATION);
 }
 
-function lolwut(_view: View, _args: Args, { server }: Context): Reply {
+function lolwut(_view: View, args: Args, { server }: Context): Reply {
+  // Redis draws another picture for each VERSION; the number must be one, and the picture here is always ours.
+  const hasVersion = args.count > 1 && args.upper(1) === 'VERSION';
+  for (let i = hasVersion ? 2 : args.count; i < args.count; i++) integerOf(args, i, NOT_AN_INTEGER);
   return new VerbatimReply(
     'txt',
     lolwutText(server.version, () => server.env.random.next()),

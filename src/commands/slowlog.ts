@@ -4,12 +4,13 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, CommandFlag, Context } from './command.ts';
 import { OK, type Reply } from './reply.ts';
-import { container, integerOf, plainRow } from './server-row.ts';
+import { container, integerOf, plainRow, wrongSubcommand } from './server-row.ts';
 
 const DEFAULT_COUNT = 10;
 const FLAGS: readonly CommandFlag[] = ['admin', 'loading', 'stale'];
 
 function get(_view: View, args: Args, { server }: Context): Reply {
+  if (args.count > 3) throw wrongSubcommand(args);
   const message = 'ERR count should be greater than or equal to -1';
   const count = args.count > 2 ? integerOf(args, 2, message, -1) : DEFAULT_COUNT;
   const entries = server.slowlog.latest(count === -1 ? server.slowlog.length : count);
