@@ -205,9 +205,11 @@ function endsCleanly(file: DiskFile, arena: Arena): boolean {
   const from = arena.end;
   const to = file.size() & ~3;
   const lastFlags = arena.lastGroup === 0 ? 0 : (arena.words[(arena.lastGroup >> 2) + 5] as number);
-  if ((lastFlags & groupFlag.CLEAN_CLOSE) !== 0) return true;
-  // A file in use has blocks beyond its groups, so one that ends with a group was cut by somebody.
-  if (to - from < GROUP_HEADER_BYTES || looksBegun(arena, from, to)) return false;
+  // A file in use has blocks beyond its groups, so one that ends with a group was cut by somebody, unless it was closed.
+  const closed = (lastFlags & groupFlag.CLEAN_CLOSE) !== 0;
+  if (!closed && to - from < GROUP_HEADER_BYTES) return false;
+  // The file may have been used again after it was closed, so what stands behind is looked at all the same.
+  if (looksBegun(arena, from, to)) return false;
   return strongestClaim(arena, from, to) === undefined;
 }
 

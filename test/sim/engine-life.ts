@@ -190,7 +190,6 @@ export class EngineLife {
     // The answer was given in this turn, so the state of this turn is what it has to match.
     const wanted = (pinned?.state ?? this.#around.history.current).get(textKey(key))?.value;
     const same = value === undefined ? wanted === undefined : wanted !== undefined && compareBytes(value, wanted) === 0;
-    const shown = (bytes: Uint8Array | undefined): string => (bytes === undefined ? 'nothing' : printable(bytes));
     check(same, `get of ${printable(key)}: ${shown(value)} where ${shown(wanted)} was written`);
   }
 
@@ -267,6 +266,10 @@ export class EngineLife {
       }
     }
   }
+}
+
+function shown(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? 'nothing' : printable(bytes);
 }
 
 export function check(condition: boolean, what: string): asserts condition {
