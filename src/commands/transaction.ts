@@ -184,11 +184,10 @@ export function runsInsideMulti(command: Command): boolean {
   }
 }
 
-/** A command refused while MULTI queues dooms the transaction; EXEC itself refused ends it at once. */
+/** A command refused while MULTI queues dooms the transaction; a refused EXEC ends it, as if there had been one. */
 export function refuseQueued(client: Client, command: Command | undefined, error: ErrorReply): ErrorReply {
-  if (client.queue === undefined) return error;
   if (command?.name !== 'exec') {
-    client.queueFailed = true;
+    if (client.queue !== undefined) client.queueFailed = true;
     return error;
   }
   forgetTransaction(client);
