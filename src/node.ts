@@ -16,7 +16,7 @@ import type { EngineError } from './engine/engine-error.ts';
 import type { Env } from './env.ts';
 import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
-import { type DurableValues, identify } from './node-identity.ts';
+import { type DurableValues, type Identity, identify } from './node-identity.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
 import { RespServer } from './resp/server.ts';
 import { defaultSessionLimits, type SessionLimits } from './resp/limits.ts';
@@ -57,7 +57,8 @@ export class Node {
     });
     try {
       await state.load(engine);
-      const node = new Node(options, engine, state);
+      const identity = await identify(env, durableValues(engine));
+      const node = new Node(options, engine, state, identity);
       await node.doors.open();
       return node;
     } catch (error) {
@@ -66,9 +67,9 @@ export class Node {
     }
   }
 
-  private constructor(options: NodeOptions, engine: Engine, state: KeyspaceState) {
+  private constructor(options: NodeOptions, engine: Engine, state: KeyspaceState, identity: Identity) {
     const { env, config, machine, version } = options;
-    const { hlc, actor, nodeId } = identify(env, durableValues(engine));
+    const { hlc, actor, nodeId } = identity;
     const keyspace = new Keyspace({ store: engine, state, hlc, actor });
     const server = new Server({ env, keyspace, config, machine, version, nodeId });
     const dispatcher = new Dispatcher(server, allCommands);
@@ -140,5 +141,5 @@ function followLimits(config: Config): SessionLimits {
 /** The engine's manifest once it has one; until then the clock starts from the wall clock and the name is new. */
 function durableValues(engine: Engine): DurableValues {
   if ('getValue' in engine && 'setValue' in engine) return engine as unknown as DurableValues;
-  return { getValue: () => undefined, setValue: () => {} };
+  return { getValue: () => undefined, setValue: async () => {} };
 }

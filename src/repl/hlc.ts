@@ -8,6 +8,8 @@
  * restart the clock starts above every stamp it gave.
  */
 
+import { assert } from '../assert.ts';
+
 export const STAMPS_PER_MS = 2048;
 
 /** How far ahead of the last stamp the ceiling is persisted: one durable write in this time, not one a stamp. */
@@ -17,42 +19,71 @@ export const CEILING_STEP_MS = 3_000;
 export const CEILING_MARGIN_MS = 1_000;
 
 export class Hlc {
+  /** Settles when the first ceiling is durable: no stamp may be used before. */
+  readonly ready: Promise<void>;
   private last: number;
   private ceiling: number;
+  private raising: Promise<void> | undefined = undefined;
   private readonly wallMs: () => number;
-  private readonly persist: (ceiling: number) => void;
+  private readonly persist: (ceiling: number) => void | Promise<void>;
 
   /**
-   * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns;
-   * it throws when it cannot.
+   * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns, or
+   * before its promise is fulfilled; when it fails, it is tried again later.
    */
-  constructor(options: { wallMs(): number; ceiling: number; persist(ceiling: number): void }) {
+  constructor(options: { wallMs(): number; ceiling: number; persist(ceiling: number): void | Promise<void> }) {
     this.wallMs = () => options.wallMs();
     this.persist = (ceiling) => options.persist(ceiling);
     this.ceiling = options.ceiling;
     this.last = Math.max(options.ceiling, this.wallMs() * STAMPS_PER_MS);
-    this.raiseCeiling();
+    this.ready = this.raiseCeiling();
+    // Whoever awaits `ready` hears of a failure; for those who do not, `keepAhead` tries again.
+    this.ready.catch(() => {});
   }
 
-  /** A stamp above all given before. */
+  /**
+   * A stamp above all given before. While the wall clock is ahead of the ceiling (the loop stood still, or the clock
+   * was set), stamps count on from the last one until a higher ceiling is durable: 2 million of them are left then.
+   */
   next(): number {
     const wall = this.wallMs() * STAMPS_PER_MS;
-    this.last = wall > this.last ? wall : this.last + 1;
-    if (this.last > this.ceiling) this.raiseCeiling();
+    if (wall > this.ceiling) this.tryToRaise();
+    this.last = wall > this.last && wall <= this.ceiling ? wall : this.last + 1;
+    if (this.last > this.ceiling) {
+      this.tryToRaise();
+      assert(this.last <= this.ceiling, 'stamps stay below a ceiling that is durable');
+    }
     return this.last;
   }
 
   /** Persists a higher ceiling when the clock is near it: call it from a timer. */
   keepAhead(): void {
     const wall = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
-    if (wall + CEILING_MARGIN_MS * STAMPS_PER_MS > this.ceiling) this.raiseCeiling();
+    if (wall + CEILING_MARGIN_MS * STAMPS_PER_MS > this.ceiling) this.tryToRaise();
   }
 
-  private raiseCeiling(): void {
+  private tryToRaise(): void {
+    // A failure shows itself when the stamps run out; until then the next call tries again.
+    if (this.raising === undefined) this.raiseCeiling().catch(() => {});
+  }
+
+  private raiseCeiling(): Promise<void> {
     const from = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
     const ceiling = from + CEILING_STEP_MS * STAMPS_PER_MS;
-    this.persist(ceiling);
-    this.ceiling = ceiling;
+    const persisted = this.persist(ceiling);
+    if (persisted === undefined) {
+      this.ceiling = ceiling;
+      return Promise.resolve();
+    }
+    const raising = persisted
+      .then(() => {
+        this.ceiling = ceiling;
+      })
+      .finally(() => {
+        this.raising = undefined;
+      });
+    this.raising = raising;
+    return raising;
   }
 }
 

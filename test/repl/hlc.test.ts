@@ -13,7 +13,13 @@ test('stamps grow whatever the wall clock does, through restarts, and never pass
       let wall = 1_700_000_000_000;
       let persisted = 0;
       const start = (): Hlc =>
-        new Hlc({ wallMs: () => wall, ceiling: persisted, persist: (ceiling) => (persisted = ceiling) });
+        new Hlc({
+          wallMs: () => wall,
+          ceiling: persisted,
+          persist(ceiling) {
+            persisted = ceiling;
+          },
+        });
       let clock = start();
       let last = 0;
       for (const { jumpMs, restart } of moments) {
@@ -34,7 +40,10 @@ test('stamps grow whatever the wall clock does, through restarts, and never pass
 test('the ceiling is persisted about once in its step, not once a stamp', () => {
   let wall = 1_700_000_000_000;
   let writes = 0;
-  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist: () => writes++ });
+  const persist = (): void => {
+    writes++;
+  };
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
   for (let ms = 0; ms < 10 * CEILING_STEP_MS; ms++) {
     wall++;
     clock.next();
@@ -47,4 +56,53 @@ test('a burst within a millisecond counts on', () => {
   const first = clock.next();
   for (let i = 1; i < 5 * STAMPS_PER_MS; i++) assert.equal(clock.next(), first + i);
   assert.equal(msOfStamp(first), 1000);
+});
+
+test('with a slow disk no stamp passes the ceiling that is durable, and the clock catches up', async () => {
+  let wall = 1_700_000_000_000;
+  let durable = 0;
+  let finish: (() => void) | undefined;
+  const persist = (ceiling: number): Promise<void> =>
+    new Promise((resolve) => {
+      finish = () => {
+        durable = ceiling;
+        resolve();
+      };
+    });
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
+  finish?.();
+  await clock.ready;
+  let last = clock.next();
+  wall += 60_000;
+  for (let i = 0; i < 10_000; i++) {
+    const stamp = clock.next();
+    assert.ok(stamp === last + 1 && stamp <= durable);
+    last = stamp;
+  }
+  finish?.();
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(msOfStamp(clock.next()), wall);
+});
+
+test('a ceiling that cannot be persisted is tried again, and its lack ends the stamps', async () => {
+  let wall = 1_700_000_000_000;
+  let tries = 0;
+  let fails = false;
+  const persist = (): Promise<void> => {
+    tries++;
+    return fails ? Promise.reject(new Error('disk')) : Promise.resolve();
+  };
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
+  await clock.ready;
+  fails = true;
+  for (let i = 0; i < 3; i++) {
+    wall += CEILING_STEP_MS;
+    clock.keepAhead();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(tries, 4);
+  assert.throws(() => {
+    for (let i = 0; i <= (CEILING_STEP_MS + 1) * STAMPS_PER_MS; i++) clock.next();
+  }, /ceiling/);
 });

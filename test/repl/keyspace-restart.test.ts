@@ -78,7 +78,9 @@ class Run {
     const hlc = new Hlc({
       wallMs: () => this.#loop.clock.wallMs(),
       ceiling: this.#ceiling,
-      persist: (ceiling) => (this.#ceiling = ceiling),
+      persist: (ceiling) => {
+        this.#ceiling = ceiling;
+      },
     });
     return { engine, keyspace: new Keyspace({ store: engine, state, hlc, actor: 1 }) };
   }
