@@ -112,30 +112,43 @@ function isNamed(error: unknown): boolean {
   return error instanceof EngineError || error instanceof DiskError;
 }
 
-void test('the power goes at every single operation: what was acknowledged is there, in whole batches', async () => {
-  let operation = 0;
-  for (let crashed = true; crashed; operation++) {
-    assert.ok(operation < MOST_OPERATIONS, 'the script ends');
-    const on = machine(operation);
-    const progress = { acknowledged: 0 };
-    on.sim.crashAtOperation = operation;
-    on.sim.onCrash = () => {
-      on.life.kill();
-      on.loop.halt();
-    };
-    try {
-      await on.loop.settle(work(on, await open(on), progress));
-    } catch (error) {
-      if (!(error instanceof Halted)) throw error;
+for (const [ending, end] of [
+  ['the power goes', (sim: SimDisk) => sim.powerCut()],
+  ['the process dies', (sim: SimDisk) => sim.kill()],
+] as const) {
+  void test(`${ending} at every single operation: what was acknowledged is there, in whole batches`, async () => {
+    let operation = 0;
+    for (let crashed = true; crashed; operation++) {
+      assert.ok(operation < MOST_OPERATIONS, 'the script ends');
+      const on = machine(operation);
+      const progress = { acknowledged: 0 };
+      on.sim.crashAtOperation = operation;
+      on.sim.onCrash = () => {
+        on.life.kill();
+        on.loop.halt();
+      };
+      try {
+        await on.loop.settle(work(on, await open(on), progress));
+      } catch (error) {
+        if (!(error instanceof Halted)) throw error;
+      }
+      crashed = on.sim.crashed;
+      end(on.sim);
+      // Twice: what the first of them did to recover must itself be durable.
+      for (const last of [false, true]) {
+        const engine = await open(on);
+        await verify(on, engine, progress.acknowledged);
+        if (last) {
+          await on.loop.settle(engine.close());
+          continue;
+        }
+        on.life.kill();
+        on.sim.powerCut();
+      }
     }
-    crashed = on.sim.crashed;
-    on.sim.powerCut();
-    const engine = await open(on);
-    await verify(on, engine, progress.acknowledged);
-    await on.loop.settle(engine.close());
-  }
-  assert.ok(operation > 30, `the script has ${operation} operations`);
-});
+    assert.ok(operation > 30, `the script has ${operation} operations`);
+  });
+}
 
 void test('every single operation fails once: a named error or none, then nothing acknowledged is missing', async () => {
   let operation = 0;

@@ -123,7 +123,7 @@ class EngineRun {
       ending = await this.#openAndWork({ life, disk, random, healthy });
     } catch (error) {
       if (!(error instanceof Halted)) throw error;
-      ending = 'power cut';
+      ending = random.chance(0.7) ? 'power cut' : 'killed';
     }
     life.kill();
     this.#end(ending);
@@ -134,7 +134,7 @@ class EngineRun {
     if (random.chance(crashChance)) {
       this.#sim.crashAtOperation = random.below(crashWithin);
       this.#sim.onCrash = () => {
-        this.#note(`the power goes at operation ${this.#sim.operations}`);
+        this.#note(`the end comes at operation ${this.#sim.operations}`);
         life.kill();
         this.#loop.halt();
       };
@@ -239,7 +239,7 @@ class EngineRun {
   #end(ending: Ending): void {
     this.#batches += this.#history.batchCount;
     this.#note(ending);
-    if (ending === 'killed' && !this.#sim.crashed) {
+    if (ending === 'killed') {
       this.#sim.kill();
       // After a failed sync the promises that rest on the cache may be void already.
       if (this.#sim.injected.syncError > 0) this.#history.powerLost();
