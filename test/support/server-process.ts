@@ -27,6 +27,8 @@ export interface StartOptions {
   /** Words for node before the script. */
   readonly nodeFlags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whether `stop` removes a directory that was given. */
+  readonly ownsDirectory?: boolean;
   /** Kills the server that long after its spawn, ready or not. */
   readonly killAfterMs?: number;
 }
@@ -39,7 +41,7 @@ export class ServerProcess {
   /** From spawn to the first answer to PING. */
   startMs = 0;
   private readonly child: ChildProcess;
-  private readonly ownsDirectory: boolean;
+  private ownsDirectory: boolean;
   private text = '';
   private gone = false;
 
@@ -103,6 +105,11 @@ export class ServerProcess {
     return exit;
   }
 
+  /** The directory stays when this server stops. */
+  disown(): void {
+    this.ownsDirectory = false;
+  }
+
   removeDirectory(): void {
     if (this.ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
@@ -130,7 +137,7 @@ export async function startServer(command: string, words: readonly string[], opt
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },
   });
-  const server = new ServerProcess(child, port, directory, options.directory === undefined);
+  const server = new ServerProcess(child, port, directory, options.ownsDirectory ?? options.directory === undefined);
   if (options.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), options.killAfterMs);
   while (!(await answersPing(port))) {
     if (!server.running) throw new Error(`${command} ended at its start:\n${server.output}`);
