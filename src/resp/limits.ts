@@ -34,8 +34,8 @@ export const POOL_SMALLEST_BYTES = 1024;
 export const POOL_LARGEST_BYTES = 256 * 1024;
 export const POOL_MAX_BYTES = 32 * 1024 * 1024;
 
-/** A connection that we ended is destroyed when the client has not closed its side by then. */
-export const CLOSE_GRACE_SECONDS = 5;
+/** A connection that ends is destroyed when nothing has gone out for so long and the client has not closed its side. */
+export const CLOSE_GRACE_SECONDS = 10;
 /** How often idle clients and soft output limits are looked at. */
 export const SWEEP_INTERVAL_MS = 1000;
 

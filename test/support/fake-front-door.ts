@@ -60,6 +60,11 @@ export class FakeConnection implements Connection {
     this.events?.onDrain();
   }
 
+  /** The client has sent its last byte. */
+  sendEnd(): void {
+    this.events?.onEnd?.();
+  }
+
   /** The connection is gone, whoever wanted that. */
   gone(): void {
     this.events?.onClose();
