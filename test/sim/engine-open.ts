@@ -33,7 +33,12 @@ export function openSimEngine(options: SimEngineOptions): Promise<Engine> {
     random: random.split('engine'),
     log,
     directory: DIRECTORY,
-    options: { memtableBytes: options.memtableBytes, fsync: options.fsync },
+    options: {
+      memtableBytes: options.memtableBytes,
+      fsync: options.fsync,
+      blockCacheBytes: options.blockCacheBytes,
+      diskReserveBytes: 0,
+    },
     onFatal: options.onFatal,
   });
 }
