@@ -51,6 +51,14 @@ function lines(tree: Tree, names: readonly string[], withValues: boolean): strin
   return `${tree.kind}(${found.join(', ')})`;
 }
 
+/** Name, arity, flags, keys and ACL categories of each row: what clients read. */
+function commandInfo(tree: Tree): string {
+  if (tree.kind !== 'array') return show(tree);
+  return tree.items
+    .map((row) => (row.kind === 'array' ? row.items.slice(0, 7).map(unordered).join(' ') : show(row)))
+    .join('\n');
+}
+
 /** What of a reply is compared, as text. */
 export function aspect(tree: Tree, comparison: Comparison): string {
   switch (comparison.how) {
@@ -60,6 +68,8 @@ export function aspect(tree: Tree, comparison: Comparison): string {
       return show(tree);
     case 'unordered':
       return unordered(tree);
+    case 'command-info':
+      return commandInfo(tree);
     case 'pairs':
       return pairs(tree);
     case 'shape':
