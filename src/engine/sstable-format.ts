@@ -160,7 +160,7 @@ export function encodeFooter(footer: Footer): Uint8Array {
 }
 
 function footerChecksum(bytes: Uint8Array): number {
-  return crc32c(bytes.subarray(96), crc32c(bytes.subarray(0, 88)));
+  return crc32c(bytes.subarray(92), crc32c(bytes.subarray(0, 88)));
 }
 
 /** Reads a footer. Throws `corruption` unless it is whole and belongs to this file. */

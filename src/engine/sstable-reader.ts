@@ -47,6 +47,8 @@ export interface TableTail {
   readonly twoLevel: boolean;
   readonly blockCount: number;
   readonly properties: Properties;
+  /** As `decodeRangeTombstones` takes them; undefined: there are none. */
+  readonly rangeTombstones: Uint8Array | undefined;
 }
 
 /** Reads a tail: the last `bytes.length` bytes of the file. Throws `corruption`. */
@@ -76,6 +78,7 @@ export function parseTail(bytes: Uint8Array, fileNumber: number, fileBytes: numb
     twoLevel: footer.twoLevel,
     blockCount: Number(textOf(properties.get('blocks') ?? new Uint8Array(0))),
     properties,
+    rangeTombstones: footer.rangeTombstones.length > 0 ? piece(footer.rangeTombstones) : undefined,
   };
 }
 

@@ -10,7 +10,7 @@
  *          16  4 × { offset u64, length u64 }  filter, range tombstones, index, properties; length 0: there is none
  *          80  u32  flags: bit 0, the index has two levels
  *          84  u32  length of the tail
- *          88  u32  CRC32C of bytes 0 to 88 and 96 to 104
+ *          88  u32  CRC32C of bytes 0 to 88 and 92 to 104
  *          92  u32  0
  *          96  "KVORSST" and the version of the format, 0x01
  * ```
