@@ -44,7 +44,11 @@ export const rangeCommands: readonly Command[] = [
     arity: -3,
     flags: ['readonly'],
     access: 'read',
-    doc: keyDoc('Returns the keys from one to another in order.', '0.1.0', 'O(S+N) for S slots and N keys in the range'),
+    doc: keyDoc(
+      'Returns the keys from one to another in order.',
+      '0.1.0',
+      'O(S+N) for S slots and N keys in the range',
+    ),
     runSliced: range,
   }),
 ];

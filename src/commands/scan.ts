@@ -29,10 +29,9 @@ const CELLS_PER_COUNT = 10;
 /** Cells after which a walk lets others run: about a millisecond. */
 export const SLICE_CELLS = 1000;
 
-/** Cursors that are numbers for Redis: up to 2^64 − 1. */
-const CURSOR_MAX = 18_446_744_073_709_550_000;
-const MAX_CURSOR_LENGTH = 32;
-const BAD_CURSOR = 'ERR invalid cursor';
+/** The greatest number that Redis takes for a cursor, and the longest text of one. */
+const CURSOR_MAX = '18446744073709551615';
+const MAX_CURSOR_LENGTH = 64;
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -134,11 +133,11 @@ function scanStart(view: View, cursor: number, filter: ScanFilter, tokens: ScanT
 
 /** The cursor as C's strtoul reads it; one that no server gave ends the walk. */
 function cursorOf(args: Args): number {
-  const text = args.length(1) > MAX_CURSOR_LENGTH ? 'x' : args.text(1);
-  if (!/^(?:[+-]?[0-9]+)?$/.test(text)) throw new CommandError(BAD_CURSOR);
-  const cursor = Number(text);
-  if (Math.abs(cursor) > CURSOR_MAX) throw new CommandError(BAD_CURSOR);
-  return cursor < 0 ? CURSOR_MAX : cursor;
+  const match = args.length(1) > MAX_CURSOR_LENGTH ? null : /^(?:([+-]?)0*([0-9]{1,20}))?$/.exec(args.text(1));
+  if (match === null) throw new CommandError('ERR invalid cursor');
+  const [, sign, digits = '0'] = match;
+  if (digits.length === CURSOR_MAX.length && digits > CURSOR_MAX) throw new CommandError('ERR invalid cursor');
+  return sign === '-' && Number(digits) > 0 ? Number(CURSOR_MAX) : Number(digits);
 }
 
 function scanFilter(args: Args): ScanFilter {
