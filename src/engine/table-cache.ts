@@ -26,6 +26,9 @@ export interface TableCacheOptions {
   readonly onDamage: (meta: TableMeta, error: EngineError) => void;
 }
 
+/** How often bytes that look damaged are read before their table counts as damaged. */
+const READ_ATTEMPTS = 3;
+
 export const defaultTableCacheOptions = {
   blockCacheBytes: 128 << 20,
   tailCacheBytes: 64 << 20,
@@ -96,15 +99,20 @@ export class TableCache {
   }
 
   async #loadOne(table: Table, missing: number, readAheadBytes: number): Promise<void> {
-    try {
-      if (missing === MISSING_TAIL) await this.#loadTail(table);
-      else if (missing < MISSING_TAIL) await this.#loadPartition(table, -2 - missing);
-      else await this.#loadBlocks(table, missing, readAheadBytes);
-    } catch (error) {
-      const damage = damageOf(error, table.meta.number);
-      if (damage === undefined) throw error;
-      this.#quarantine(table, damage);
-      throw damage;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        if (missing === MISSING_TAIL) await this.#loadTail(table);
+        else if (missing < MISSING_TAIL) await this.#loadPartition(table, -2 - missing);
+        else await this.#loadBlocks(table, missing, readAheadBytes);
+        return;
+      } catch (error) {
+        const damage = damageOf(error, table.meta.number);
+        if (damage === undefined) throw error;
+        // One bad transfer is not a bad table.
+        if (attempt < READ_ATTEMPTS) continue;
+        this.#quarantine(table, damage);
+        throw damage;
+      }
     }
   }
 

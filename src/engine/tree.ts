@@ -86,6 +86,7 @@ export class Tree {
   readonly #cursors: (Uint8Array | undefined)[] = new Array<Uint8Array | undefined>(LEVELS).fill(undefined);
   readonly #busy = new Set<number>();
   readonly #damaged = new Set<number>();
+  readonly #suspects = new Set<number>();
   readonly #obsolete: number[] = [];
   #nextFileNumber: number;
   #flushThread: Thread<FlushJob, FlushResult> | undefined;
@@ -141,7 +142,7 @@ export class Tree {
     this.#flushThread ??= threads.start<FlushJob, FlushResult>(threadModule, 'flush');
     const { arena } = memtable;
     const numbers = flushNumbers(arena.end);
-    const result = await this.#flushThread.run({
+    const result = await runJob(this.#flushThread, {
       kind: 'flush',
       directory,
       buffer: arena.buffer,
@@ -261,11 +262,10 @@ export class Tree {
     const { threads, threadModule, clock, log } = this.#options;
     this.#compactThread ??= threads.start<CompactJob, CompactResult>(threadModule, 'compaction');
     const startUs = clock.monotonicUs();
-    const result = await this.#compactThread.run(this.#jobFor(choice));
+    const result = await runJob(this.#compactThread, this.#jobFor(choice));
     if (result.outcome === 'stopped') throw new EngineError('closed', 'the compaction was stopped');
     if (result.outcome === 'damaged') {
-      this.cache.quarantine(result.damagedTable, new EngineError('corruption', result.message));
-      this.#noteDamage(result.damagedTable, new EngineError('corruption', result.message));
+      this.#judge(result.damagedTable, new EngineError('corruption', result.message));
       return;
     }
     const removed = choice.runs.flat().map((table) => table.number);
@@ -284,6 +284,16 @@ export class Tree {
       bytesWritten: result.bytesWritten,
       ms: Math.round(tookUs / 1000),
     });
+  }
+
+  /** A table that a compaction could not read: the second time it counts as damaged, since one bad transfer may happen. */
+  #judge(number: number, error: EngineError): void {
+    if (!this.#suspects.has(number)) {
+      this.#suspects.add(number);
+      throw error;
+    }
+    this.cache.quarantine(number, error);
+    this.#noteDamage(number, error);
   }
 
   #jobFor(choice: Choice): CompactJob {
@@ -369,5 +379,16 @@ export class Tree {
     this.#unlinkSome(this.#obsolete.length);
     this.cache.close();
     await this.#manifest.close();
+  }
+}
+
+/** Runs a job; an `EngineError` of the thread, which crossed as a plain error, is one again. */
+async function runJob<Job, Result>(thread: Thread<Job, Result>, job: Job): Promise<Result> {
+  try {
+    return await thread.run(job);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'EngineError')
+      throw new EngineError('corruption', error.message, error);
+    throw error;
   }
 }
