@@ -10,7 +10,7 @@
  * in `#owing` has missed and will be asked again before anything else.
  */
 
-import { compareRanges } from '../bytes.ts';
+import { compareRanges, equalBytes } from '../bytes.ts';
 import type { RangeTombstones, TombstoneFragment } from './range-tombstones.ts';
 import { newestVisible } from './range-tombstones.ts';
 import { kind, type Kind } from './record.ts';
@@ -42,6 +42,12 @@ export class MergeIterator implements Source {
   /** Age of the source that has missed, or -1; where it was to seek, if it was. */
   #owing = -1;
   #owingSeek: Uint8Array | undefined;
+  /**
+   * Sources that the last seek, to `#seekKey`, still waits for. The others stay where they stand: a seek that began anew
+   * after each miss would never end in a cache that is smaller than one block of every source.
+   */
+  #seekOwed: number[] = [];
+  #seekKey: Uint8Array | undefined;
   /** The key that was shown or found dead last, whose other records are to be passed over. */
   #lastKey = new Uint8Array(64);
   #lastKeyLength = 0;
@@ -86,18 +92,24 @@ export class MergeIterator implements Source {
   }
 
   seek(key: Uint8Array | undefined): Lookup {
-    this.#size = 0;
-    this.#owing = -1;
-    this.#passing = false;
-    const missed: Source[] = [];
-    for (let age = 0; age < this.#sources.length; age++) {
-      const source = this.#sources[age] as Source;
-      const found = source.seek(key);
-      if (found === lookup.MISS) missed.push(source);
+    const resumed = this.#seekOwed.length > 0 && isSameKey(key, this.#seekKey);
+    const owed = resumed ? this.#seekOwed : this.#sources.keys();
+    if (!resumed) {
+      this.#size = 0;
+      this.#owing = -1;
+      this.#passing = false;
+    }
+    const stillOwed: number[] = [];
+    for (const age of owed) {
+      const found = (this.#sources[age] as Source).seek(key);
+      if (found === lookup.MISS) stillOwed.push(age);
       else if (found === lookup.FOUND) this.#push(age);
     }
-    this.#missed = missed;
-    return missed.length > 0 ? lookup.MISS : this.#show();
+    this.#seekOwed = stillOwed;
+    if (stillOwed.length === 0) return this.#show();
+    if (!resumed) this.#seekKey = key?.slice();
+    this.#missed = stillOwed.map((age) => this.#sources[age] as Source);
+    return lookup.MISS;
   }
 
   step(): Lookup {
@@ -270,6 +282,10 @@ export class MergeIterator implements Source {
     if (order === 0) return a < b;
     return this.#reverse ? order > 0 : order < 0;
   }
+}
+
+function isSameKey(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && equalBytes(a, b));
 }
 
 /** What is shown where there are no sources. */

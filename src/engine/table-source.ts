@@ -48,6 +48,14 @@ export class TableSource implements Source {
   #shown = false;
   #missedTable: Table | undefined;
   #missed = MISSING_TAIL;
+  /**
+   * What the last load brought of which table, held until it was looked at: a walk over many sources waits for the
+   * slowest of their loads, and a cache that is small for its blocks has dropped the others' by then.
+   */
+  #heldTable: Table | undefined;
+  #heldTail: TableTail | undefined;
+  #heldBlock: Uint8Array | undefined;
+  #heldOrdinal = 0;
   #readAheadBytes = 0;
 
   constructor(options: TableSourceOptions) {
@@ -104,7 +112,15 @@ export class TableSource implements Source {
     const table = this.#missedTable;
     if (table === undefined) return Promise.resolve();
     this.#missedTable = undefined;
-    return this.#cache.load(table, this.#missed, this.#reverse ? 0 : this.#readAheadBytes);
+    return this.#loadAndHold(table, this.#missed);
+  }
+
+  async #loadAndHold(table: Table, missed: number): Promise<void> {
+    await this.#cache.load(table, missed, this.#reverse ? 0 : this.#readAheadBytes);
+    this.#heldTable = table;
+    this.#heldTail = table.tail;
+    this.#heldBlock = missed >= 0 ? table.blocks[missed]?.bytes : undefined;
+    this.#heldOrdinal = missed;
   }
 
   close(): void {
@@ -124,8 +140,8 @@ export class TableSource implements Source {
     if (ordinal < 0) return this.#miss(table, table.missing);
     this.#ordinal = ordinal;
     if (ordinal < tail.blockCount) {
-      const block = table.block(ordinal);
-      if (block === undefined) return this.#miss(table, table.missing);
+      const block = this.#blockOf(table, ordinal);
+      if (block === undefined) return lookup.MISS;
       this.#cursor.open(block);
       this.#entry = entry.STANDING;
       if (this.#cursor.seek(key, start, end) && this.#showForth()) return lookup.FOUND;
@@ -185,8 +201,8 @@ export class TableSource implements Source {
     if (ordinal < 0) return this.#miss(table, table.missing);
     if (ordinal >= tail.blockCount) return this.#walkBack();
     this.#ordinal = ordinal;
-    const block = table.block(ordinal);
-    if (block === undefined) return this.#miss(table, table.missing);
+    const block = this.#blockOf(table, ordinal);
+    if (block === undefined) return lookup.MISS;
     this.#cursor.open(block);
     if (!this.#cursor.seekBack(key, start, end)) {
       this.#leaveBlockBack();
@@ -227,20 +243,27 @@ export class TableSource implements Source {
   }
 
   #openBlock(table: Table): boolean {
-    const block = table.block(this.#ordinal);
-    if (block === undefined) {
-      this.#miss(table, table.missing);
-      return false;
-    }
+    const block = this.#blockOf(table, this.#ordinal);
+    if (block === undefined) return false;
     this.#cursor.open(block);
     return true;
   }
 
   #tailOf(table: Table): TableTail | undefined {
     if (table.damage !== undefined) throw table.damage;
-    if (table.tail === undefined) this.#miss(table, MISSING_TAIL);
+    const tail = table.tail ?? (this.#heldTable === table ? this.#heldTail : undefined);
+    if (tail === undefined) this.#miss(table, MISSING_TAIL);
     else table.tailUsed = true;
-    return table.tail;
+    return tail;
+  }
+
+  /** The block with this ordinal; undefined: it is missing, which has been noted. */
+  #blockOf(table: Table, ordinal: number): Uint8Array | undefined {
+    const held = this.#heldTable === table && this.#heldOrdinal === ordinal ? this.#heldBlock : undefined;
+    const block = table.block(ordinal) ?? held;
+    if (block === undefined) this.#miss(table, table.missing);
+    else this.#heldBlock = undefined;
+    return block;
   }
 
   #miss(table: Table, missing: number): Lookup {
