@@ -52,9 +52,12 @@ export class TableOutput {
     return this.#writer !== undefined && this.#writer.byteLength >= this.#options.tableBytes;
   }
 
-  /** Closes the table that is being written, if any; the next one begins with keyBytes[keyStart, keyEnd). */
+  /**
+   * Closes the table that is being written, if any; the next one begins with keyBytes[keyStart, keyEnd). The last table
+   * for which there is a number takes all that is left: inputs that were compressed may make more than was reckoned.
+   */
   cutBefore(keyBytes: Uint8Array, keyStart: number, keyEnd: number): void {
-    if (this.#writer === undefined) return;
+    if (this.#writer === undefined || this.#used === this.#options.numbers) return;
     const key = keyBytes.slice(keyStart, keyEnd);
     this.#finish(key);
     this.#from = key;
