@@ -55,16 +55,21 @@ export class Node {
       options: { memtableBytes: config.get('memtable-size'), fsync: config.get('appendfsync') },
       onFatal: (error) => options.onFatal(error),
     });
+    let node: Node;
     try {
       await state.load(engine);
-      const identity = await identify(env, durableValues(engine));
-      const node = new Node(options, engine, state, identity);
-      await node.doors.open();
-      return node;
+      node = new Node(options, engine, state, await identify(env, durableValues(engine)));
     } catch (error) {
       await engine.close();
       throw error;
     }
+    try {
+      await node.doors.open();
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
+    return node;
   }
 
   private constructor(options: NodeOptions, engine: Engine, state: KeyspaceState, identity: Identity) {
