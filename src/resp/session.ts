@@ -18,6 +18,7 @@ import type { ClientConnection, CommandPort, ConnectionCounters, ReplyMode } fro
 import {
   CLOSE_GRACE_SECONDS,
   HELD_INPUT_MAX_BYTES,
+  OUTPUT_STALL_SECONDS,
   QUERY_BUFFER_CEILING_BYTES,
   type OutputClass,
   type SessionLimits,
@@ -102,7 +103,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private bytesIn = 0;
   private bytesOut = 0;
   private lastActiveSeconds: number;
-  /** While it closes: when bytes have last gone out, or when the end began. */
+  /** When output was last handed over or taken, or when the end began. */
   private lastProgressSeconds = 0;
   /** When the soft output limit was passed; -1 below it. */
   private overSoftSinceSeconds = -1;
@@ -240,6 +241,10 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     if ((this.halted & halt.CLOSED) !== 0) return;
     if (this.isInputOver || (this.halted & halt.CLOSING) !== 0) {
       if (nowSeconds - this.lastProgressSeconds > CLOSE_GRACE_SECONDS) this.close();
+      return;
+    }
+    if ((this.halted & halt.THROTTLED) !== 0 && nowSeconds - this.lastProgressSeconds > OUTPUT_STALL_SECONDS) {
+      this.closeByLimit('takes no output while too much of it waits');
       return;
     }
     const timeout = this.host.limits.idleTimeoutSeconds;

@@ -3,7 +3,12 @@ import { test } from 'node:test';
 
 import { ErrorReply, NO_REPLY, OK, PushReply, type Reply } from '../../src/commands/reply.ts';
 import type { ClientConnection } from '../../src/resp/front-door.ts';
-import { CLOSE_GRACE_SECONDS, HELD_INPUT_MAX_BYTES, OUTPUT_HIGH_WATER_BYTES } from '../../src/resp/limits.ts';
+import {
+  CLOSE_GRACE_SECONDS,
+  HELD_INPUT_MAX_BYTES,
+  OUTPUT_HIGH_WATER_BYTES,
+  OUTPUT_STALL_SECONDS,
+} from '../../src/resp/limits.ts';
 import { deferred, type FakeConnection, FakeFrontDoor } from '../support/fake-front-door.ts';
 import { encodeCommand } from '../support/raw-client.ts';
 
@@ -192,6 +197,25 @@ test('a client that does not read its replies is not read from, and loses nothin
   assert.equal(commands, sent);
   assert.ok(!client.isPaused, 'reading goes on');
   assert.equal(client.received.length, sent * (value.length + '$20000\r\n\r\n'.length));
+});
+
+test('a client that takes nothing while too much waits is closed after its time, one that takes a little is not', async () => {
+  const value = Buffer.alloc(1_000_000, 'v');
+  const door = await FakeFrontDoor.open((_client, args) => (args.text(0) === 'x' ? value : OK));
+  const [stuck, slow, few] = [door.newConnection(), door.newConnection(), door.newConnection()];
+  for (const client of [stuck, slow]) {
+    client.capacity = 0;
+    client.send('x\r\n'.repeat(1 + OUTPUT_HIGH_WATER_BYTES / value.length));
+  }
+  few.capacity = 0;
+  few.send('few\r\n');
+  door.endTurn();
+  for (let i = 0; i <= OUTPUT_STALL_SECONDS; i++) {
+    assert.ok(!stuck.isDestroyed);
+    if (i % 20 === 0) slow.drain();
+    door.second();
+  }
+  assert.deepEqual([stuck.isDestroyed, slow.isDestroyed, few.isDestroyed], [true, false, false]);
 });
 
 test('memory that the connection has kept is not written to again', async () => {
