@@ -26,6 +26,9 @@ const DEFAULT_COUNT = 10;
 /** Cells that a step of SCAN looks at for each row of COUNT, so that it ends where little is alive or ours. */
 const CELLS_PER_COUNT = 10;
 
+/** Keys in one reply of KEYS, about 150 bytes of memory each: beyond them SCAN is the way. */
+export const KEYS_MAX = 2_000_000;
+
 /** Cells after which a walk lets others run: about a millisecond. */
 export const SLICE_CELLS = 1000;
 
@@ -177,7 +180,9 @@ function* keys(view: View, args: Args): Slices {
       else if (step === scanStep.ABSENT) return found;
       else {
         const key = rows.key;
-        if (all || globMatches(pattern, key)) found.push(key);
+        if (!all && !globMatches(pattern, key)) continue;
+        if (found.length === KEYS_MAX) throw new CommandError(`ERR more than ${KEYS_MAX} keys match: use SCAN`);
+        found.push(key);
       }
     }
   } finally {

@@ -30,6 +30,9 @@ import { MemoryStore } from './memory-store.ts';
 /** When the runner's clock starts: 2023-11-14. */
 export const START_MS = 1_700_000_000_000;
 
+/** A command that misses more often than this will never answer. */
+const MAX_ROUNDS = 10_000;
+
 export type Word = string | number | Uint8Array;
 
 export class CommandRunner {
@@ -75,12 +78,49 @@ export class CommandRunner {
   }
 
   async reply(...words: readonly Word[]): Promise<Reply> {
-    const args = Args.of(...words.map((word) => (typeof word === 'number' ? String(word) : word)));
+    const args = argsOf(words);
     const row = this.table.resolve(args);
     if (row === undefined) throw new Error(`no command ${args.text(0)}`);
     if (row.arity > 0 ? args.count !== row.arity : args.count < -row.arity) return new ErrorReply(wrongArity(row.name));
     try {
       return row.run === undefined ? await this.runSliced(row, args) : await this.runWhole(row, args);
+    } catch (thrown) {
+      if (thrown instanceof CommandError) return thrown.reply;
+      throw thrown;
+    }
+  }
+
+  /** Runs the commands in one view, as EXEC does: again from the start after a Miss, then one commit. */
+  async together(...commands: readonly (readonly Word[])[]): Promise<unknown[]> {
+    const view = this.keyspace.newView();
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      view.begin(this.client.database, this.nowMs);
+      try {
+        const replies = commands.map((words) => show(keep(this.runInside(view, words))));
+        this.keyspace.commit(view);
+        return replies;
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        await thrown.load();
+      }
+    }
+    throw new Error('the commands found no rest');
+  }
+
+  private runInside(view: View, words: readonly Word[]): Reply {
+    const args = argsOf(words);
+    const row = this.table.resolve(args) as Command;
+    try {
+      if (row.run !== undefined) return row.run(view, args, this.client.context) as Reply;
+      const slices = (row.runSliced as NonNullable<Command['runSliced']>)(view, args, this.client.context);
+      for (;;) {
+        const step = slices.next();
+        if (step.done === true) return step.value;
+        const wait = step.value;
+        if (wait === undefined) continue;
+        slices.return('');
+        throw new Miss(() => wait);
+      }
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       throw thrown;
@@ -96,7 +136,7 @@ export class CommandRunner {
 
   private async runWhole(row: Command, args: Args): Promise<Reply> {
     const view = this.keyspace.newView();
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
       view.begin(this.client.database, this.nowMs);
       try {
         const reply = await row.run?.(view, args, this.client.context);
@@ -134,6 +174,10 @@ export class CommandRunner {
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     };
   }
+}
+
+function argsOf(words: readonly Word[]): Args {
+  return Args.of(...words.map((word) => (typeof word === 'number' ? String(word) : word)));
 }
 
 function unused(): never {
