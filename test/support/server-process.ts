@@ -115,17 +115,23 @@ export class ServerProcess {
   }
 }
 
-/** A port nobody listens on now, outside the range that outgoing connections use. */
+/**
+ * A port nobody listens on now, nor on the one 10,000 above it, which the cluster bus takes. Both lie below the range
+ * that outgoing connections use.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const probe = createServer();
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-    });
-    if (free) return port;
+    const port = 20_000 + Math.floor(Math.random() * 2_700);
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
   }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, () => probe.close(() => resolve(true)));
+  });
 }
 
 /** Spawns and waits until PING is answered. Throws with what the server printed when it ends or stays silent. */
