@@ -5,6 +5,7 @@ import { readMachine } from './node-machine.ts';
 import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
 import { NodeDisk } from './env-node-disk.ts';
 import { createNodeEnv } from './env-node.ts';
+import { LmdbManifest } from './engine/manifest-lmdb.ts';
 import { helpText, parseCommandLine } from './cli.ts';
 import { Config, ConfigError } from './config.ts';
 import { createLog, type NodeLog } from './log.ts';
@@ -63,6 +64,7 @@ async function serve(config: Config, version: string, log: NodeLog): Promise<voi
       config,
       version,
       machine: readMachine(),
+      openManifest: (directory) => LmdbManifest.open(env.disk, directory),
       onFatal(error) {
         log.error('the disk failed; nothing more is acknowledged, the process ends', { reason: error.message });
         process.exit(1);
