@@ -9,7 +9,7 @@
 
 import type { Disk, DiskFile, Timers } from '../env.ts';
 import { DiskError } from '../env.ts';
-import { BlockCache } from './block-cache.ts';
+import { BlockCache, type CachedBlock } from './block-cache.ts';
 import { EngineError } from './engine-error.ts';
 import { KeyIndex } from './key-index.ts';
 import { openPiece, PARTITION_BLOCKS, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
@@ -28,6 +28,16 @@ export interface TableCacheOptions {
 
 /** How often bytes that look damaged are read before their table counts as damaged. */
 const READ_ATTEMPTS = 3;
+
+/** What one load brought of a table: its tail, or a block or partition in a slot of the table. */
+export interface Loaded {
+  readonly table: Table;
+  readonly tail: TableTail | undefined;
+  readonly slots: (CachedBlock | undefined)[];
+  readonly slot: number;
+  readonly bytes: Uint8Array | undefined;
+  readonly index: KeyIndex | undefined;
+}
 
 export const defaultTableCacheOptions = {
   blockCacheBytes: 128 << 20,
@@ -98,6 +108,21 @@ export class TableCache {
     return load;
   }
 
+  /** What a load has just brought, to be put back if it is dropped before all is there that a look-up needs. */
+  loaded(table: Table, missing: number): Loaded {
+    const slots = missing >= 0 ? table.blocks : table.partitions;
+    const slot = missing >= 0 ? missing : -2 - missing;
+    const piece = slots[slot];
+    return { table, tail: table.tail, slots, slot, bytes: piece?.bytes, index: piece?.index };
+  }
+
+  /** Puts back what was dropped meanwhile; it is pinned as after a load. */
+  restore({ table, tail, slots, slot, bytes, index }: Loaded): void {
+    if (this.#tables.get(table.meta.number) !== table) return;
+    if (table.tail === undefined && tail !== undefined) this.#keepTail(table, tail);
+    if (bytes !== undefined && slots[slot]?.bytes === undefined) this.blocks.insert(slots, slot, bytes, index);
+  }
+
   async #loadOne(table: Table, missing: number, readAheadBytes: number): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -133,12 +158,15 @@ export class TableCache {
     const { bytes, tailBytes, number } = table.meta;
     const tail = parseTail(await this.#read(table, bytes - tailBytes, tailBytes), number, bytes);
     if (this.#tables.get(number) !== table || table.tail !== undefined) return;
+    this.#keepTail(table, tail);
+    this.tailLoads++;
+  }
+
+  #keepTail(table: Table, tail: TableTail): void {
     table.setTail(tail);
-    table.tailPinnedUntil = this.#turn + 2;
-    this.#countTurns();
+    this.#pinTail(table);
     this.#withTail.push(table);
     this.tailBytes += tailSize(tail);
-    this.tailLoads++;
     this.#dropTails();
   }
 
@@ -204,7 +232,7 @@ export class TableCache {
     for (let tried = 0; this.tailBytes > this.#options.tailCacheBytes && tried < 2 * this.#withTail.length; tried++) {
       if (this.#hand >= this.#withTail.length) this.#hand = 0;
       const table = this.#withTail[this.#hand] as Table;
-      if (!table.tailUsed && table.tailPinnedUntil <= this.#turn) {
+      if (!table.tailUsed && table.tailHolds === 0 && table.tailPinnedUntil <= this.#turn) {
         this.#dropTail(table);
       } else {
         table.tailUsed = false;
@@ -220,6 +248,11 @@ export class TableCache {
     const at = this.#withTail.indexOf(table);
     this.#withTail[at] = this.#withTail.at(-1) as Table;
     this.#withTail.pop();
+  }
+
+  #pinTail(table: Table): void {
+    table.tailPinnedUntil = this.#turn + 2;
+    this.#countTurns();
   }
 
   #countTurns(): void {

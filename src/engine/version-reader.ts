@@ -5,6 +5,7 @@
  * decides, since newer things stand before older ones (version.ts).
  */
 
+import { must } from '../assert.ts';
 import { compareRanges } from '../bytes.ts';
 import { BlockHit } from './block.ts';
 import { hashKey } from './bloom-filter.ts';
@@ -15,7 +16,7 @@ import type { Source } from './source.ts';
 import type { TableMeta } from './sstable-format.ts';
 import { tableAnswer, type Table } from './sstable-reader.ts';
 import { Found, lookup, type Lookup } from './store.ts';
-import type { TableCache } from './table-cache.ts';
+import type { Loaded, TableCache } from './table-cache.ts';
 import { TableSource } from './table-source.ts';
 import type { Version } from './version.ts';
 
@@ -95,12 +96,23 @@ export class VersionReader {
     return lookup.ABSENT;
   }
 
-  /** Loads all that a `get` of this key misses; the blocks stay until the second turn end from now. */
+  /**
+   * Loads all that a `get` of this key misses; the blocks stay until the second turn end from then. What was loaded first is
+   * held until the last is there, so that a small cache does not drop the one for the other for ever.
+   */
   async fetch(key: Uint8Array, sequence: number): Promise<void> {
     const found = new Found();
-    while (this.get(key, key.length, sequence, found) === lookup.MISS) {
-      const table = this.#missed;
-      if (table !== undefined) await this.#cache.load(table, table.missing);
+    const holds: (() => void)[] = [];
+    try {
+      while (this.get(key, key.length, sequence, found) === lookup.MISS) {
+        const table = this.#missed;
+        if (table === undefined) return;
+        const { missing } = table;
+        await this.#cache.load(table, missing);
+        holds.push(this.#cache.hold(table, missing));
+      }
+    } finally {
+      for (const letGo of holds) letGo();
     }
   }
 
