@@ -88,6 +88,8 @@ export class Table {
   /** Set by every use, cleared by the table cache when it looks for a tail to drop. */
   tailUsed = false;
   tailPinnedUntil = 0;
+  /** Readers that still load other things and will need the tail when they have them. */
+  tailHolds = 0;
   /** As long as the table has blocks and partitions from the first time that the tail is there. */
   blocks: (CachedBlock | undefined)[] = [];
   partitions: (CachedBlock | undefined)[] = [];

@@ -9,7 +9,7 @@
 
 import type { Disk, DiskFile, Timers } from '../env.ts';
 import { DiskError } from '../env.ts';
-import { BlockCache, type CachedBlock } from './block-cache.ts';
+import { BlockCache } from './block-cache.ts';
 import { EngineError } from './engine-error.ts';
 import { KeyIndex } from './key-index.ts';
 import { openPiece, PARTITION_BLOCKS, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
@@ -28,16 +28,6 @@ export interface TableCacheOptions {
 
 /** How often bytes that look damaged are read before their table counts as damaged. */
 const READ_ATTEMPTS = 3;
-
-/** What one load brought of a table: its tail, or a block or partition in a slot of the table. */
-export interface Loaded {
-  readonly table: Table;
-  readonly tail: TableTail | undefined;
-  readonly slots: (CachedBlock | undefined)[];
-  readonly slot: number;
-  readonly bytes: Uint8Array | undefined;
-  readonly index: KeyIndex | undefined;
-}
 
 export const defaultTableCacheOptions = {
   blockCacheBytes: 128 << 20,
@@ -108,19 +98,19 @@ export class TableCache {
     return load;
   }
 
-  /** What a load has just brought, to be put back if it is dropped before all is there that a look-up needs. */
-  loaded(table: Table, missing: number): Loaded {
-    const slots = missing >= 0 ? table.blocks : table.partitions;
-    const slot = missing >= 0 ? missing : -2 - missing;
-    const piece = slots[slot];
-    return { table, tail: table.tail, slots, slot, bytes: piece?.bytes, index: piece?.index };
-  }
-
-  /** Puts back what was dropped meanwhile; it is pinned as after a load. */
-  restore({ table, tail, slots, slot, bytes, index }: Loaded): void {
-    if (this.#tables.get(table.meta.number) !== table) return;
-    if (table.tail === undefined && tail !== undefined) this.#keepTail(table, tail);
-    if (bytes !== undefined && slots[slot]?.bytes === undefined) this.blocks.insert(slots, slot, bytes, index);
+  /** Keeps what a load has brought, until the returned function is called, for a reader that needs several loads. */
+  hold(table: Table, missing: number): () => void {
+    if (missing === MISSING_TAIL) {
+      table.tailHolds++;
+      return () => {
+        table.tailHolds--;
+        this.#pinTail(table);
+      };
+    }
+    const block = missing < MISSING_TAIL ? table.partitions[-2 - missing] : table.blocks[missing];
+    if (block === undefined) return () => {};
+    this.blocks.hold(block);
+    return () => this.blocks.letGo(block);
   }
 
   async #loadOne(table: Table, missing: number, readAheadBytes: number): Promise<void> {

@@ -5,7 +5,6 @@
  * decides, since newer things stand before older ones (version.ts).
  */
 
-import { must } from '../assert.ts';
 import { compareRanges } from '../bytes.ts';
 import { BlockHit } from './block.ts';
 import { hashKey } from './bloom-filter.ts';
@@ -16,7 +15,7 @@ import type { Source } from './source.ts';
 import type { TableMeta } from './sstable-format.ts';
 import { tableAnswer, type Table } from './sstable-reader.ts';
 import { Found, lookup, type Lookup } from './store.ts';
-import type { Loaded, TableCache } from './table-cache.ts';
+import type { TableCache } from './table-cache.ts';
 import { TableSource } from './table-source.ts';
 import type { Version } from './version.ts';
 
