@@ -190,6 +190,18 @@ test('RANDOMKEY gives every key its turn', async () => {
   for (const times of seen.values()) assert.equal(times, 10);
 });
 
+test('RANDOMKEY reaches every part of a slot that is too full to walk', async () => {
+  const runner = new CommandRunner();
+  await fill(runner, 5000, (i) => `{tag}${String(i).padStart(6, '0')}`);
+  const parts = new Set<number>();
+  for (let i = 0; i < 400; i++) {
+    runner.randoms.push((i * 0.618) % 1, (i + 0.5) / 400);
+    const key = (await runner.run('RANDOMKEY')) as string;
+    parts.add(Math.floor(Number(key.slice(5)) / 500));
+  }
+  assert.equal(parts.size, 10);
+});
+
 test('RANDOMKEY finds the only live key among expired ones', async () => {
   const runner = new CommandRunner();
   const keys = await fill(runner, 50);
