@@ -7,6 +7,7 @@ import type { Command, CommandFlag, Context } from './command.ts';
 import { CommandError, NOT_AN_INTEGER, wrongArity } from './errors.ts';
 import { DEFAULT_USER, passwordHash } from './password.ts';
 import { ErrorReply, MapReply, OK, type Reply, SetReply, SimpleString } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import { ADMIN, container, integerOf, OPEN, plainRow, refusing, wrongSubcommand } from './server-row.ts';
 import type { Server } from './server-state.ts';
 
@@ -57,7 +58,7 @@ function namesIn(server: Server, wanted: string): string[] {
 
 function generatePassword(_view: View, args: Args, { server }: Context): Reply {
   if (args.count > 3) throw wrongSubcommand(args);
-  const bits = args.count === 3 ? integerOf(args, 2, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER) : DEFAULT_BITS;
+  const bits = args.count === 3 ? integerOf(args, 2, NOT_AN_INTEGER, INT64_MIN) : DEFAULT_BITS;
   if (bits <= 0 || bits > MAX_BITS) throw new CommandError(BAD_BITS);
   const digits = Math.ceil(bits / 4);
   return Buffer.from(server.env.random.bytes(Math.ceil(digits / 2)))
@@ -87,7 +88,7 @@ function log(_view: View, args: Args): Reply {
   if (args.count > 3) throw wrongSubcommand(args);
   if (args.count === 2) return [];
   if (args.upper(2) === 'RESET') return OK;
-  integerOf(args, 2, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER);
+  integerOf(args, 2, NOT_AN_INTEGER, INT64_MIN);
   return [];
 }
 

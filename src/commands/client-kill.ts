@@ -8,6 +8,7 @@ import type { Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { DEFAULT_USER } from './password.ts';
 import { OK, type Reply, VerbatimReply } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import { integerOf, syntaxError } from './server-row.ts';
 import type { Server } from './server-state.ts';
 
@@ -106,7 +107,7 @@ function chosen(server: Server, args: Args): Client[] {
   }
   if (option !== 'ID' || args.count < 4) throw syntaxError();
   const ids = Array.from({ length: args.count - 3 }, (_, i) =>
-    integerOf(args, i + 3, 'ERR Invalid client ID', Number.MIN_SAFE_INTEGER),
+    integerOf(args, i + 3, 'ERR Invalid client ID', INT64_MIN),
   );
   return ids.flatMap((id) => server.clients.get(id) ?? []);
 }

@@ -16,6 +16,7 @@ const NO_PASSWORD_CONFIGURED =
   'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?';
 const HELLO_WITHOUT_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time';
+const NOT_32_BITS = 'ERR value is out of range, value must between -2147483648 and 2147483647';
 export const BAD_CLIENT_NAME = 'ERR Client names cannot contain spaces, newlines or special characters.';
 
 function ping(_view: View, args: Args): Reply {
@@ -88,8 +89,7 @@ function select(_view: View, args: Args, { client, server }: Context): Reply {
   const index = parseInt64(args.bytes, args.starts[1] as number, args.ends[1] as number);
   if (index === undefined) throw new CommandError(NOT_AN_INTEGER);
   const database = clampToSafe(index);
-  // An index beyond 32 bits is no integer to Redis.
-  if (database > 2 ** 31 - 1 || database < -(2 ** 31)) throw new CommandError(NOT_AN_INTEGER);
+  if (database > 2 ** 31 - 1 || database < -(2 ** 31)) throw new CommandError(NOT_32_BITS);
   if (database < 0 || database >= server.settings.databases) throw new CommandError(INDEX_OUT_OF_RANGE);
   client.database = database;
   return OK;
