@@ -31,7 +31,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { compareBytes, utf8 } from '../bytes.ts';
+import { compareBytes, copyOf, utf8 } from '../bytes.ts';
 import type { Disk, DiskFile } from '../env.ts';
 import { BlockBuilder } from './block.ts';
 import { buildFilter, DEFAULT_BITS_PER_KEY, hashKey } from './bloom-filter.ts';
@@ -151,7 +151,7 @@ export class TableWriter {
       if (block.count > 0 && this.#isFull(valueLength)) {
         this.#finishBlock(separator(block.lastKey, block.lastKeyLength, keyBytes, keyStart, keyEnd));
       }
-      this.#firstKey ??= keyBytes.slice(keyStart, keyEnd);
+      this.#firstKey ??= copyOf(keyBytes.subarray(keyStart, keyEnd));
       this.#addHashes(keyBytes, keyStart, keyEnd);
     }
     block.add(keyBytes, keyStart, keyEnd, recordKind, sequence, valueBytes, valueStart, valueEnd);
@@ -308,7 +308,7 @@ export class TableWriter {
     let same = length === last.length;
     for (let i = 0; same && i < length; i++) same = last[i] === keyBytes[keyStart + i];
     if (same) return;
-    this.#lastPrefix = keyBytes.slice(keyStart, prefixEnd);
+    this.#lastPrefix = copyOf(keyBytes.subarray(keyStart, prefixEnd));
     this.#addHash(hashKey(keyBytes, keyStart, prefixEnd));
   }
 
@@ -385,6 +385,6 @@ function separator(
   const nextLength = nextEnd - nextStart;
   let shared = 0;
   while (shared < lastLength && last[shared] === next[nextStart + shared]) shared++;
-  if (shared < lastLength && shared + 1 < nextLength) return next.slice(nextStart, nextStart + shared + 1);
+  if (shared < lastLength && shared + 1 < nextLength) return copyOf(next.subarray(nextStart, nextStart + shared + 1));
   return last.slice(0, lastLength);
 }

@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../assert.ts';
+import { copyOf } from '../bytes.ts';
 import type { Disk } from '../env.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import type { Kind } from './record.ts';
@@ -58,7 +59,7 @@ export class TableOutput {
    */
   cutBefore(keyBytes: Uint8Array, keyStart: number, keyEnd: number): void {
     if (this.#writer === undefined || this.#used === this.#options.numbers) return;
-    const key = keyBytes.slice(keyStart, keyEnd);
+    const key = copyOf(keyBytes.subarray(keyStart, keyEnd));
     this.#finish(key);
     this.#from = key;
   }
