@@ -10,6 +10,7 @@
 
 const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[]): Promise<void> }>>> = {
   single: () => import('./single.ts'),
+  engine: () => import('./engine.ts'),
 };
 
 const words = process.argv.slice(2);
