@@ -31,7 +31,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { compareBytes, copyOf, utf8 } from '../bytes.ts';
+import { compareBytes, copyOf, EMPTY, utf8 } from '../bytes.ts';
 import type { Disk, DiskFile } from '../env.ts';
 import { BlockBuilder } from './block.ts';
 import { buildFilter, DEFAULT_BITS_PER_KEY, hashKey } from './bloom-filter.ts';
@@ -102,7 +102,7 @@ export class TableWriter {
   #blockOffset = 0;
   #hashes = new Uint32Array(4096);
   #hashCount = 0;
-  #lastPrefix = new Uint8Array(0);
+  #lastPrefix: Uint8Array = EMPTY;
   #firstKey: Uint8Array | undefined;
   #records = 0;
   #tombstones = 0;

@@ -11,7 +11,7 @@ interface Rig {
   readonly turns: TestTurns;
   readonly slots: (CachedBlock | undefined)[];
   /** Reads a block as a table does: true, it was there. */
-  read(slot: number): boolean;
+  readonly read: (slot: number) => boolean;
 }
 
 function rig(budgetBlocks: number, slotCount = 10_000): Rig {

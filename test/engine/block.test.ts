@@ -109,12 +109,13 @@ test('a walk backwards shows the newest visible record of each key', () => {
   );
 });
 
+function long(length: number, last: number): Uint8Array {
+  const bytes = new Uint8Array(length).fill(7);
+  bytes[length - 1] = last;
+  return bytes;
+}
+
 test('long keys and values survive', () => {
-  const long = (length: number, last: number): Uint8Array => {
-    const bytes = new Uint8Array(length).fill(7);
-    bytes[length - 1] = last;
-    return bytes;
-  };
   const records: TestRecord[] = [1, 2, 3].map((i) => ({
     key: long(70_000, i),
     kind: kind.PUT,

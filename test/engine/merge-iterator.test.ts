@@ -68,10 +68,12 @@ class ListSource implements Source {
   seek(key: Uint8Array | undefined): Lookup {
     if (this.#missesNow()) return lookup.MISS;
     this.#at = 0;
-    while (key !== undefined && this.#at < this.#items.length) {
-      const order = compareBytes(this.#item.bytes, key);
-      if (this.#reverse ? order <= 0 : order >= 0) break;
-      this.#at++;
+    if (key !== undefined) {
+      const at = this.#items.findIndex(({ bytes }) => {
+        const order = compareBytes(bytes, key);
+        return this.#reverse ? order <= 0 : order >= 0;
+      });
+      this.#at = at < 0 ? this.#items.length : at;
     }
     return this.#at < this.#items.length ? lookup.FOUND : lookup.ABSENT;
   }
