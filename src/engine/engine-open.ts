@@ -5,6 +5,7 @@
 
 import type { Random } from '../env.ts';
 import { Arena } from './arena.ts';
+import { ArenaPool } from './arena-pool.ts';
 import { EngineError } from './engine-error.ts';
 import type { EngineOpen, EngineOptions } from './engine-options.ts';
 import type { Generation } from './flusher.ts';
@@ -28,6 +29,7 @@ export type OpenedStore = {
   readonly wal: Wal;
   readonly secret: HashSecret;
   /** Oldest first; the last one takes writes. */
+  readonly pool: ArenaPool;
   readonly generations: readonly Generation[];
 };
 
@@ -74,6 +76,7 @@ function takeOver(
   const wal = openWal(env, options, wals.at(-1)?.arena.lastSequence ?? state.flushedSequence);
   for (const file of free) wal.adoptFree(file);
   const secret = newSecret(env.random);
+  const pool = new ArenaPool(arenaCapacity(options.memtableBytes, 0));
   const generations: Generation[] = [];
   try {
     for (const { file, arena } of wals) {
@@ -89,10 +92,10 @@ function takeOver(
       const number = last === undefined ? state.oldestWal : last.memtable.arena.number + 1;
       const firstSequence = wal.durableSequence + 1;
       generations.push(
-        startGeneration({ wal, options, secret, random: env.random, number, firstSequence, firstBatchBytes: 0 }),
+        startGeneration({ wal, pool, options, secret, random: env.random, number, firstSequence, firstBatchBytes: 0 }),
       );
     }
-    return { manifest, wal, secret, generations };
+    return { manifest, wal, pool, secret, generations };
   } catch (error) {
     wal.closeFiles();
     throw error;
@@ -128,6 +131,7 @@ function openWal(env: EngineOpen, options: EngineOptions, lastSequence: number):
 
 export type GenerationStart = {
   readonly wal: Wal;
+  readonly pool: ArenaPool;
   readonly options: EngineOptions;
   readonly secret: HashSecret;
   readonly random: Random;
@@ -139,10 +143,11 @@ export type GenerationStart = {
 
 /** A new memtable with its WAL file. Throws a `DiskError`; nothing has changed then. */
 export function startGeneration(start: GenerationStart): Generation {
-  const { wal, options, secret, random, number, firstSequence, firstBatchBytes } = start;
+  const { wal, pool, options, secret, random, number, firstSequence, firstBatchBytes } = start;
   wal.prepare();
   const generation = viewOf(random.bytes(4)).getUint32(0);
-  const arena = new Arena(arenaCapacity(options.memtableBytes, firstBatchBytes), number, generation, firstSequence);
+  const memory = pool.take(arenaCapacity(options.memtableBytes, firstBatchBytes));
+  const arena = new Arena(memory, number, generation, firstSequence);
   return { memtable: new Memtable(arena, options.memtableBytes, secret), walFile: wal.start(arena) };
 }
 

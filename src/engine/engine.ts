@@ -13,6 +13,7 @@ import { assert, must } from '../assert.ts';
 import type { Timer } from '../env.ts';
 import { DiskError } from '../env.ts';
 import { GROUP_HEADER_BYTES } from './arena.ts';
+import type { ArenaPool } from './arena-pool.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { MergeCursor } from './cursor.ts';
 import { EngineError } from './engine-error.ts';
@@ -54,6 +55,9 @@ export class Engine implements Store {
   readonly #env: EngineOpen;
   readonly #options: EngineOptions;
   readonly #secret: HashSecret;
+  readonly #pool: ArenaPool;
+  /** Memtables in tables by now, whose memory is not in the pool yet. */
+  readonly #flushed = new Set<Memtable>();
   readonly #manifest: ManifestStore;
   readonly #wal: Wal;
   readonly #tree: Tree;
@@ -86,6 +90,7 @@ export class Engine implements Store {
     this.#env = env;
     this.#options = options;
     this.#secret = opened.secret;
+    this.#pool = opened.pool;
     this.#manifest = manifest;
     this.#wal = wal;
     wal.onDurable = () => this.#announce();
@@ -108,7 +113,18 @@ export class Engine implements Store {
       onFull,
       onFatal: (error) => this.#fail(error),
     });
-    this.#flusher = new Flusher({ tree: this.#tree, wal, timers: env.timers, log: env.log, onChange, onFull });
+    this.#flusher = new Flusher({
+      tree: this.#tree,
+      wal,
+      timers: env.timers,
+      log: env.log,
+      onFlushed: (memtable) => {
+        this.#flushed.add(memtable);
+        this.#reclaim(memtable);
+      },
+      onChange,
+      onFull,
+    });
     this.#frozen = this.#flusher.queue;
     const active = must(generations.at(-1), 'an active memtable');
     this.#memtable = active.memtable;
@@ -201,6 +217,7 @@ export class Engine implements Store {
     const frozen: Generation = { memtable: this.#memtable, walFile: this.#walFile };
     const next = startGeneration({
       wal: this.#wal,
+      pool: this.#pool,
       options: this.#options,
       secret: this.#secret,
       random: this.#env.random,
@@ -276,6 +293,7 @@ export class Engine implements Store {
     const reader = versions.retain();
     sources.push(reader.source({ sequence: limit, reverse, lower, upper }));
     this.#pins.add(limit);
+    for (const memtable of memtables) memtable.readers++;
     return new MergeCursor({
       sources,
       // Range deletes in tables are seen to by their source, and nothing older is merged with it.
@@ -287,8 +305,22 @@ export class Engine implements Store {
       onClose: () => {
         this.#pins.remove(limit);
         versions.release(reader);
+        for (const memtable of memtables) {
+          memtable.readers--;
+          this.#reclaim(memtable);
+        }
       },
     });
+  }
+
+  /**
+   * Uses the memory of a flushed memtable again once nobody can read it: when no cursor walks it, and what a look-up
+   * found in it (valid for the rest of its turn) is forgotten.
+   */
+  #reclaim(memtable: Memtable): void {
+    if (memtable.readers > 0 || !this.#flushed.delete(memtable)) return;
+    const { timers } = this.#env;
+    timers.atTurnEnd(() => timers.atTurnEnd(() => this.#pool.give(memtable.arena.release())));
   }
 
   /** Memtables with records that `limit` may see, newest first. */

@@ -24,6 +24,8 @@ export type FlusherOptions = {
   readonly wal: Wal;
   readonly timers: Timers;
   readonly log: Log;
+  /** It has left the queue: its records are in tables. */
+  readonly onFlushed: (memtable: Memtable) => void;
   /** The queue has become shorter or an attempt has failed. */
   readonly onChange: () => void;
   /** The disk is full. */
@@ -76,7 +78,7 @@ export class Flusher {
   }
 
   async #flushAll(): Promise<void> {
-    const { tree, wal, onChange } = this.#options;
+    const { tree, wal, onFlushed, onChange } = this.#options;
     for (let next = this.queue[0]; next !== undefined && !this.#closed; next = this.queue[0]) {
       try {
         // A file must not be used again while groups for it are still to be written.
@@ -89,6 +91,7 @@ export class Flusher {
       this.#retryMs = RETRY_MS;
       this.queue.shift();
       wal.release(next.walFile);
+      onFlushed(next.memtable);
       this.#resolve(next);
       onChange();
     }
