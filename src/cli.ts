@@ -1,6 +1,5 @@
 /** The command line: `kvorum [kvorum.conf] [--directive value …]`, with Redis's directives as flags. */
 
-import yargs from 'yargs';
 import type { Option } from './config-option.ts';
 import { optionGroups, options } from './config-table.ts';
 
@@ -26,11 +25,13 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 
 const USAGE = `$0 [kvorum.conf] [--directive value ...]
 
-A Redis server whose data lives on disk. It takes the syntax and the names of redis.conf;
-flags stand above the file. Without either it serves 127.0.0.1:6379 and keeps its data in ./data.`;
+A Redis server whose data lives on disk, with the names of redis.conf;
+flags stand above the file. Without either it serves 127.0.0.1:6379, data in ./data.`;
 
 /** The text of `--help`, as wide as `columns` allows. */
 export async function helpText(columns: number): Promise<string> {
+  // Loaded here: it takes longer than all else that a start needs.
+  const { default: yargs } = await import('yargs');
   let parser = yargs([])
     .scriptName('kvorum')
     .usage(USAGE)

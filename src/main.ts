@@ -36,7 +36,7 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function run(config: Config, version: string): Promise<void> {
-  const log = createLog({
+  const log = await createLog({
     level: config.get('loglevel'),
     file: config.get('logfile'),
     isTerminal: process.stdout.isTTY,
