@@ -44,6 +44,10 @@ async function run(config: Config, version: string): Promise<void> {
   });
   config.onChange('loglevel', (level) => log.setLevel(level));
   for (const warning of config.warnings) log.warn(warning);
+  process.on('uncaughtException', (error) => {
+    log.error('a bug: the process ends; what was acknowledged is in the log of the data', { stack: error.stack });
+    process.exit(1);
+  });
   try {
     await serve(config, version, log);
   } catch (error) {
