@@ -43,11 +43,12 @@ export class MergeIterator implements Source {
   #owing = -1;
   #owingSeek: Uint8Array | undefined;
   /**
-   * Sources that the last seek, to `#seekKey`, still waits for. The others stay where they stand: a seek that began anew
-   * after each miss would never end in a cache that is smaller than one block of every source.
+   * The seek to `#seekKey` has missed; asked again it goes on, with the sources in `#seekOwed` if there are any. A seek
+   * that began anew after each miss would never end in a cache that is smaller than one block of every source.
    */
-  #seekOwed: number[] = [];
+  #seeking = false;
   #seekKey: Uint8Array | undefined;
+  #seekOwed: number[] = [];
   /** The key that was shown or found dead last, whose other records are to be passed over. */
   #lastKey = new Uint8Array(64);
   #lastKeyLength = 0;
@@ -92,23 +93,30 @@ export class MergeIterator implements Source {
   }
 
   seek(key: Uint8Array | undefined): Lookup {
-    const resumed = this.#seekOwed.length > 0 && isSameKey(key, this.#seekKey);
-    const owed = resumed ? this.#seekOwed : this.#sources.keys();
-    if (!resumed) {
+    if (!this.#seeking || !isSameKey(key, this.#seekKey)) {
       this.#size = 0;
       this.#owing = -1;
       this.#passing = false;
+      this.#seekOwed = [...this.#sources.keys()];
+      this.#seekKey = key?.slice();
+      this.#seeking = true;
     }
-    const stillOwed: number[] = [];
+    const found = this.#seekOn(key);
+    this.#seeking = found === lookup.MISS;
+    return found;
+  }
+
+  #seekOn(key: Uint8Array | undefined): Lookup {
+    const owed = this.#seekOwed;
+    if (owed.length === 0) return this.#show();
+    this.#seekOwed = [];
     for (const age of owed) {
       const found = (this.#sources[age] as Source).seek(key);
-      if (found === lookup.MISS) stillOwed.push(age);
+      if (found === lookup.MISS) this.#seekOwed.push(age);
       else if (found === lookup.FOUND) this.#push(age);
     }
-    this.#seekOwed = stillOwed;
-    if (stillOwed.length === 0) return this.#show();
-    if (!resumed) this.#seekKey = key?.slice();
-    this.#missed = stillOwed.map((age) => this.#sources[age] as Source);
+    if (this.#seekOwed.length === 0) return this.#show();
+    this.#missed = this.#seekOwed.map((age) => this.#sources[age] as Source);
     return lookup.MISS;
   }
 

@@ -49,12 +49,12 @@ export class TableSource implements Source {
   #missedTable: Table | undefined;
   #missed = MISSING_TAIL;
   /**
-   * What the last load brought of which table, held until it was looked at: a walk over many sources waits for the
-   * slowest of their loads, and a cache that is small for its blocks has dropped the others' by then.
+   * What loads brought since the source last stood somewhere: a walk over many sources waits for the slowest of their
+   * loads, and a step may need one table after another, while a cache that is small for them drops the first ones.
    */
-  #heldTable: Table | undefined;
-  #heldTail: TableTail | undefined;
+  readonly #heldTails = new Map<Table, TableTail>();
   #heldBlock: Uint8Array | undefined;
+  #heldBlockOf: Table | undefined;
   #heldOrdinal = 0;
   #readAheadBytes = 0;
 
@@ -100,12 +100,16 @@ export class TableSource implements Source {
     this.#ended = false;
     this.#shown = false;
     this.#readAheadBytes = 0;
-    return this.#reverse ? this.#seekBack(key, start, end) : this.#seekForth(key, start, end);
+    const found = this.#reverse ? this.#seekBack(key, start, end) : this.#seekForth(key, start, end);
+    if (found !== lookup.MISS) this.#letGo();
+    return found;
   }
 
   step(): Lookup {
     if (this.#ended) return lookup.ABSENT;
-    return this.#reverse ? this.#walkBack() : this.#walkForth();
+    const found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    if (found !== lookup.MISS) this.#letGo();
+    return found;
   }
 
   load(): Promise<void> {
@@ -117,14 +121,20 @@ export class TableSource implements Source {
 
   async #loadAndHold(table: Table, missed: number): Promise<void> {
     await this.#cache.load(table, missed, this.#reverse ? 0 : this.#readAheadBytes);
-    this.#heldTable = table;
-    this.#heldTail = table.tail;
+    if (table.tail !== undefined) this.#heldTails.set(table, table.tail);
     this.#heldBlock = missed >= 0 ? table.blocks[missed]?.bytes : undefined;
+    this.#heldBlockOf = table;
     this.#heldOrdinal = missed;
   }
 
   close(): void {
     this.#ended = true;
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#heldBlock = undefined;
+    if (this.#heldTails.size > 0) this.#heldTails.clear();
   }
 
   #seekForth(key: Uint8Array | undefined, start: number, end: number): Lookup {
@@ -251,7 +261,7 @@ export class TableSource implements Source {
 
   #tailOf(table: Table): TableTail | undefined {
     if (table.damage !== undefined) throw table.damage;
-    const tail = table.tail ?? (this.#heldTable === table ? this.#heldTail : undefined);
+    const tail = table.tail ?? this.#heldTails.get(table);
     if (tail === undefined) this.#miss(table, MISSING_TAIL);
     else table.tailUsed = true;
     return tail;
@@ -259,10 +269,9 @@ export class TableSource implements Source {
 
   /** The block with this ordinal; undefined: it is missing, which has been noted. */
   #blockOf(table: Table, ordinal: number): Uint8Array | undefined {
-    const held = this.#heldTable === table && this.#heldOrdinal === ordinal ? this.#heldBlock : undefined;
-    const block = table.block(ordinal) ?? held;
+    const isHeld = this.#heldBlockOf === table && this.#heldOrdinal === ordinal;
+    const block = table.block(ordinal) ?? (isHeld ? this.#heldBlock : undefined);
     if (block === undefined) this.#miss(table, table.missing);
-    else this.#heldBlock = undefined;
     return block;
   }
 
