@@ -230,7 +230,7 @@ export class RowScan {
   private passElement(key: Uint8Array, end: number): false {
     if (++this.elements <= ELEMENTS_STEPPED) return false;
     this.elements = 0;
-    const head = key.slice(0, end);
+    const head = copyOf(key.subarray(0, end));
     this.target = this.reverse ? head : rowEnd(head);
     return false;
   }

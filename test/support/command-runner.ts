@@ -14,6 +14,7 @@ import {
   ErrorReply,
   MapReply,
   NullArray,
+  ownBytes,
   type Reply,
   SetReply,
   SimpleString,
@@ -96,7 +97,7 @@ export class CommandRunner {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       view.begin(this.client.database, this.nowMs);
       try {
-        const replies = commands.map((words) => show(keep(this.runInside(view, words))));
+        const replies = commands.map((words) => show(ownBytes(this.runInside(view, words))));
         this.keyspace.commit(view);
         return replies;
       } catch (thrown) {
@@ -141,7 +142,7 @@ export class CommandRunner {
       try {
         const reply = await row.run?.(view, args, this.client.context);
         // Replies may show the engine's memory until the turn ends.
-        const kept = keep(reply as Reply);
+        const kept = ownBytes(reply as Reply);
         if (row.access !== 'read') this.keyspace.commit(view);
         return kept;
       } catch (thrown) {
@@ -157,7 +158,7 @@ export class CommandRunner {
     const slices = (row.runSliced as NonNullable<Command['runSliced']>)(view, args, this.client.context);
     for (;;) {
       const step = slices.next();
-      if (step.done === true) return keep(step.value);
+      if (step.done === true) return ownBytes(step.value);
       if (step.value === undefined) this.pauses++;
       else await step.value;
     }
@@ -182,13 +183,6 @@ function argsOf(words: readonly Word[]): Args {
 
 function unused(): never {
   throw new Error('the tests of commands have no such thing');
-}
-
-/** A copy whose bytes are its own. */
-function keep(reply: Reply): Reply {
-  if (reply instanceof Uint8Array) return reply.slice();
-  if (Array.isArray(reply)) return (reply as readonly Reply[]).map(keep);
-  return reply;
 }
 
 /** A reply as plain values: bulk strings and simple strings as text (a byte a character), errors with a `-`. */
