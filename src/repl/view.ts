@@ -74,8 +74,11 @@ export class Row {
   }
 }
 
-/** Rows beyond this are found by a map instead of a walk. */
-const LINEAR_ROWS = 8;
+/**
+ * Rows beyond this are found by a map instead of a walk. Keys mostly differ in their slot, the first two bytes, so a
+ * walk over a hundred rows costs less than making the text that a map looks up.
+ */
+const LINEAR_ROWS = 128;
 
 /**
  * Rows that a view keeps for its next command, and bytes of their keys, so that a small command makes no objects.
