@@ -80,10 +80,13 @@ export class KeyspaceState {
     }
   }
 
-  private readFlushMarks(bytes: Uint8Array, clear: boolean): void {
+  /** `replayed`: the record itself is met in a WAL, so what it flushed is flushed now: the marks with the newest stamp. */
+  private readFlushMarks(bytes: Uint8Array, replayed: boolean): void {
+    let newest = 0;
+    for (let database = 0; database < 256; database++) newest = Math.max(newest, readStamp(bytes, database * 8));
     for (let database = 0; database < 256; database++) {
       const mark = readStamp(bytes, database * 8);
-      if (clear && mark > (this.flushMarks[database] as number)) this.counts.clear(database);
+      if (replayed && mark === newest) this.counts.clear(database);
       this.flushMarks[database] = mark;
     }
   }
