@@ -53,6 +53,10 @@ export class TableSource implements Source {
    * loads, and a step may need one table after another, while a cache that is small for them drops the first ones.
    */
   readonly #heldTails = new Map<Table, TableTail>();
+  /** The last seek, to `#seekKey`, missed on its walk from block to block; asked again it goes on. */
+  #resumable = false;
+  #seekKey: Uint8Array | undefined;
+  #walking = false;
   #heldBlock: Uint8Array | undefined;
   #heldBlockOf: Table | undefined;
   #heldOrdinal = 0;
@@ -95,17 +99,29 @@ export class TableSource implements Source {
     return key === undefined ? this.seekRange(undefined, 0, 0) : this.seekRange(key, 0, key.length);
   }
 
-  /** `seek` to key[start, end). */
+  /** `seek` to key[start, end). After MISS the same seek goes on where it missed, if it had got past its first block. */
   seekRange(key: Uint8Array | undefined, start: number, end: number): Lookup {
-    this.#ended = false;
-    this.#shown = false;
-    this.#readAheadBytes = 0;
-    const found = this.#reverse ? this.#seekBack(key, start, end) : this.#seekForth(key, start, end);
-    if (found !== lookup.MISS) this.#letGo();
+    let found: Lookup;
+    if (this.#resumable && isSame(this.#seekKey, key, start, end)) {
+      found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    } else {
+      this.#ended = false;
+      this.#shown = false;
+      this.#readAheadBytes = 0;
+      this.#walking = false;
+      found = this.#reverse ? this.#seekBack(key, start, end) : this.#seekForth(key, start, end);
+      this.#resumable = found === lookup.MISS && this.#walking;
+      if (this.#resumable) this.#seekKey = key?.slice(start, end);
+    }
+    if (found !== lookup.MISS) {
+      this.#resumable = false;
+      this.#letGo();
+    }
     return found;
   }
 
   step(): Lookup {
+    this.#resumable = false;
     if (this.#ended) return lookup.ABSENT;
     const found = this.#reverse ? this.#walkBack() : this.#walkForth();
     if (found !== lookup.MISS) this.#letGo();
@@ -161,6 +177,7 @@ export class TableSource implements Source {
 
   /** Steps to the next record to be shown, from block to block and table to table. */
   #walkForth(): Lookup {
+    this.#walking = true;
     for (;;) {
       if (this.#entry === entry.STANDING) {
         while (this.#cursor.next()) if (this.#showForth()) return lookup.FOUND;
@@ -223,6 +240,7 @@ export class TableSource implements Source {
   }
 
   #walkBack(): Lookup {
+    this.#walking = true;
     for (;;) {
       if (this.#entry === entry.STANDING) {
         while (this.#cursor.previous()) if (this.#cursor.newestOfKey(this.#sequence)) return lookup.FOUND;
@@ -289,4 +307,9 @@ export class TableSource implements Source {
     this.#ended = true;
     return lookup.ABSENT;
   }
+}
+
+function isSame(seekKey: Uint8Array | undefined, key: Uint8Array | undefined, start: number, end: number): boolean {
+  if (seekKey === undefined || key === undefined) return seekKey === key;
+  return compareRanges(seekKey, 0, seekKey.length, key, start, end) === 0;
 }
