@@ -8,7 +8,7 @@
  *     KEYS *            # unordered     how to compare: after a lone #
  *     @b GET key                        on a second connection named b (the first is a)
  *
- * How replies are compared: `exact` (default); `unordered` (the items of the outermost array, set or map in any
+ * How replies are compared: `exact` (default, but times have some room); `unordered` (the items of the outermost array, set or map in any
  * order); `command-info` (COMMAND INFO up to the ACL categories, sets in any order); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
  * (same kind); `code` (the first word of an error); `about N` (integers not further apart than N); `lines a b` (the
  * lines `a:…` and `b:…` of a text); `has a b` (both texts have such lines); `ignore`; `differs REASON` (differs by
@@ -82,6 +82,14 @@ interface Word {
   readonly bytes: Buffer;
   readonly quoted: boolean;
 }
+
+/** Remaining times differ by the moments between the two servers: room for these unless the case says otherwise. */
+const TIME_TOLERANCE: Readonly<Record<string, number>> = {
+  TTL: 1,
+  EXPIRETIME: 1,
+  PTTL: 1_500,
+  PEXPIRETIME: 1_500,
+};
 
 /** Splits a line into words with redis-cli's quoting. */
 export function splitWords(line: string): Word[] {
@@ -244,7 +252,9 @@ function parseStep(source: string, line: number): Step {
   const cut = words.findIndex((word) => !word.quoted && word.bytes.toString() === '#');
   const note = cut < 0 ? [] : words.slice(cut + 1).map((word) => word.bytes.toString());
   if (cut >= 0) words = words.slice(0, cut);
-  const { comparison, keepAs, replies, closes } = parseNote(note);
+  const { comparison: noted, keepAs, replies, closes } = parseNote(note);
+  const tolerance = TIME_TOLERANCE[words[0]?.bytes.toString().toUpperCase() ?? ''];
+  const comparison: Comparison = noted ?? (tolerance === undefined ? { how: 'exact' } : { how: 'about', tolerance });
   return {
     kind,
     line,
@@ -266,12 +276,12 @@ function isPlainComparison(word: string): word is (typeof PLAIN)[number] {
 }
 
 function parseNote(note: readonly string[]): {
-  comparison: Comparison;
+  comparison: Comparison | undefined;
   keepAs: string | undefined;
   replies: number;
   closes: boolean;
 } {
-  let comparison: Comparison = { how: 'exact' };
+  let comparison: Comparison | undefined;
   let keepAs: string | undefined;
   let replies = 1;
   let closes = false;
