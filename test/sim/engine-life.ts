@@ -119,6 +119,16 @@ export class EngineLife {
     }
   }
 
+  /** Space is back on the disk: before long writes are taken again. */
+  async takesWritesAgain(): Promise<void> {
+    const { loop, life, hasFailed } = this.#around;
+    const giveUpUs = loop.nowUs + ACKNOWLEDGE_WITHIN_MS * 1000;
+    while (this.#engine.refusal !== undefined && !hasFailed()) {
+      check(loop.nowUs < giveUpUs, `writes are still refused: ${this.#engine.refusal.message}`);
+      await pause(life, 100);
+    }
+  }
+
   async #writeAll(): Promise<void> {
     const { profile, life, hasFailed } = this.#around;
     for (let step = 0; step < profile.stepsPerLife && !hasFailed(); step++) {
@@ -148,8 +158,9 @@ export class EngineLife {
       sequence = engine.write(batch);
     } catch (error) {
       check(engine.lastSequence === before, 'a refused write has changed lastSequence');
-      // A writer that does not wait as asked is refused in the end.
-      if (engine.refusal?.code !== 'overloaded') excuse(error, 'write');
+      // A writer that does not wait as asked is refused in the end, and so is one on a disk that is nearly full.
+      const code = engine.refusal?.code;
+      if (code !== 'overloaded' && !(code === 'disk-full' && profile.fullDisk)) excuse(error, 'write');
       return;
     }
     check(
