@@ -170,7 +170,6 @@ export const options = {
     change: 'start',
     summary: 'queue of unaccepted connections',
   }),
-  'tcp-keepalive': integer({ initial: 300, min: 0, max: INT_MAX, summary: 'seconds between keepalive probes' }),
   timeout: integer({
     initial: 0,
     min: 0,
@@ -318,7 +317,6 @@ export const optionGroups: Readonly<Record<string, readonly OptionName[]>> = {
     'protected-mode',
     'maxclients',
     'timeout',
-    'tcp-keepalive',
     'tcp-backlog',
     'databases',
     'proto-max-bulk-len',

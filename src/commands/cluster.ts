@@ -104,12 +104,12 @@ function* getKeysInSlot(view: View, args: Args): Generator<Promise<void> | undef
 }
 
 function noReplicas(_view: View, args: Args, { server }: Context): Reply {
-  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.utf8(2)}`);
+  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.text(2)}`);
   return [];
 }
 
 function failureReports(_view: View, args: Args, { server }: Context): Reply {
-  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.utf8(2)}`);
+  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.text(2)}`);
   return 0;
 }
 
@@ -136,7 +136,6 @@ const refusals: readonly Command[] = (
     ['forget', 3],
     ['meet', -4],
     ['replicate', 3],
-    ['reset', -2],
     ['set-config-epoch', 3],
     ['setslot', -4],
   ] as const
@@ -174,6 +173,7 @@ export const clusterCommands: readonly Command[] = [
       row('replicas', 3, ['admin', 'stale'], 'Replicas of a node: none.', noReplicas),
       row('slaves', 3, ['admin', 'stale'], 'The older name of REPLICAS.', noReplicas),
       row('count-failure-reports', 3, ['admin', 'stale'], 'Always 0.', failureReports),
+      row('reset', -2, ['admin', 'noscript', 'stale'], 'Refused: there is one node.', refusing(ONE_NODE)),
       row('saveconfig', 2, CHANGE, 'Accepted: it is always saved.', () => OK),
       ...refusals,
     ],
