@@ -1,25 +1,28 @@
 /** A fixed portion of the random comparison with redis-server; random-commands.ts is the whole. */
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 
-import { startServers } from './harness/servers.ts';
+import { type Servers, startServers } from './harness/servers.ts';
 import { compareRandomly } from './random-commands.ts';
 
-const COMMANDS = 8_000;
+const COMMANDS = 5_000;
 
-for (const [protocol, seed] of [
-  [2, 11],
-  [3, 12],
-] as const) {
-  test(`${COMMANDS} random commands, RESP${protocol}, seed ${seed}`, async () => {
-    const servers = await startServers(false);
-    try {
+describe(`${COMMANDS} random commands`, () => {
+  let servers: Servers;
+  before(async () => {
+    servers = await startServers(false);
+  });
+  after(() => servers?.stop());
+
+  for (const [protocol, seed] of [
+    [2, 11],
+    [3, 12],
+  ] as const) {
+    test(`RESP${protocol}, seed ${seed}`, async () => {
       const { oracle, subject } = servers.ports;
       const differences = await compareRandomly({ oracle, subject, seed, count: COMMANDS, protocol });
       assert.equal(differences.join('\n'), '');
-    } finally {
-      await servers.stop();
-    }
-  });
-}
+    });
+  }
+});

@@ -26,7 +26,7 @@ export type OpenIoredis = (settings: Settings) => Redis;
 export function ioredisProgram(title: string, open: OpenIoredis): void {
   onBothServers(title, (target) => {
     const withClient = (name: string, body: (client: Redis, target: Target) => Promise<void>): void => {
-      void test(name, async () => {
+      test(name, async () => {
         const client = open({ host: '127.0.0.1', port: target.port });
         client.on('error', () => undefined);
         try {

@@ -15,7 +15,7 @@ onBothServers('redis-cli and redis-benchmark', (target) => {
     return finished.stdout;
   };
 
-  void test('redis-cli with a command, and with commands on its input', async () => {
+  test('redis-cli with a command, and with commands on its input', async () => {
     assert.equal(good(await cli(['FLUSHALL'])), 'OK\n');
     assert.equal(good(await cli(['SET', 'a', 'b'])), 'OK\n');
     assert.equal(good(await cli(['GET', 'a'])), 'b\n');
@@ -27,7 +27,7 @@ onBothServers('redis-cli and redis-benchmark', (target) => {
     assert.equal(good(await cli(['MULTI'])), 'OK\n');
   });
 
-  void test('redis-cli -3 and the forms of output', async () => {
+  test('redis-cli -3 and the forms of output', async () => {
     assert.equal(good(await cli(['-3', 'SET', 'a', 'b'])), 'OK\n');
     assert.match(good(await cli(['-3', '--no-raw', 'CONFIG', 'GET', 'databases'])), /1# "databases" => "16"/);
     assert.equal(good(await cli(['--raw', 'MGET', 'a', 'none'])), 'b\n\n');
@@ -37,7 +37,7 @@ onBothServers('redis-cli and redis-benchmark', (target) => {
     assert.match(good(await cli(['INFO', 'server'])), /redis_version:7/);
   });
 
-  void test('redis-cli --pipe loads many keys', async () => {
+  test('redis-cli --pipe loads many keys', async () => {
     const lines: string[] = [];
     for (let i = 0; i < 20_000; i++) {
       const [key, value] = [`pipe:${i}`, `value ${i}`];
@@ -47,7 +47,7 @@ onBothServers('redis-cli and redis-benchmark', (target) => {
     assert.equal(good(await cli(['GET', 'pipe:19999'])), 'value 19999\n');
   });
 
-  void test('redis-cli --scan, --bigkeys, --memkeys', async () => {
+  test('redis-cli --scan, --bigkeys, --memkeys', async () => {
     const found = good(await cli(['--scan', '--pattern', 'pipe:1999*']))
       .trim()
       .split('\n');
@@ -62,7 +62,7 @@ onBothServers('redis-cli and redis-benchmark', (target) => {
     assert.match(goodEnough(await cli(['--memkeys'])), /Sampled \d+ keys in the keyspace/);
   });
 
-  void test('redis-cli --stat, --latency, --latency-history', async () => {
+  test('redis-cli --stat, --latency, --latency-history', async () => {
     // These run until they are interrupted; stdbuf lets their lines out before that.
     const endless = async (words: readonly string[]): Promise<string> => {
       const all = ['-oL', 'redis-cli', '-p', String(target.port), ...words];
@@ -86,7 +86,7 @@ onBothServers('redis-cli and redis-benchmark', (target) => {
     ['-3', '-t', 'set,get', '-n', '2000'],
     ['-t', 'set', '-n', '500', '-k', '0'],
   ]) {
-    void test(`redis-benchmark ${words.join(' ')}`, async () => {
+    test(`redis-benchmark ${words.join(' ')}`, async () => {
       const finished = await runProgram('redis-benchmark', ['-p', String(target.port), '--csv', ...words], {
         timeoutMs: 120_000,
       });

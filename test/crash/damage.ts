@@ -213,7 +213,7 @@ function explainingPrefix(
   unreadable: ReadonlyMap<string, string>,
 ): number | undefined {
   const state = new Map<string, string>();
-  const different = new Set([...held.keys()]);
+  const different = new Set(held.keys());
   let longest: number | undefined = different.size === 0 ? 0 : undefined;
   for (const [i, { key, value }] of history.entries()) {
     if (value === undefined) state.delete(key);
