@@ -18,6 +18,9 @@ export const CEILING_STEP_MS = 3_000;
 /** Persist when the clock comes this near to the ceiling, so that nobody waits for the disk. */
 export const CEILING_MARGIN_MS = 1_000;
 
+/** Stamps below the ceiling that the wall clock alone does not use up: for a disk that is slow with the next ceiling. */
+const RESERVED_STAMPS = CEILING_MARGIN_MS * STAMPS_PER_MS;
+
 export class Hlc {
   /** Settles when the first ceiling is durable: no stamp may be used before. */
   readonly ready: Promise<void>;
@@ -42,13 +45,14 @@ export class Hlc {
   }
 
   /**
-   * A stamp above all given before. While the wall clock is ahead of the ceiling (the loop stood still, or the clock
-   * was set), stamps count on from the last one until a higher ceiling is durable: 2 million of them are left then.
+   * A stamp above all given before. While the wall clock is near or ahead of the ceiling (the disk is slow, the loop
+   * stood still, or the clock was set), stamps count on from the last one until a higher ceiling is durable: 2 million of
+   * them are left then.
    */
   next(): number {
     const wall = this.wallMs() * STAMPS_PER_MS;
     if (wall > this.ceiling) this.tryToRaise();
-    this.last = wall > this.last && wall <= this.ceiling ? wall : this.last + 1;
+    this.last = wall > this.last && wall <= this.ceiling - RESERVED_STAMPS ? wall : this.last + 1;
     if (this.last > this.ceiling) {
       this.tryToRaise();
       assert(this.last <= this.ceiling, 'stamps stay below a ceiling that is durable');
