@@ -19,6 +19,9 @@ import type { TableCache } from './table-cache.ts';
 const FIRST_READ_AHEAD_BYTES = 16 * 1024;
 const MAX_READ_AHEAD_BYTES = 512 * 1024;
 
+/** The same for reads that hold the event loop. */
+const MAX_READ_AHEAD_NOW_BYTES = 32 * 1024;
+
 /** Where to stand in a block once it is there. */
 const entry = { STANDING: 0, FIRST: 1, LAST: 2 } as const;
 type Entry = (typeof entry)[keyof typeof entry];
@@ -101,6 +104,12 @@ export class TableSource implements Source {
 
   /** `seek` to key[start, end). After MISS the same seek goes on where it missed, if it had got past its first block. */
   seekRange(key: Uint8Array | undefined, start: number, end: number): Lookup {
+    let found = this.#seekOnce(key, start, end);
+    while (found === lookup.MISS && this.#loadNow()) found = this.#seekOnce(key, start, end);
+    return found;
+  }
+
+  #seekOnce(key: Uint8Array | undefined, start: number, end: number): Lookup {
     let found: Lookup;
     if (this.#resumable && isSame(this.#seekKey, key, start, end)) {
       found = this.#reverse ? this.#walkBack() : this.#walkForth();
@@ -123,7 +132,8 @@ export class TableSource implements Source {
   step(): Lookup {
     this.#resumable = false;
     if (this.#ended) return lookup.ABSENT;
-    const found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    let found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    while (found === lookup.MISS && this.#loadNow()) found = this.#reverse ? this.#walkBack() : this.#walkForth();
     if (found !== lookup.MISS) this.#letGo();
     return found;
   }
@@ -137,6 +147,21 @@ export class TableSource implements Source {
 
   async #loadAndHold(table: Table, missed: number): Promise<void> {
     await this.#cache.load(table, missed, this.#reverse ? 0 : this.#readAheadBytes);
+    this.#hold(table, missed);
+  }
+
+  /** Loads at once what was missed. False: that must be waited for. */
+  #loadNow(): boolean {
+    const table = this.#missedTable;
+    if (table === undefined) return false;
+    const readAheadBytes = this.#reverse ? 0 : Math.min(this.#readAheadBytes, MAX_READ_AHEAD_NOW_BYTES);
+    if (!this.#cache.loadNow(table, this.#missed, readAheadBytes)) return false;
+    this.#missedTable = undefined;
+    this.#hold(table, this.#missed);
+    return true;
+  }
+
+  #hold(table: Table, missed: number): void {
     if (table.tail !== undefined) this.#heldTails.set(table, table.tail);
     this.#heldBlock = missed >= 0 ? table.blocks[missed]?.bytes : undefined;
     this.#heldBlockOf = table;

@@ -105,10 +105,11 @@ export class Tree {
   constructor(options: TreeOptions) {
     this.#options = options;
     this.#manifest = options.manifest;
-    const { disk, directory, timers, blockCacheBytes, tailCacheBytes, maxOpenFiles } = options;
+    const { disk, directory, clock, timers, blockCacheBytes, tailCacheBytes, maxOpenFiles } = options;
     this.cache = new TableCache({
       disk,
       directory,
+      clock,
       timers,
       blockCacheBytes,
       tailCacheBytes,

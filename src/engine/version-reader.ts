@@ -77,6 +77,10 @@ export class VersionReader {
       if (compareRanges(lower, 0, lower.length, key, 0, keyLength) > 0) continue;
       const answer = table.get(key, keyLength, hash, sequence, hit);
       if (answer === tableAnswer.MISS) {
+        if (this.#cache.loadNow(table, table.missing)) {
+          i--;
+          continue;
+        }
         this.#missed = table;
         return lookup.MISS;
       }
