@@ -44,7 +44,7 @@ function category(_view: View, args: Args, { server }: Context): Reply {
   if (args.count > 3) throw wrongSubcommand(args);
   if (args.count === 2) return CATEGORIES.map((name) => name);
   const wanted = args.text(2).toLowerCase();
-  if (!CATEGORIES.includes(wanted)) throw new CommandError(`ERR Unknown category '${args.utf8(2)}'`);
+  if (!CATEGORIES.includes(wanted)) throw new CommandError(`ERR Unknown category '${args.text(2)}'`);
   return namesIn(server, wanted);
 }
 
@@ -74,9 +74,9 @@ function deleteUsers(_view: View, args: Args): Reply {
 }
 
 function dryRun(_view: View, args: Args, { server }: Context): Reply {
-  if (args.utf8(2) !== DEFAULT_USER) throw new CommandError(`ERR User '${args.utf8(2)}' not found`);
+  if (args.utf8(2) !== DEFAULT_USER) throw new CommandError(`ERR User '${args.text(2)}' not found`);
   const command = server.findCommand(args.utf8(3));
-  if (command === undefined) throw new CommandError(`ERR Command '${args.utf8(3)}' not found`);
+  if (command === undefined) throw new CommandError(`ERR Command '${args.text(3)}' not found`);
   const words = args.count - 3;
   if (command.arity > 0 ? words !== command.arity : words < -command.arity) {
     return new ErrorReply(wrongArity(command.name));

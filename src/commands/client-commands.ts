@@ -38,7 +38,7 @@ function setName(_view: View, args: Args, { client }: Context): Reply {
 function setInfo(_view: View, args: Args, { client }: Context): Reply {
   const attribute = args.upper(2);
   if (attribute !== 'LIB-NAME' && attribute !== 'LIB-VER') {
-    throw new CommandError(`ERR Unrecognized option '${args.utf8(2)}'`);
+    throw new CommandError(`ERR Unrecognized option '${args.text(2)}'`);
   }
   const value = args.text(3);
   if (/[^!-~]/.test(value)) throw new CommandError(BAD_CLIENT_NAME.replace('Client names', attribute.toLowerCase()));

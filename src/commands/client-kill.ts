@@ -14,7 +14,7 @@ import type { Server } from './server-state.ts';
 
 function typeAt(args: Args, i: number): ClientType {
   const type = clientType(args.text(i));
-  if (type === undefined) throw new CommandError(`ERR Unknown client type '${args.utf8(i)}'`);
+  if (type === undefined) throw new CommandError(`ERR Unknown client type '${args.text(i)}'`);
   return type;
 }
 
@@ -84,7 +84,7 @@ function filter(name: string, args: Args, i: number): Filter {
     case 'LADDR':
       return (candidate) => candidate.connection.local === value;
     case 'USER': {
-      if (value !== DEFAULT_USER) throw new CommandError(`ERR No such user '${args.utf8(i)}'`);
+      if (value !== DEFAULT_USER) throw new CommandError(`ERR No such user '${args.text(i)}'`);
       return (candidate) => candidate.user === value;
     }
     default:

@@ -4,8 +4,9 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { Command, Context } from './command.ts';
-import { CommandError, INDEX_OUT_OF_RANGE, NOT_AN_INTEGER, SYNTAX_ERROR, wrongArity } from './errors.ts';
-import { clampToSafe, parseInt64 } from './number.ts';
+import { CommandError, SYNTAX_ERROR, wrongArity } from './errors.ts';
+import { databaseAt } from './key-row.ts';
+import { parseInt64 } from './number.ts';
 import { authenticate, DEFAULT_USER } from './password.ts';
 import { MapReply, OK, PONG, type Reply, SimpleString } from './reply.ts';
 import { EARLY, FAST, plainRow, type PlainRow } from './server-row.ts';
@@ -16,7 +17,6 @@ const NO_PASSWORD_CONFIGURED =
   'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?';
 const HELLO_WITHOUT_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time';
-const NOT_32_BITS = 'ERR value is out of range, value must between -2147483648 and 2147483647';
 export const BAD_CLIENT_NAME = 'ERR Client names cannot contain spaces, newlines or special characters.';
 
 function ping(_view: View, args: Args): Reply {
@@ -48,7 +48,7 @@ function helloOptions(args: Args): HelloOptions {
     } else if (name === 'SETNAME' && i + 1 < args.count) {
       options.name = clientName(args, i + 1);
       i += 1;
-    } else throw new CommandError(`ERR Syntax error in HELLO option '${args.utf8(i)}'`);
+    } else throw new CommandError(`ERR Syntax error in HELLO option '${args.text(i)}'`);
   }
   return options;
 }
@@ -86,12 +86,7 @@ function hello(_view: View, args: Args, { client, server }: Context): Reply {
 }
 
 function select(_view: View, args: Args, { client, server }: Context): Reply {
-  const index = parseInt64(args.bytes, args.starts[1] as number, args.ends[1] as number);
-  if (index === undefined) throw new CommandError(NOT_AN_INTEGER);
-  const database = clampToSafe(index);
-  if (database > 2 ** 31 - 1 || database < -(2 ** 31)) throw new CommandError(NOT_32_BITS);
-  if (database < 0 || database >= server.settings.databases) throw new CommandError(INDEX_OUT_OF_RANGE);
-  client.database = database;
+  client.database = databaseAt(args, 1, server.settings.databases);
   return OK;
 }
 

@@ -107,9 +107,7 @@ export class Dispatcher {
   private unknown(args: Args): ErrorReply {
     const container = this.table.find(args.bytes, args.starts[0] as number, args.ends[0] as number);
     if (container === undefined) return unknownCommand(args);
-    return new ErrorReply(
-      `ERR unknown subcommand '${args.utf8(1).slice(0, QUOTED_ARGUMENTS_LENGTH)}'. Try ${container.name.toUpperCase()} HELP.`,
-    );
+    return new ErrorReply(`ERR unknown subcommand '${quotedWord(args, 1)}'. Try ${container.name.toUpperCase()} HELP.`);
   }
 
   /** `get`, or `config|get` for a subcommand. */
@@ -335,10 +333,14 @@ function queuedKeys(client: Client, command: Command, args: Args): Uint8Array[] 
 }
 
 function unknownCommand(args: Args): ErrorReply {
-  const name = args.utf8(0).slice(0, QUOTED_ARGUMENTS_LENGTH);
   let quoted = '';
   for (let i = 1; i < args.count && quoted.length < QUOTED_ARGUMENTS_LENGTH; i++) {
-    quoted += `'${args.utf8(i).slice(0, QUOTED_ARGUMENTS_LENGTH - quoted.length)}' `;
+    quoted += `'${quotedWord(args, i).slice(0, QUOTED_ARGUMENTS_LENGTH - quoted.length)}' `;
   }
-  return new ErrorReply(`ERR unknown command '${name}', with args beginning with: ${quoted}`);
+  return new ErrorReply(`ERR unknown command '${quotedWord(args, 0)}', with args beginning with: ${quoted}`);
+}
+
+/** A word as Redis quotes it in errors: up to its first zero byte, and not too much of it. */
+function quotedWord(args: Args, i: number): string {
+  return args.text(i).split('\0', 1).join('').slice(0, QUOTED_ARGUMENTS_LENGTH);
 }

@@ -39,7 +39,10 @@ export class SimpleString {
   }
 }
 
-/** `-message`. The first word is the code, as Redis writes it. CR and LF become spaces. */
+/**
+ * `-message`. The first word is the code, as Redis writes it. CR and LF become spaces. A byte a character, so that
+ * what it quotes of a request (`args.text`) goes back as it came.
+ */
 export class ErrorReply {
   readonly message: string;
   constructor(message: string) {

@@ -95,7 +95,7 @@ export function syntaxError(): CommandError {
 /** Too many words of a subcommand, where Redis has no more to say than this. */
 export function wrongSubcommand(args: Args): CommandError {
   return new CommandError(
-    `ERR unknown subcommand or wrong number of arguments for '${args.utf8(1).slice(0, 128)}'. Try ${args.upper(0)} HELP.`,
+    `ERR unknown subcommand or wrong number of arguments for '${args.text(1).slice(0, 128)}'. Try ${args.upper(0)} HELP.`,
   );
 }
 
