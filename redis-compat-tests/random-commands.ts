@@ -13,6 +13,7 @@ import type { Comparison } from './harness/case-file.ts';
 import { alike, aspect } from './harness/compare.ts';
 import { TestConnection } from './harness/connection.ts';
 import { startServers } from './harness/servers.ts';
+import type { Tree } from './harness/tree.ts';
 
 export interface RandomCommand {
   readonly words: readonly string[];
@@ -193,54 +194,68 @@ function comparisonOf(name: string): Comparison {
   return EXACT;
 }
 
-/** Sends `count` commands to both ports in lock-step; returns the first differences with what led to them. */
-export async function compareRandomly(options: {
-  oracle: number;
-  subject: number;
-  seed: number;
-  count: number;
-  protocol: 2 | 3;
-}): Promise<string[]> {
-  const random = new SeededRandom(options.seed);
-  const source = new CommandSource(random, Date.now());
-  const [oracle, subject] = await Promise.all([
-    TestConnection.open(options.oracle),
-    TestConnection.open(options.subject),
-  ]);
+/** Commands that go out together: the pipeline is under test as well, and the run is quicker. */
+const PIPELINE = 40;
+const MAX_DIFFERENCES = 10;
+
+export interface RandomComparison {
+  readonly oracle: number;
+  readonly subject: number;
+  readonly seed: number;
+  readonly count: number;
+  readonly protocol: 2 | 3;
+}
+
+/** Sends the same commands to both ports and returns the first differences with what led to them. */
+export async function compareRandomly(options: RandomComparison): Promise<string[]> {
+  const source = new CommandSource(new SeededRandom(options.seed), Date.now());
+  const both = await Promise.all([TestConnection.open(options.oracle), TestConnection.open(options.subject)]);
+  const sendBoth = (...words: readonly string[]): Promise<Tree[]> =>
+    Promise.all(both.map((connection) => connection.send(...words)));
   const differences: string[] = [];
+  const history: string[] = [];
   try {
-    for (const connection of [oracle, subject]) {
-      if (options.protocol === 3) await connection.send('HELLO', '3');
-      await connection.send('FLUSHALL');
-    }
-    const history: string[] = [];
-    for (let i = 0; i < options.count && differences.length < 10; i++) {
-      const { words, comparison } = source.next();
-      const [expected, got] = await Promise.all([oracle.send(...words), subject.send(...words)]);
-      const text = words.map((word) => JSON.stringify(word.slice(0, 100))).join(' ');
-      history.push(text);
-      if (alike(expected, got, comparison)) continue;
-      const keys = words.slice(1).map((word) => JSON.stringify(word.slice(0, 100)));
-      const related = history.filter((line) => keys.some((key) => line.includes(key)) || line.includes('SELECT'));
-      differences.push(
-        [
-          `command ${i}: ${text}`,
-          `    redis:  ${aspect(expected, comparison).slice(0, 300)}`,
-          `    kvorum: ${aspect(got, comparison).slice(0, 300)}`,
-          `    before: ${related.slice(-6, -1).join(' ; ')}`,
-        ].join('\n'),
-      );
-      // From here on the two would only drift further apart.
-      for (const connection of [oracle, subject]) {
-        await connection.send('DISCARD');
-        await connection.send('FLUSHALL');
+    if (options.protocol === 3) await sendBoth('HELLO', '3');
+    await sendBoth('FLUSHALL');
+    for (let done = 0; done < options.count && differences.length < MAX_DIFFERENCES; done += PIPELINE) {
+      const commands = Array.from({ length: PIPELINE }, () => source.next());
+      const replies = await Promise.all(commands.map(({ words }) => sendBoth(...words)));
+      for (const [i, { words, comparison }] of commands.entries()) {
+        const [expected, got] = replies[i] as [Tree, Tree];
+        history.push(asText(words));
+        if (alike(expected, got, comparison)) continue;
+        differences.push(describe(done + i, words, aspect(expected, comparison), aspect(got, comparison), history));
+        // From here on the two would only drift further apart.
+        await sendBoth('DISCARD');
+        await sendBoth('FLUSHALL');
+        break;
       }
     }
   } finally {
-    oracle.close();
-    subject.close();
+    for (const connection of both) connection.close();
   }
   return differences;
+}
+
+function asText(words: readonly string[]): string {
+  return words.map((word) => JSON.stringify(word.slice(0, 100))).join(' ');
+}
+
+function describe(
+  index: number,
+  words: readonly string[],
+  expected: string,
+  got: string,
+  history: readonly string[],
+): string {
+  const keys = words.slice(1).map((word) => JSON.stringify(word.slice(0, 100)));
+  const related = history.filter((line) => keys.some((key) => line.includes(key)) || line.includes('SELECT'));
+  return [
+    `command ${index}: ${asText(words)}`,
+    `    redis:  ${expected.slice(0, 300)}`,
+    `    kvorum: ${got.slice(0, 300)}`,
+    `    before: ${related.slice(-6, -1).join(' ; ')}`,
+  ].join('\n');
 }
 
 async function main(): Promise<void> {
