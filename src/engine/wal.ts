@@ -312,7 +312,8 @@ export class Wal {
 
   /** Syncs every live file that has unsynced bytes, oldest first. A failure is final and does not reject. */
   async #syncWritten(): Promise<void> {
-    for (const walFile of [...this.#live]) {
+    const files = [...this.#live];
+    for (const walFile of files) {
       const target = walFile.written;
       // One that was released while another was synced may be closed; its records are in tables, durably.
       if (walFile.durable === target || !this.#live.includes(walFile)) continue;
