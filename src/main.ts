@@ -1,10 +1,13 @@
 #!/usr/bin/env node
-/** The program: reads the command line, starts a node, and ends it on SIGTERM, SIGINT or a failed disk. */
+/**
+ * The program: reads the command line, starts a node and ends it on SIGTERM, SIGINT or a failed disk; or runs a tool on a
+ * data directory that no node has open.
+ */
 
 import { readMachine } from './node-machine.ts';
-import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
+import { DirectoryInUse, type DirectoryLock, lockDirectory } from './env-node-lock.ts';
 import { NodeDisk } from './env-node-disk.ts';
-import { createNodeEnv } from './env-node.ts';
+import { createNodeEnv, NodeClock } from './env-node.ts';
 import { LmdbManifest } from './engine/manifest-lmdb.ts';
 import { helpText, parseCommandLine } from './cli.ts';
 import { Config, ConfigError } from './config.ts';
@@ -17,6 +20,11 @@ const NARROWEST_COLUMNS = 80;
 const WIDEST_COLUMNS = 120;
 
 async function main(argv: readonly string[]): Promise<void> {
+  const [first] = argv;
+  if (first === 'check' || first === 'dump' || first === 'repair') {
+    process.exitCode = await runOnData(argv);
+    return;
+  }
   const line = parseCommandLine(argv);
   const disk = new NodeDisk();
   const version = readVersion(disk);
@@ -25,13 +33,45 @@ async function main(argv: readonly string[]): Promise<void> {
     const columns = process.stdout.columns ?? NARROWEST_COLUMNS;
     console.log(await helpText(Math.min(Math.max(columns, NARROWEST_COLUMNS), WIDEST_COLUMNS)));
   } else if (line.kind === 'mistake') refuse(line.message);
-  else {
+  else if (line.kind === 'tool') {
+    // Loaded here: a server has no use for it.
+    const { runToolHere } = await import('./main-tool.ts');
+    process.exitCode = await runToolHere(line.argv);
+  } else {
     try {
       await run(Config.load(disk, { path: line.path, args: line.args }), version);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       refuse(`the configuration cannot be used:\n${indented(error.message)}`);
     }
+  }
+}
+
+/** A tool, alone on the directory that the command line names; the exit code. */
+async function runOnData(argv: readonly string[]): Promise<number> {
+  // Loaded here: a node needs neither the tools nor their bar.
+  const [{ runTool }, { noProgress, terminalProgress }] = await Promise.all([
+    import('./tools/run-tool.ts'),
+    import('./tools/progress.ts'),
+  ]);
+  const disk = new NodeDisk();
+  const directory = argv.slice(1).find((word) => !word.startsWith('--'));
+  let lock: DirectoryLock | undefined;
+  try {
+    if (directory !== undefined && disk.exists(directory)) lock = await lockDirectory(directory);
+    const parts = {
+      disk,
+      openManifest: (path: string) => LmdbManifest.open(disk, path),
+      print: (line: string) => console.log(line),
+      progress: process.stderr.isTTY ? terminalProgress() : noProgress,
+    };
+    return await runTool(argv, parts, new NodeClock().wallMs());
+  } catch (error) {
+    if (!(error instanceof DirectoryInUse)) throw error;
+    console.error(`kvorum: ${error.message}`);
+    return 1;
+  } finally {
+    lock?.release();
   }
 }
 

@@ -4,14 +4,8 @@ import { unreachable } from '../assert.ts';
 import { check } from './check.ts';
 import { dump } from './dump.ts';
 import { repair } from './repair.ts';
+import { isToolName, type ToolName } from './tool-names.ts';
 import { messageOf, type ToolParts } from './tool.ts';
-
-export const toolNames = ['check', 'dump', 'repair'] as const;
-export type ToolName = (typeof toolNames)[number];
-
-export function isToolName(word: string | undefined): word is ToolName {
-  return toolNames.some((name) => name === word);
-}
 
 export const toolsHelp = `kvorum check DIR             reads everything in a data directory and says what is wrong
 kvorum dump DIR [--records]  prints what is in it
