@@ -43,7 +43,7 @@ export class CommandSource {
     const words = this.draw();
     // Now and then a word too many or too few, or other letters.
     const odd = this.random.next();
-    if (odd < 0.01) words.pop();
+    if (odd < 0.01 && words.length > 1) words.pop();
     else if (odd < 0.02) words.push(this.random.pick(['GET', 'x', '10', '']));
     else if (odd < 0.05) words[0] = (words[0] as string).toLowerCase();
     return { words, comparison: comparisonOf((words[0] ?? '').toUpperCase()) };
