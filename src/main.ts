@@ -5,9 +5,9 @@
  */
 
 import { readMachine } from './node-machine.ts';
-import { DirectoryInUse, type DirectoryLock, lockDirectory } from './env-node-lock.ts';
+import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
 import { NodeDisk } from './env-node-disk.ts';
-import { createNodeEnv, NodeClock } from './env-node.ts';
+import { createNodeEnv } from './env-node.ts';
 import { LmdbManifest } from './engine/manifest-lmdb.ts';
 import { helpText, parseCommandLine } from './cli.ts';
 import { Config, ConfigError } from './config.ts';
@@ -20,11 +20,6 @@ const NARROWEST_COLUMNS = 80;
 const WIDEST_COLUMNS = 120;
 
 async function main(argv: readonly string[]): Promise<void> {
-  const [first] = argv;
-  if (first === 'check' || first === 'dump' || first === 'repair') {
-    process.exitCode = await runOnData(argv);
-    return;
-  }
   const line = parseCommandLine(argv);
   const disk = new NodeDisk();
   const version = readVersion(disk);
@@ -44,34 +39,6 @@ async function main(argv: readonly string[]): Promise<void> {
       if (!(error instanceof ConfigError)) throw error;
       refuse(`the configuration cannot be used:\n${indented(error.message)}`);
     }
-  }
-}
-
-/** A tool, alone on the directory that the command line names; the exit code. */
-async function runOnData(argv: readonly string[]): Promise<number> {
-  // Loaded here: a node needs neither the tools nor their bar.
-  const [{ runTool }, { noProgress, terminalProgress }] = await Promise.all([
-    import('./tools/run-tool.ts'),
-    import('./tools/progress.ts'),
-  ]);
-  const disk = new NodeDisk();
-  const directory = argv.slice(1).find((word) => !word.startsWith('--'));
-  let lock: DirectoryLock | undefined;
-  try {
-    if (directory !== undefined && disk.exists(directory)) lock = await lockDirectory(directory);
-    const parts = {
-      disk,
-      openManifest: (path: string) => LmdbManifest.open(disk, path),
-      print: (line: string) => console.log(line),
-      progress: process.stderr.isTTY ? terminalProgress() : noProgress,
-    };
-    return await runTool(argv, parts, new NodeClock().wallMs());
-  } catch (error) {
-    if (!(error instanceof DirectoryInUse)) throw error;
-    console.error(`kvorum: ${error.message}`);
-    return 1;
-  } finally {
-    lock?.release();
   }
 }
 

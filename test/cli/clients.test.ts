@@ -118,8 +118,7 @@ test('CLIENT PAUSE ALL ends by itself', async () => {
 });
 
 test('CLIENT KILL closes by id, by address and by filters', async () => {
-  const victims = await Promise.all([client(), client(), client()]);
-  const [first, second, third] = victims as [RawClient, RawClient, RawClient];
+  const [first, second, third] = await Promise.all([client(), client(), client()]);
   const id = await first.call('CLIENT', 'ID');
   assert.equal(await admin.call('CLIENT', 'KILL', 'ID', id as number), 1);
   await first.closed;

@@ -71,6 +71,22 @@ test('a directory serves one process; after a kill the next one takes it over', 
   assert.ok(!existsSync(join(directory, 'kvorum.lock')));
 });
 
+test('tools look at the data of a node that does not run, and only then', async () => {
+  const directory = mkdtempSync(join(root, 'tools-'));
+  const server = await startKvorum({ directory, flags: ['--appendfsync', 'always'] });
+  const client = await RawClient.connect({ port: server.port });
+  await client.call('SET', 'k', 'v');
+  const refused = await run('check', directory);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.out + refused.err, /is in use by another Kvorum/);
+  await client.close();
+  await server.stop();
+  const checked = await run('check', directory);
+  assert.deepEqual([checked.code, checked.err], [0, '']);
+  assert.match((await run('dump', directory, '--records')).out, /1 put .*k\\x00/);
+  assert.notEqual((await run('check')).code, 0);
+});
+
 test('a lock works where the path is longer than a socket may have', async () => {
   const directory = join(mkdtempSync(join(root, 'long-')), 'x'.repeat(120));
   const first = await startKvorum({ directory });
