@@ -8,6 +8,7 @@ import { EngineError } from '../../src/engine/engine-error.ts';
 import { kind } from '../../src/engine/record.ts';
 import { openPiece, tableName, tableNumber, tablePath, type TableMeta } from '../../src/engine/sstable-format.ts';
 import { tableAnswer } from '../../src/engine/sstable-reader.ts';
+import { describeTable } from '../../src/engine/table-describe.ts';
 import { TableScan, verifyTable } from '../../src/engine/table-scan.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import {
@@ -231,6 +232,20 @@ test('a value of many blocks stands alone, so that its neighbours are read witho
   assert.equal(table.tail?.blockCount, 3);
   await cache.load(table, 0);
   assert.ok(cache.blocks.bytes < 1000);
+});
+
+test('a table describes itself, range tombstones and all', () => {
+  const disk = new MemoryDisk();
+  const tombstones = [rangeDelete('a', 'm', 5), rangeDelete('f', 'z', 9)];
+  const metas = [
+    writeTable({ disk, number: 3, records: [put('g', 7, 'x'), del('h', 0)], tombstones }),
+    writeTable({ disk, number: 4, records: [], tombstones }),
+    writeTable({ disk, number: 5, records: manyRecords(), format: { blockBytes: 48, compression: 'lz4' } }),
+  ];
+  for (const meta of metas) assert.deepEqual(describeTable(disk, directory, meta.number), meta);
+  assert.equal(disk.openFiles, 0);
+  disk.put(tablePath(directory, 3), new Uint8Array(20));
+  assert.throws(() => describeTable(disk, directory, 3), /000003\.sst is damaged/);
 });
 
 test('names of tables', () => {
