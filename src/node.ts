@@ -167,5 +167,5 @@ function engineSettings(config: Config): Partial<EngineOptions> {
 
 /** With one copy of the data every deleted head may be purged as soon as nothing older lies below it. */
 function filterState(state: KeyspaceState): RowFilterState {
-  return { flushMarks: state.flushMarks.slice(), floor: Number.MAX_SAFE_INTEGER };
+  return { flushMarks: state.durableFlushMarks(), floor: Number.MAX_SAFE_INTEGER };
 }
