@@ -302,7 +302,17 @@ export class SimDisk {
     for (let at = path; !this.#directories.has(at); at = posix.dirname(at)) this.#directories.add(at);
   }
 
+  removeDirectory(path: string): void {
+    this.requireDirectory(path);
+    if (this.list(path).length > 0) throw new DiskError('OTHER', path, `cannot remove ${path}: it is not empty`);
+    this.#directories.delete(path);
+  }
+
   rename(from: string, to: string): void {
+    if (this.#directories.has(from)) {
+      this.#renameDirectory(from, to);
+      return;
+    }
     const inode = this.#existing(from, 'rename');
     this.requireDirectory(posix.dirname(to));
     if (from === to || this.#platter.names.get(to) === inode) return;
@@ -310,6 +320,17 @@ export class SimDisk {
       [from, undefined],
       [to, inode],
     ]);
+  }
+
+  #renameDirectory(from: string, to: string): void {
+    this.requireDirectory(posix.dirname(to));
+    if (this.exists(to)) throw new DiskError('EEXIST', to, `cannot rename ${from} to ${to}: it exists`);
+    for (const path of this.#directories) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      this.#directories.delete(path);
+      this.#directories.add(to + path.slice(from.length));
+    }
+    this.#platter.renameDirectory(from, to);
   }
 
   link(from: string, to: string): void {
