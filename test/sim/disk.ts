@@ -76,11 +76,11 @@ export class SimDisk {
   readonly loop: EventLoop;
   readonly #random: Prng;
   #platter = new Platter();
-  readonly #directories = new Set<string>(['/']);
+  #directories = new Set<string>(['/']);
   #serial = 0;
   #operations = 0;
   #openFiles = 0;
-  #image: Platter | undefined;
+  #image: { readonly platter: Platter; readonly directories: Set<string> } | undefined;
   /** Grows with each mount; files of an earlier mount are dead. */
   #generation = 0;
 
@@ -127,7 +127,8 @@ export class SimDisk {
 
   /** The process dies now, or died at `crashAtOperation`; what it had written is there, nothing more became durable. */
   kill(): void {
-    this.#platter = this.#image ?? this.#platter;
+    this.#platter = this.#image?.platter ?? this.#platter;
+    this.#directories = this.#image?.directories ?? this.#directories;
     this.#image = undefined;
     this.crashAtOperation = Number.POSITIVE_INFINITY;
     this.failAtOperation = Number.POSITIVE_INFINITY;
@@ -376,7 +377,7 @@ export class SimDisk {
 
   #crash(): void {
     if (this.#image !== undefined) return;
-    this.#image = this.#platter.clone();
+    this.#image = { platter: this.#platter.clone(), directories: new Set(this.#directories) };
     this.onCrash();
   }
 }

@@ -15,6 +15,7 @@ export interface EngineProfile {
   /** Chance for each administrative step that it changes the policy. */
   readonly policyChangeChance: number;
   readonly options: Partial<EngineOptions>;
+  readonly manifestApart: boolean;
   readonly lives: number;
   readonly stepsPerLife: number;
   readonly keys: readonly Uint8Array[];
@@ -96,6 +97,7 @@ export function drawProfile(random: Prng): EngineProfile {
     policy: random.pick(['always', 'always', 'everysec', 'no']),
     policyChangeChance: random.chance(0.2) ? 0.1 : 0,
     options: drawOptions(random),
+    manifestApart: random.chance(0.5),
     lives: random.between(2, 5),
     stepsPerLife: random.pick([10, 40, 120]),
     keys: drawKeys(random),
