@@ -69,12 +69,10 @@ export class CheckpointKeep {
       await this.#discard(path);
       throw error;
     }
-    for (const old of this.numbers().slice(0, -keep)) {
-      try {
-        await this.#remove(this.path(old));
-      } catch (error) {
-        log.warn('an old checkpoint cannot be removed', { path: this.path(old), reason: String(error) });
-      }
+    try {
+      for (const old of this.numbers().slice(0, -keep)) await this.#remove(this.path(old));
+    } catch (error) {
+      log.warn('an old checkpoint cannot be removed; the next one tries again', { directory, reason: String(error) });
     }
     return path;
   }
