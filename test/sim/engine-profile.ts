@@ -79,6 +79,7 @@ function drawOptions(random: Prng): Partial<EngineOptions> {
     format: {
       blockBytes: random.pick([64, 1024, 8192]),
       compression: random.pick(['none', 'lz4']),
+      lz4FromLevel: random.pick([0, 1, 2]),
       filterBitsPerKey: random.pick([0, 2, 10]),
     },
     picker: {
