@@ -131,7 +131,8 @@ async function readHeader(file: DiskFile): Promise<FileHeader | undefined> {
 
 /**
  * A file without a valid header is one that was never used, or whose first write was torn; unless a group in it holds
- * records that are in no table and says that bytes before it were durable.
+ * records that are in no table, and either says that bytes before it were durable or is the first one, which begins in
+ * the header's sector: what is written of a sector is written as a whole, so the header was there once.
  */
 async function refuseLostHeader(file: DiskFile, options: ReplayOptions): Promise<void> {
   const arena = await readWhole(file, 0, 0, 0, 0);
@@ -139,7 +140,8 @@ async function refuseLostHeader(file: DiskFile, options: ReplayOptions): Promise
   for (let at = FILE_HEADER_BYTES; at + GROUP_HEADER_BYTES <= end; at += 4) {
     if (arena.words[(at >> 2) + 3] !== at || !hasChecksum(arena, at, end)) continue;
     if (wideWord(arena.words, (at >> 2) + 6) < options.firstSequence) continue;
-    if (arena.words[(at >> 2) + 4] !== 0) throw damage(file, 0, `the header is damaged, a group at ${at} is live`);
+    const claimsHeader = at === FILE_HEADER_BYTES || arena.words[(at >> 2) + 4] !== 0;
+    if (claimsHeader) throw damage(file, 0, `the header is damaged, a group at ${at} is live`);
   }
 }
 
