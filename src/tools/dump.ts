@@ -5,9 +5,9 @@
 
 import { kind } from '../engine/record.ts';
 import { tableName, type TableMeta } from '../engine/sstable-format.ts';
+import { describeTable } from '../engine/table-describe.ts';
 import { TableScan } from '../engine/table-scan.ts';
 import { textOf } from '../bytes.ts';
-import { readTableMeta } from './table-file.ts';
 import { bytesText, counted, dataFiles, messageOf, printable, type ToolParts } from './tool.ts';
 import { readWalFile, type WalFileContent } from './wal-file.ts';
 
@@ -74,7 +74,7 @@ interface TableDump extends DumpOptions {
 function dumpTable(parts: ToolParts, directory: string, options: TableDump): void {
   const { disk, print } = parts;
   const { number, level } = options;
-  const meta = readTableMeta(disk, directory, number);
+  const meta = describeTable(disk, directory, number);
   const place = level === undefined ? 'in no manifest' : `level ${level}`;
   print(`${tableName(number)}: ${place}, ${bytesText(meta.bytes)}, ${countsOf(meta)}`);
   print(`  keys ${printable(meta.lower)} to ${printable(meta.upper)} (exclusive)`);

@@ -18,13 +18,13 @@ import type { ManifestStore } from '../engine/manifest.ts';
 import { readWals } from '../engine/recovery.ts';
 import { tableName, type TableMeta } from '../engine/sstable-format.ts';
 import { defaultTableFormat } from '../engine/sstable-writer.ts';
+import { describeTable } from '../engine/table-describe.ts';
 import { verifyTable } from '../engine/table-scan.ts';
 import { fromWire, toWire } from '../engine/table-wire.ts';
 import { LEVELS, type Placed } from '../engine/version.ts';
 import type { Log } from '../env.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
 import { salvageTable } from './salvage.ts';
-import { readTableMeta } from './table-file.ts';
 import { bytesText, counted, dataFiles, LOST_DIRECTORY, messageOf, type ToolParts } from './tool.ts';
 import { repairWals, walsToKeep } from './wal-repair.ts';
 
@@ -134,7 +134,7 @@ class Repair {
     const metas: TableMeta[] = [];
     for (const number of tables) {
       try {
-        const meta = readTableMeta(disk, this.#directory, number);
+        const meta = describeTable(disk, this.#directory, number);
         verifyTable(disk, this.#directory, meta);
         metas.push(meta);
       } catch (error) {

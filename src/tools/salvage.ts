@@ -2,10 +2,18 @@
 
 import { KeyIndex } from '../engine/key-index.ts';
 import { BlockCursor } from '../engine/block.ts';
-import { decodeRangeTombstones, openPiece, tablePath, type TableMeta } from '../engine/sstable-format.ts';
+import {
+  decodeFooter,
+  decodeRangeTombstones,
+  FOOTER_BYTES,
+  openPiece,
+  tableDamage,
+  tablePath,
+  type TableMeta,
+} from '../engine/sstable-format.ts';
+import { parseTail, type TableTail } from '../engine/sstable-reader.ts';
 import { defaultTableFormat, TableWriter } from '../engine/sstable-writer.ts';
 import type { Disk, DiskFile } from '../env.ts';
-import { readTail, type OpenedTail } from './table-file.ts';
 import { messageOf, printable } from './tool.ts';
 
 export interface SalvageOptions {
@@ -47,6 +55,29 @@ export function salvageTable(options: SalvageOptions): Salvaged {
   } catch (error) {
     writer.abandon();
     throw error;
+  } finally {
+    file.close();
+  }
+}
+
+interface OpenedTail {
+  readonly bytes: number;
+  readonly tailBytes: number;
+  readonly tail: TableTail;
+}
+
+/** Reads the tail, with everything in it checked. Throws `corruption` or a `DiskError`. */
+function readTail(disk: Disk, directory: string, number: number): OpenedTail {
+  const file = disk.open(tablePath(directory, number), 'read');
+  try {
+    const bytes = file.size();
+    const footerBytes = new Uint8Array(Math.min(FOOTER_BYTES, bytes));
+    file.readSync(footerBytes, bytes - footerBytes.length);
+    const { tailBytes } = decodeFooter(footerBytes, number, bytes);
+    if (tailBytes > bytes) throw tableDamage(number, bytes - FOOTER_BYTES, 'the tail is longer than the file');
+    const tail = new Uint8Array(tailBytes);
+    file.readSync(tail, bytes - tailBytes);
+    return { bytes, tailBytes, tail: parseTail(tail, number, bytes) };
   } finally {
     file.close();
   }
