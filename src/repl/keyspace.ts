@@ -14,6 +14,7 @@
  * head with a deadline has its entry in the expiry index.
  */
 
+import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead, writeU32 } from './head.ts';
 import type { Hlc } from './hlc.ts';
@@ -75,14 +76,7 @@ export class KeyspaceState {
    * could be lost to a power cut, and what compaction had dropped for it would be lost without it.
    */
   durableFlushMarks(): Float64Array {
-    const { store } = this;
-    if (store === undefined) return this.durableMarks.slice();
-    const found = new Found();
-    const outcome = store.get(FLUSH_KEY, FLUSH_KEY.length, found);
-    // What is missed is in a table; what is found in one has no sequence.
-    if (outcome === lookup.MISS || (outcome === lookup.FOUND && found.sequence === 0)) {
-      this.durableMarks.set(this.flushMarks);
-    }
+    if (this.store !== undefined && isInTable(this.store, FLUSH_KEY)) this.durableMarks.set(this.flushMarks);
     return this.durableMarks.slice();
   }
 
@@ -363,6 +357,19 @@ function putElement(batch: Batch, key: Uint8Array, stamp: number, actor: number,
   writeStamp(bytes, at, stamp);
   writeU32(bytes, at + 8, actor);
   bytes.set(value, at + ELEMENT_HEADER);
+}
+
+/** Whether the newest record of `key` is in a table, as far as can be told without the disk. */
+function isInTable(store: Store, key: Uint8Array): boolean {
+  const found = new Found();
+  try {
+    const outcome = store.get(key, key.length, found);
+    // What is missed is in a table; what is found in one has no sequence.
+    return outcome === lookup.MISS || (outcome === lookup.FOUND && found.sequence === 0);
+  } catch (error) {
+    if (error instanceof EngineError) return false;
+    throw error;
+  }
 }
 
 function sameKey(a: Uint8Array, b: Uint8Array): boolean {
