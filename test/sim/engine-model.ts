@@ -164,6 +164,7 @@ class EngineRun {
     // A table that seemed damaged blocks compaction until the next open, so with flipped reads nothing is promised.
     if (this.#profile.fullDisk && !healthy && this.#profile.faults.readFlipChance === 0) {
       this.#sim.capacityBytes = Number.POSITIVE_INFINITY;
+      this.#sim.faults = { ...noFaults(), slowness: this.#profile.faults.slowness };
       await this.#loop.settle(running.takesWritesAgain());
     }
     if (healthy) {
