@@ -16,19 +16,38 @@ export const CEILING_STEP_MS = 3_000;
 /** Persist when the clock comes this near to the ceiling, so that nobody waits for the disk. */
 export const CEILING_MARGIN_MS = 1_000;
 
+/**
+ * A stamp given elsewhere that is further ahead of the wall clock than this is refused: one far-future value would
+ * win over every later write of its row (CockroachDB's and Yugabyte's default for the greatest clock offset).
+ */
+export const MAX_AHEAD_MS = 500;
+
 export class Hlc {
   private last: number;
   private ceiling: number;
   private readonly wallMs: () => number;
   private readonly persist: (ceiling: number) => void;
+  private readonly ceilingStepMs: number;
+  private readonly ceilingMarginMs: number;
+  private readonly maxAheadMs: number;
 
   /**
    * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns;
    * it throws when it cannot.
    */
-  constructor(options: { wallMs(): number; ceiling: number; persist(ceiling: number): void }) {
+  constructor(options: {
+    wallMs(): number;
+    ceiling: number;
+    persist(ceiling: number): void;
+    ceilingStepMs?: number;
+    ceilingMarginMs?: number;
+    maxAheadMs?: number;
+  }) {
     this.wallMs = () => options.wallMs();
     this.persist = (ceiling) => options.persist(ceiling);
+    this.ceilingStepMs = options.ceilingStepMs ?? CEILING_STEP_MS;
+    this.ceilingMarginMs = options.ceilingMarginMs ?? CEILING_MARGIN_MS;
+    this.maxAheadMs = options.maxAheadMs ?? MAX_AHEAD_MS;
     this.ceiling = options.ceiling;
     this.last = Math.max(options.ceiling, this.wallMs() * STAMPS_PER_MS);
     this.raiseCeiling();
@@ -42,15 +61,27 @@ export class Hlc {
     return this.last;
   }
 
+  /**
+   * Takes note of a stamp given elsewhere: stamps given from now on are above it, and the persisted ceiling is at or
+   * above it. False: it is too far ahead of the wall clock; nothing is noted and the caller must refuse it.
+   */
+  observe(stamp: number): boolean {
+    if (stamp <= this.last) return true;
+    if (stamp > (this.wallMs() + this.maxAheadMs) * STAMPS_PER_MS) return false;
+    this.last = stamp;
+    if (stamp > this.ceiling) this.raiseCeiling();
+    return true;
+  }
+
   /** Persists a higher ceiling when the clock is near it: call it from a timer. */
   keepAhead(): void {
     const wall = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
-    if (wall + CEILING_MARGIN_MS * STAMPS_PER_MS > this.ceiling) this.raiseCeiling();
+    if (wall + this.ceilingMarginMs * STAMPS_PER_MS > this.ceiling) this.raiseCeiling();
   }
 
   private raiseCeiling(): void {
     const from = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
-    const ceiling = from + CEILING_STEP_MS * STAMPS_PER_MS;
+    const ceiling = from + this.ceilingStepMs * STAMPS_PER_MS;
     this.persist(ceiling);
     this.ceiling = ceiling;
   }
