@@ -9,7 +9,7 @@
 import { basename, dirname, join } from 'node:path';
 import type { Disk } from './env.ts';
 import { DiskError } from './env.ts';
-import { globMatches } from './glob.ts';
+import { globMatches } from './config-glob.ts';
 
 /** A file larger than this is no configuration. */
 export const CONFIG_FILE_MAX_BYTES = 4 * 1024 * 1024;

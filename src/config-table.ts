@@ -122,8 +122,8 @@ function parseEvents(word: string): string {
       throw new OptionError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     }
   }
-  const all = word.includes('A') || [...EVENTS_OF_A].every((letter) => word.includes(letter));
-  return [...EVENT_CLASSES]
+  const all = word.includes('A') || EVENTS_OF_A.split('').every((letter) => word.includes(letter));
+  return EVENT_CLASSES.split('')
     .filter((letter) =>
       all && EVENTS_OF_A.includes(letter) ? false : word.includes(letter) || (letter === 'A' && all),
     )
@@ -225,7 +225,7 @@ export const options = {
   }),
   appendfsync: choice({
     initial: 'everysec',
-    choices: ['always', 'everysec', 'no'],
+    choices: ['everysec', 'always', 'no'],
     summary: 'when a write is on the disk for sure: before its reply, within a second, or whenever',
   }),
   save: words<readonly SavePoint[]>({

@@ -18,8 +18,8 @@ import { type Option, OptionError } from './config-option.ts';
 import { ALIASES, REFUSED_DIRECTIVES, redisOptions } from './config-redis.ts';
 import { rewriteText } from './config-rewrite.ts';
 import { type OptionName, options, type OptionValue, type Values } from './config-table.ts';
-import { globMatches } from './glob.ts';
-import { nearestName } from './nearest-name.ts';
+import { globMatches } from './config-glob.ts';
+import { nearestName } from './config-nearest-name.ts';
 
 export { ConfigError } from './config-file.ts';
 
@@ -69,6 +69,11 @@ export class Config {
     return new Config(options.path, [...fromFile, ...flags], problems);
   }
 
+  /** Nothing but initial values: for tests and tools. */
+  static initial(): Config {
+    return new Config(undefined, [], []);
+  }
+
   get<Name extends OptionName>(name: Name): OptionValue<Name> {
     return this.current.get(name) as Values[Name];
   }
@@ -89,8 +94,14 @@ export class Config {
   /** CONFIG GET: names that match any of the patterns, each once, and their values. */
   matching(patterns: readonly string[]): [name: string, value: string][] {
     const names = [...ALL.keys(), ...Object.keys(ALIASES)];
-    const wanted = names.filter((name) => patterns.some((pattern) => globMatches(pattern, name, true)));
-    return wanted.map((name) => [name, this.shown(name)]);
+    const found = new Set<string>();
+    for (const pattern of patterns) {
+      // A plain name comes back as it was written, in whatever case.
+      if (/[*?[\\]/.test(pattern)) {
+        for (const name of names) if (globMatches(pattern, name, true)) found.add(name);
+      } else if (optionOf(pattern) !== undefined) found.add(pattern);
+    }
+    return [...found].map((name) => [name, this.shown(name)]);
   }
 
   /** CONFIG SET: all of the pairs, or none. Rejects with `ConfigSetError`. */

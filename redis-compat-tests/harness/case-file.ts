@@ -16,11 +16,12 @@
  *
  * `# as NAME` keeps the reply: `$NAME` in a later word of its own is the same server's reply, `$other.NAME` the other
  * server's, `$NAME.2` its third item. `$now+N`, `$now-N` (seconds) and `$nowms+N` are the clock, read once a case.
- * `{repeat BYTES COUNT}` is a word of COUNT times BYTES.
+ * `{repeat BYTES COUNT}` is COUNT times BYTES, also inside double quotes.
  *
  *     => "bytes" | 1 | OK | -ERR text | nil | [1 2] | any | ~ regular expression
  *                              the written expectation for the line above (see asWritten in compare.ts)
  *     %from URL or section     the case is newer than redis-server 7.0: only Kvorum runs it, against its `=>` lines
+ *     %needs COMMAND …         skipped, and said so, while the subject does not know one of the commands
  *     %only resp2 | resp3      otherwise a case runs in both
  *     %times N COMMAND         sends the command N times in one pipeline, `{i}` counts from 0; replies are one array
  *     %scan COMMAND 0 …        follows the cursor from 0 to the end; the reply is the sorted set of all keys seen
@@ -65,6 +66,8 @@ export interface Case {
   protocols: readonly (2 | 3)[];
   /** Source of the written expectations; the case then runs against Kvorum only. */
   from: string | undefined;
+  /** Commands that the subject must know. */
+  needs: readonly string[];
 }
 
 export class CaseSyntaxError extends Error {
@@ -95,11 +98,8 @@ export function splitWords(line: string): Word[] {
         quoted = true;
         const end = mark === '"' ? readDoubleQuoted(line, at + 1, bytes) : readSingleQuoted(line, at + 1, bytes);
         at = end;
-      } else if (mark === '{' && line.startsWith('{repeat ', at)) {
-        const end = line.indexOf('}', at);
-        const [, unit = '', times = '0'] = line.slice(at, end).split(' ');
-        bytes.push(Buffer.from(unit.repeat(Number(times))));
-        at = end + 1;
+      } else if (line.startsWith('{repeat ', at)) {
+        at = readRepeat(line, at, bytes);
       } else {
         const character = characterAt(line, at);
         bytes.push(Buffer.from(character));
@@ -111,6 +111,13 @@ export function splitWords(line: string): Word[] {
   return words;
 }
 
+function readRepeat(line: string, from: number, into: Buffer[]): number {
+  const end = line.indexOf('}', from);
+  const [, unit = '', times = '0'] = line.slice(from, end).split(' ');
+  into.push(Buffer.from(unit.repeat(Number(times))));
+  return end + 1;
+}
+
 /** A whole code point, so that UTF-8 comes out right. */
 function characterAt(line: string, at: number): string {
   return String.fromCodePoint(line.codePointAt(at) as number);
@@ -120,6 +127,10 @@ function readDoubleQuoted(line: string, from: number, into: Buffer[]): number {
   let at = from;
   while (line[at] !== '"') {
     if (at >= line.length) throw new CaseSyntaxError('a double quote is not closed');
+    if (line.startsWith('{repeat ', at)) {
+      at = readRepeat(line, at, into);
+      continue;
+    }
     if (line[at] !== '\\') {
       const character = characterAt(line, at);
       into.push(Buffer.from(character));
@@ -159,7 +170,7 @@ export function parseCases(file: string, text: string): Case[] {
     if (line === '' || line.startsWith('#')) continue;
     try {
       if (line.startsWith('== ')) {
-        current = { file, line: index + 1, title: line.slice(3), steps: [], protocols: [2, 3], from: undefined };
+        current = startCase(file, index + 1, line.slice(3));
         cases.push(current);
       } else if (current === undefined) {
         throw new CaseSyntaxError('a line before the first ==');
@@ -173,6 +184,10 @@ export function parseCases(file: string, text: string): Case[] {
   return cases;
 }
 
+function startCase(file: string, line: number, title: string): Case {
+  return { file, line, title, steps: [], protocols: [2, 3], from: undefined, needs: [] };
+}
+
 function addLine(current: Case, line: string, number: number): void {
   if (line.startsWith('=>')) {
     const last = current.steps.at(-1);
@@ -180,6 +195,8 @@ function addLine(current: Case, line: string, number: number): void {
     last.expected = line.slice(2).trim();
   } else if (line.startsWith('%from ')) {
     current.from = line.slice(6);
+  } else if (line.startsWith('%needs ')) {
+    current.needs = line.slice(7).trim().split(/ +/);
   } else if (line.startsWith('%only ')) {
     current.protocols = line.slice(6).trim() === 'resp2' ? [2] : [3];
   } else {

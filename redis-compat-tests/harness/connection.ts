@@ -57,8 +57,13 @@ export class TestConnection {
 
   /** Sends bytes as they are and waits for the next reply. */
   sendBytes(bytes: Uint8Array): Promise<Tree> {
-    if (!this.closed) this.socket.write(bytes);
+    this.write(bytes);
     return this.next();
+  }
+
+  /** Sends bytes that call for no reply. */
+  write(bytes: Uint8Array): void {
+    if (!this.closed) this.socket.write(bytes);
   }
 
   /** The next reply that comes, or came. */

@@ -103,7 +103,7 @@ class Side {
     const connection = await this.connection(step.connection);
     const items: Tree[] = [];
     if (step.count > 0) items.push(await connection.sendBytes(step.words[0] as Buffer));
-    else void connection.sendBytes(step.words[0] as Buffer);
+    else connection.write(step.words[0] as Buffer);
     while (items.length < step.count) items.push(await connection.next());
     if (step.closes) items.push(await connection.next());
     return items.length === 1 ? (items[0] as Tree) : { kind: 'array', items };
@@ -196,28 +196,50 @@ export interface Ports {
   readonly subject: number;
 }
 
-/** Brings a server back to what a case may expect: empty, no password, nothing paused, default settings. */
+/** Brings both servers back to what a case may expect: empty, no password, nothing paused. */
 export class Reset {
-  private readonly admins: TestConnection[];
-  private constructor(admins: TestConnection[]) {
-    this.admins = admins;
-  }
+  private readonly ports: Ports;
+  private readonly admins: (TestConnection | undefined)[] = [];
 
-  static async open(ports: Ports): Promise<Reset> {
-    return new Reset([await TestConnection.open(ports.oracle), await TestConnection.open(ports.subject)]);
+  constructor(ports: Ports) {
+    this.ports = ports;
   }
 
   async run(): Promise<void> {
-    await Promise.all(
-      this.admins.map(async (admin) => {
-        for (const words of [['CLIENT', 'UNPAUSE'], ['CONFIG', 'SET', 'requirepass', ''], ['FLUSHALL']])
-          await admin.send(...words);
-      }),
-    );
+    const words = [
+      ['CLIENT', 'UNPAUSE'],
+      ['CONFIG', 'SET', 'requirepass', ''],
+    ];
+    for (const side of [0, 1]) {
+      for (const command of words) await this.send(side, command);
+      const reply = await this.send(side, ['FLUSHALL']);
+      if (show(reply) !== '+OK') throw new Error(`FLUSHALL answered ${show(reply)}`);
+    }
+  }
+
+  /** Those of the commands that the subject does not know. */
+  async missing(commands: readonly string[]): Promise<string[]> {
+    const missing: string[] = [];
+    for (const command of commands) {
+      const reply = await this.send(1, [command]);
+      if (reply.kind === 'error' && reply.text.startsWith('ERR unknown command')) missing.push(command);
+    }
+    return missing;
   }
 
   close(): void {
-    for (const admin of this.admins) admin.close();
+    for (const admin of this.admins) admin?.close();
+  }
+
+  /** Cases may kill every connection, so these are opened again when they are gone. */
+  private async send(side: number, words: readonly string[]): Promise<Tree> {
+    let admin = this.admins[side];
+    if (admin === undefined || admin.closed) {
+      admin = await TestConnection.open(side === 0 ? this.ports.oracle : this.ports.subject);
+      this.admins[side] = admin;
+    }
+    const reply = await admin.send(...words);
+    return reply.kind === 'closed' ? this.send(side, words) : reply;
   }
 }
 
@@ -229,6 +251,7 @@ function verdictOf(step: Step, written: boolean, oracle: Tree | undefined, subje
     return asWritten(subject, expected) ? 'alike' : 'differs';
   }
   if (step.comparison.how === 'ignore' || oracle === undefined) return 'not-compared';
+  if (oracle.kind === 'timeout' && step.kind !== 'none') return 'differs';
   const same = alike(oracle, subject, step.comparison);
   if (step.comparison.how === 'differs') return same ? 'differs' : 'differs-by-design';
   return same ? 'alike' : 'differs';

@@ -16,7 +16,7 @@ export interface ClientConnection {
   authenticated: boolean;
   readonly replyMode: 'on' | 'off' | 'skip';
   setReplyMode(mode: 'on' | 'off' | 'skip'): void;
-  outputClass: 'normal' | 'replica' | 'pubsub';
+  outputClass: 'normal' | 'pubsub';
   /** True for those that `timeout` does not close: subscribers, MONITOR. */
   idleExempt: boolean;
   /** Sends something that is no answer (MONITOR lines, pushes), between replies. */
@@ -80,8 +80,7 @@ export class Client {
   noTouch = false;
   readonly = false;
   lastCommandMs: number;
-  /** Full name of the last command, lower case: `get`, `client|list`. */
-  lastCommand = 'NULL';
+  lastCommand: Command | undefined = undefined;
   commandsRun = 0;
   /** What its commands get, made once. */
   readonly context: Context;

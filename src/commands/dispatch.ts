@@ -63,7 +63,7 @@ export class Dispatcher {
     const command = this.table.resolve(args);
     const refusal = this.refusal(client, command, args);
     if (refusal !== undefined || command === undefined) {
-      const error = refuseQueued(client, refusal ?? unknownCommand(args));
+      const error = refuseQueued(client, command, refusal ?? unknownCommand(args));
       server.observer.rejected(client, command, error);
       return error;
     }
@@ -78,18 +78,20 @@ export class Dispatcher {
 
   private refusal(client: Client, command: Command | undefined, args: Args): ErrorReply | undefined {
     if (command === undefined) return this.unknown(args);
-    if (!client.authenticated && !command.flags.includes('no_auth')) return new ErrorReply(NO_AUTH);
     const { arity } = command;
-    if (arity > 0 ? args.count !== arity : args.count < -arity)
+    if (arity > 0 ? args.count !== arity : args.count < -arity) {
       return new ErrorReply(wrongArity(this.fullName(command, args)));
+    }
+    if (!client.authenticated && !command.flags.includes('no_auth')) return new ErrorReply(NO_AUTH);
     if (client.queue !== undefined && command.flags.includes('no_multi')) {
       return new ErrorReply('ERR Command not allowed inside a transaction');
     }
-    return this.writeRefusal(command);
+    return this.writeRefusal(client, command);
   }
 
-  private writeRefusal(command: Command): ErrorReply | undefined {
-    if (!isWrite(command)) return undefined;
+  private writeRefusal(client: Client, command: Command): ErrorReply | undefined {
+    const writes = command.name === 'exec' ? client.queue?.some((queued) => isWrite(queued.command)) : isWrite(command);
+    if (writes !== true) return undefined;
     const refused = this.store.refusal;
     if (refused === undefined) return undefined;
     return new ErrorReply(`MISCONF Kvorum takes no writes at the moment: ${refused.message}`);
@@ -185,7 +187,7 @@ export class Dispatcher {
 
   private async runLater(client: Client, command: Command, args: Args, delay: Promise<void>): Promise<Reply> {
     await delay;
-    const refused = this.writeRefusal(command);
+    const refused = this.writeRefusal(client, command);
     if (refused !== undefined) return refused;
     return await this.runNow(client, command, args);
   }

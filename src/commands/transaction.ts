@@ -10,7 +10,7 @@ import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { type ErrorReply, NULL_ARRAY, OK, type Reply } from './reply.ts';
+import { ErrorReply, NULL_ARRAY, OK, type Reply } from './reply.ts';
 
 /** Runs one queued command in EXEC's view; an error is a reply. Handed in by the dispatcher. */
 export type RunQueued = (view: View, queued: QueuedCommand, context: Context) => Reply | Promise<Reply>;
@@ -184,8 +184,12 @@ export function runsInsideMulti(command: Command): boolean {
   }
 }
 
-/** The reply that refuses a command while it is queued also dooms the transaction. */
-export function refuseQueued(client: Client, error: ErrorReply): ErrorReply {
-  if (client.queue !== undefined) client.queueFailed = true;
-  return error;
+/** A command refused while MULTI queues dooms the transaction; a refused EXEC ends it, as if there had been one. */
+export function refuseQueued(client: Client, command: Command | undefined, error: ErrorReply): ErrorReply {
+  if (command?.name !== 'exec') {
+    if (client.queue !== undefined) client.queueFailed = true;
+    return error;
+  }
+  forgetTransaction(client);
+  return new ErrorReply(`EXECABORT Transaction discarded because of: ${error.message.replace(/^ERR /, '')}`);
 }

@@ -8,6 +8,8 @@
  * restart the clock starts above every stamp it gave.
  */
 
+import { assert } from '../assert.ts';
+
 export const STAMPS_PER_MS = 2048;
 
 /** How far ahead of the last stamp the ceiling is persisted: one durable write in this time, not one a stamp. */
@@ -23,22 +25,25 @@ export const CEILING_MARGIN_MS = 1_000;
 export const MAX_AHEAD_MS = 500;
 
 export class Hlc {
+  /** Settles when the first ceiling is durable: no stamp may be used before. */
+  readonly ready: Promise<void>;
   private last: number;
   private ceiling: number;
+  private raising: Promise<void> | undefined = undefined;
   private readonly wallMs: () => number;
-  private readonly persist: (ceiling: number) => void;
+  private readonly persist: (ceiling: number) => void | Promise<void>;
   private readonly ceilingStepMs: number;
   private readonly ceilingMarginMs: number;
   private readonly maxAheadMs: number;
 
   /**
-   * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns;
-   * it throws when it cannot.
+   * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns, or
+   * before its promise is fulfilled; when it fails, it is tried again later.
    */
   constructor(options: {
     wallMs(): number;
     ceiling: number;
-    persist(ceiling: number): void;
+    persist(ceiling: number): void | Promise<void>;
     ceilingStepMs?: number;
     ceilingMarginMs?: number;
     maxAheadMs?: number;
@@ -50,40 +55,68 @@ export class Hlc {
     this.maxAheadMs = options.maxAheadMs ?? MAX_AHEAD_MS;
     this.ceiling = options.ceiling;
     this.last = Math.max(options.ceiling, this.wallMs() * STAMPS_PER_MS);
-    this.raiseCeiling();
+    this.ready = this.raiseCeiling();
+    // Whoever awaits `ready` hears of a failure; for those who do not, `keepAhead` tries again.
+    this.ready.catch(() => {});
   }
 
-  /** A stamp above all given before. */
+  /**
+   * A stamp above all given before. While the wall clock is ahead of the ceiling (the loop stood still, or the clock
+   * was set), stamps count on from the last one until a higher ceiling is durable: 2 million of them are left then.
+   */
   next(): number {
     const wall = this.wallMs() * STAMPS_PER_MS;
-    this.last = wall > this.last ? wall : this.last + 1;
-    if (this.last > this.ceiling) this.raiseCeiling();
+    if (wall > this.ceiling) this.tryToRaise();
+    this.last = wall > this.last && wall <= this.ceiling ? wall : this.last + 1;
+    if (this.last > this.ceiling) {
+      this.tryToRaise();
+      assert(this.last <= this.ceiling, 'stamps stay below a ceiling that is durable');
+    }
     return this.last;
   }
 
   /**
-   * Takes note of a stamp given elsewhere: stamps given from now on are above it, and the persisted ceiling is at or
-   * above it. False: it is too far ahead of the wall clock; nothing is noted and the caller must refuse it.
+   * Takes note of a stamp given elsewhere: stamps given from now on are above it, and the durable ceiling is at or
+   * above it. False: it is too far ahead of the wall clock, or the ceiling is not there yet; nothing is noted and the
+   * caller must refuse it for now.
    */
   observe(stamp: number): boolean {
     if (stamp <= this.last) return true;
     if (stamp > (this.wallMs() + this.maxAheadMs) * STAMPS_PER_MS) return false;
+    if (stamp > this.ceiling) this.tryToRaise(stamp);
+    if (stamp > this.ceiling) return false;
     this.last = stamp;
-    if (stamp > this.ceiling) this.raiseCeiling();
     return true;
   }
 
   /** Persists a higher ceiling when the clock is near it: call it from a timer. */
   keepAhead(): void {
     const wall = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
-    if (wall + this.ceilingMarginMs * STAMPS_PER_MS > this.ceiling) this.raiseCeiling();
+    if (wall + this.ceilingMarginMs * STAMPS_PER_MS > this.ceiling) this.tryToRaise();
   }
 
-  private raiseCeiling(): void {
-    const from = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
+  private tryToRaise(above = 0): void {
+    // A failure shows itself when the stamps run out; until then the next call tries again.
+    if (this.raising === undefined) this.raiseCeiling(above).catch(() => {});
+  }
+
+  private raiseCeiling(above = 0): Promise<void> {
+    const from = Math.max(above, this.last, this.wallMs() * STAMPS_PER_MS);
     const ceiling = from + this.ceilingStepMs * STAMPS_PER_MS;
-    this.persist(ceiling);
-    this.ceiling = ceiling;
+    const persisted = this.persist(ceiling);
+    if (persisted === undefined) {
+      this.ceiling = ceiling;
+      return Promise.resolve();
+    }
+    const raising = persisted
+      .then(() => {
+        this.ceiling = ceiling;
+      })
+      .finally(() => {
+        this.raising = undefined;
+      });
+    this.raising = raising;
+    return raising;
   }
 }
 

@@ -67,12 +67,6 @@ export class KeyspaceState {
     this.counts.settle(await readNow(store, COUNTS_KEY));
   }
 
-  encodeFlushMarks(): Uint8Array {
-    const bytes = new Uint8Array(256 * 8);
-    this.flushMarks.forEach((stamp, database) => writeStamp(bytes, database * 8, stamp));
-    return bytes;
-  }
-
   private replay(key: Uint8Array, value: Uint8Array | undefined): void {
     if (value === undefined) return;
     const prefix = slotOfHead(key);
@@ -142,22 +136,31 @@ export class Keyspace {
     await this.store.fetch(headKey(this.physicalDatabase(database), key));
   }
 
-  /** Exchanges two logical databases for every client at once. Returns the sequence to await. */
-  swapDatabases(a: number, b: number): number {
-    const { databases } = this.state;
-    const first = databases[a] as number;
-    databases[a] = databases[b] as number;
-    databases[b] = first;
-    this.batch.clear();
-    this.batch.put(DATABASES_KEY, databases);
-    return this.store.write(this.batch);
+  /** The least slot in [from, end) in which a physical database has rows; `end` when there is none. */
+  nextSlotWithRows(physical: number, from: number, end: number): number {
+    return this.state.counts.nextSlot(physical, from, end);
   }
 
-  /** Writes what the view staged, all or nothing, and returns the sequence to await (0: nothing was staged). */
+  /** The slot that holds the row with this number in physical order, and its number there. Requires: it exists. */
+  slotOfRow(physical: number, row: number): { readonly slot: number; readonly row: number } {
+    return this.state.counts.slotOfRow(physical, row);
+  }
+
+  /** The map of databases in memory of its own. */
+  copyDatabases(): Uint8Array {
+    return this.state.databases.slice();
+  }
+
+  /**
+   * Writes what the view staged, all or nothing, and returns the sequence to await (0: nothing was staged).
+   * The state in memory changes after the write: `write` may freeze the memtable first, and the counts that end the
+   * frozen one must not know of this batch.
+   */
   commit(view: View): number {
     const batch = this.batch;
     batch.clear();
-    if (view.flushes.size > 0) this.flush(view.flushes);
+    const flushStamp = view.flushes.size > 0 ? this.putFlush(batch, view.flushes) : 0;
+    if (view.databases !== undefined) batch.put(DATABASES_KEY, view.databases);
     const rows = view.rows;
     let stamp = 0;
     for (let i = 0; i < rows.length; i++) {
@@ -167,7 +170,11 @@ export class Keyspace {
       this.putRow(batch, row, stamp);
     }
     if (batch.count === 0) return 0;
-    return this.store.write(batch);
+    const sequence = this.store.write(batch);
+    if (flushStamp !== 0) this.flushed(view.flushes, flushStamp);
+    if (view.databases !== undefined) this.state.databases.set(view.databases);
+    for (let i = 0; i < rows.length; i++) this.count(rows[i] as Row);
+    return sequence;
   }
 
   /**
@@ -178,11 +185,14 @@ export class Keyspace {
     const keys = await this.expiredEntries(nowMs);
     if (keys.length === 0) return false;
     for (const key of keys) await readNow(this.store, key.subarray(10));
+    if (this.store.refusal !== undefined) return false;
     const batch = this.batch;
     batch.clear();
     const stamp = this.hlc.next();
-    for (const key of keys) this.expire(batch, key, nowMs, stamp);
-    this.store.write(batch);
+    const died = keys.filter((key) => this.putExpired(batch, key, nowMs, stamp));
+    if (batch.count > 0) this.store.write(batch);
+    for (const key of died) this.state.counts.add(databaseOfHead(key.subarray(10)), slotOfHead(key.subarray(10)), -1);
+    this.expiredRows += died.length;
     return keys.length === SWEEP_BATCH_ROWS;
   }
 
@@ -203,20 +213,20 @@ export class Keyspace {
     return keys;
   }
 
-  /** Adds the end of the row of one index entry, if the row still has that deadline. */
-  private expire(batch: Batch, entry: Uint8Array, nowMs: number, stamp: number): void {
+  /** Adds the end of the row of one index entry; false when the row no longer has that deadline. */
+  private putExpired(batch: Batch, entry: Uint8Array, nowMs: number, stamp: number): boolean {
     const physical = entry.subarray(10);
     const found = new Found();
     const outcome = this.store.get(physical, physical.length, found);
-    if (outcome === lookup.MISS) return;
+    if (outcome === lookup.MISS) return false;
     batch.delete(entry);
-    if (outcome === lookup.ABSENT) return;
+    if (outcome === lookup.ABSENT) return false;
     const head = this.head;
     readHead(head, found.bytes, found.start, found.end);
     const database = databaseOfHead(physical);
     const counted = head.type !== rowType.DELETED && head.stamp > this.flushMark(database);
     const deadline = deadlineOfExpiryKey(entry);
-    if (!counted || head.expiresAtMs !== deadline || deadline > nowMs) return;
+    if (!counted || head.expiresAtMs !== deadline || deadline > nowMs) return false;
     if ((head.flags & headFlag.APART) !== 0) {
       const element = new Uint8Array(physical.length + 1);
       element.set(physical);
@@ -232,8 +242,7 @@ export class Keyspace {
     dead.modifiedStamp = head.modifiedStamp;
     dead.modifiedActor = head.modifiedActor;
     putHead(batch, physical, physical.length, dead, NOTHING);
-    this.state.counts.add(database, slotOfHead(physical), -1);
-    this.expiredRows++;
+    return true;
   }
 
   private putRow(batch: Batch, row: Row, stamp: number): void {
@@ -269,7 +278,6 @@ export class Keyspace {
     head.expiresAtMs = row.expiresAtMs;
     putHead(batch, row.head, row.headLength, head, inline);
     this.indexExpiry(batch, row);
-    this.count(row);
   }
 
   private indexExpiry(batch: Batch, row: Row): void {
@@ -281,6 +289,7 @@ export class Keyspace {
   }
 
   private count(row: Row): void {
+    if (!row.dirty) return;
     this.changes++;
     if (row.live !== row.counted) {
       this.state.counts.add(databaseOfHead(row.head), slotOfHead(row.head), row.live ? 1 : -1);
@@ -288,20 +297,29 @@ export class Keyspace {
     if (row.expired) this.expiredRows++;
   }
 
-  private flush(databases: ReadonlySet<number>): void {
-    const batch = this.batch;
+  /** Adds the marks that end every row of these databases; returns their stamp. */
+  private putFlush(batch: Batch, databases: ReadonlySet<number>): number {
     const stamp = this.hlc.next();
     const { counts, flushMarks } = this.state;
-    for (const database of databases) {
-      this.changes += counts.total(database);
-      counts.clear(database);
-      flushMarks[database] = stamp;
+    const marks = new Uint8Array(256 * 8);
+    let left = 0;
+    for (let database = 0; database < 256; database++) {
+      const flushed = databases.has(database);
+      if (!flushed) left += counts.total(database);
+      writeStamp(marks, database * 8, flushed ? stamp : (flushMarks[database] as number));
     }
-    let others = 0;
-    for (let database = 0; database < 256; database++) others += counts.total(database);
     // With nothing left anywhere, the space comes back at once; else compaction drops the rows under the mark.
-    if (others === 0) batch.deleteRange(Uint8Array.of(0, 0), localKey(''));
-    batch.put(FLUSH_KEY, this.state.encodeFlushMarks());
+    if (left === 0) batch.deleteRange(Uint8Array.of(0, 0), localKey(''));
+    batch.put(FLUSH_KEY, marks);
+    return stamp;
+  }
+
+  private flushed(databases: ReadonlySet<number>, stamp: number): void {
+    for (const database of databases) {
+      this.changes += this.state.counts.total(database);
+      this.state.counts.clear(database);
+      this.state.flushMarks[database] = stamp;
+    }
   }
 }
 

@@ -6,9 +6,7 @@
  */
 
 import { assert } from '../assert.ts';
-
-/** A member's number in the topology: stable, u32. */
-export type MemberId = number;
+import type { MemberId } from '../cluster/member.ts';
 
 /** The owners of one slot. The same object stands for the same ownership: whoever changes it makes a new one. */
 export interface Owners {

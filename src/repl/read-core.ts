@@ -17,8 +17,9 @@
 
 import { AssertionError, must } from '../assert.ts';
 import { DueHeap } from '../cluster/due-heap.ts';
+import type { MemberId } from '../cluster/member.ts';
 import { slotOfRow, type AcceptRequest, type OwnerAnswer, type ReadRequest, type RowName } from './owner-message.ts';
-import { bitCount, Tally, type MemberId, type Owners } from './quorum.ts';
+import { bitCount, Tally, type Owners } from './quorum.ts';
 import type { Held } from './register-core.ts';
 import { compareVersions, equalVersions, ZERO_VERSION, type Version } from './version.ts';
 

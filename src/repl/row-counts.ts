@@ -40,6 +40,27 @@ export class RowCounts {
     return this.bySlot[database]?.[slot] ?? 0;
   }
 
+  /** The least slot in [from, end) with rows; `end` when there is none. */
+  nextSlot(database: number, from: number, end: number): number {
+    const slots = this.bySlot[database];
+    if (slots === undefined) return end;
+    for (let slot = from; slot < end; slot++) if (slots[slot] !== 0) return slot;
+    return end;
+  }
+
+  /** The slot of the row with this number, counting slot by slot, and its number there; slot 0 when there are fewer. */
+  slotOfRow(database: number, row: number): { readonly slot: number; readonly row: number } {
+    const slots = this.bySlot[database];
+    if (slots === undefined) return { slot: 0, row: 0 };
+    let left = row;
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      const count = slots[slot] as number;
+      if (left < count) return { slot, row: left };
+      left -= count;
+    }
+    return { slot: 0, row: 0 };
+  }
+
   replayHead(database: number, slot: number, flags: number): void {
     if ((flags & headFlag.BORN) !== 0) this.add(database, slot, 1);
     if ((flags & headFlag.DIED) !== 0) this.add(database, slot, -1);

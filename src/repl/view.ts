@@ -9,21 +9,11 @@
  * `sequenceSeen` is at least the sequence of every record that was read.
  */
 
-import { compareBytes, copyOf } from '../bytes.ts';
-import { Found, lookup, type Cursor, type Store } from '../engine/store.ts';
+import { Found, lookup, type Store } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
-import {
-  databaseOfHead,
-  databaseStart,
-  headEnd,
-  keyOfHead,
-  maxHeadLength,
-  slotOfHead,
-  STRING_ELEMENT,
-  writeHeadKeyOf,
-} from './row-key.ts';
-import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { Keyspace } from './keyspace.ts';
+import { databaseOfHead, maxHeadLength, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
+import { RowScan, type ScanOptions } from './row-scan.ts';
 
 /** Thrown by a read that needs the disk: await `load()`, then run the handler again. */
 export class Miss {
@@ -88,6 +78,8 @@ export class View {
   private byHead: Map<string, Row> | undefined = undefined;
   /** Physical databases that this view flushes. */
   readonly flushes = new Set<number>();
+  /** The map of databases after this view's SWAPDBs; undefined: as before. */
+  databases: Uint8Array | undefined = undefined;
 
   constructor(keyspace: Keyspace, store: Store) {
     this.keyspace = keyspace;
@@ -102,6 +94,12 @@ export class View {
     if (this.rows.length > 0) this.rows.length = 0;
     this.byHead = undefined;
     if (this.flushes.size > 0) this.flushes.clear();
+    this.databases = undefined;
+  }
+
+  /** Physical database of a logical one, as this view sees it. */
+  physicalDatabase(logical: number): number {
+    return this.databases === undefined ? this.keyspace.physicalDatabase(logical) : (this.databases[logical] as number);
   }
 
   /** The row of `key`, live or not, in the client's database or in `database`. Throws `Miss`. */
@@ -112,7 +110,7 @@ export class View {
   /** The row of the key bytes[start, end). Throws `Miss`. */
   rowIn(bytes: Uint8Array, start: number, end: number, database = this.database): Row {
     const head = new Uint8Array(maxHeadLength(end - start));
-    const length = writeHeadKeyOf(head, 0, this.keyspace.physicalDatabase(database), bytes, start, end);
+    const length = writeHeadKeyOf(head, 0, this.physicalDatabase(database), bytes, start, end);
     return this.staged(head, length) ?? this.lookUp(head, length);
   }
 
@@ -170,9 +168,17 @@ export class View {
     this.setString(to, this.string(from), from.expiresAtMs);
   }
 
+  /** Forgets the rows that it has only looked at: for walks over many. */
+  forgetUnchanged(): void {
+    const changed = this.rows.filter((row) => row.dirty);
+    this.rows.length = 0;
+    this.rows.push(...changed);
+    this.byHead = undefined;
+  }
+
   /** Removes every row of a logical database when the view commits; later reads of the view see it empty. */
   flush(database: number): void {
-    const physical = this.keyspace.physicalDatabase(database);
+    const physical = this.physicalDatabase(database);
     this.flushes.add(physical);
     for (let i = this.rows.length - 1; i >= 0; i--) {
       if (databaseOfHead((this.rows[i] as Row).head) === physical) this.rows.splice(i, 1);
@@ -180,9 +186,18 @@ export class View {
     this.byHead = undefined;
   }
 
+  /** Exchanges two logical databases for every client when the view commits. */
+  swapDatabases(a: number, b: number): void {
+    const databases = this.databases ?? this.keyspace.copyDatabases();
+    const first = databases[a] as number;
+    databases[a] = databases[b] as number;
+    databases[b] = first;
+    this.databases = databases;
+  }
+
   /** Number of live rows of a logical database, expired ones that nobody has met yet included. */
   size(database = this.database): number {
-    const physical = this.keyspace.physicalDatabase(database);
+    const physical = this.physicalDatabase(database);
     let size = this.flushes.has(physical) ? 0 : this.keyspace.size(physical);
     for (const row of this.rows) {
       if (row.dirty && databaseOfHead(row.head) === physical) size += Number(row.live) - Number(row.counted);
@@ -190,9 +205,9 @@ export class View {
     return size;
   }
 
-  /** A walk over the live rows of the client's database in physical order: by slot, then by key. Must be closed. */
-  scan(from: ScanStart = { slot: 0 }): RowScan {
-    return new RowScan(this, this.store, from);
+  /** A walk over the live rows of the client's database. Must be closed. */
+  scan(options: ScanOptions = {}): RowScan {
+    return new RowScan(this, this.store, options);
   }
 
   private staged(head: Uint8Array, length: number): Row | undefined {
@@ -241,123 +256,6 @@ export class View {
     if (outcome === lookup.MISS) throw new Miss(() => this.store.fetch(key.slice(0, length)));
     if (outcome === lookup.ABSENT) throw new Error('a value that stands apart from its head is missing');
     if (this.found.sequence > this.sequenceSeen) this.sequenceSeen = this.found.sequence;
-  }
-}
-
-/** Where a scan begins: at a slot, after a key of that slot when one is given. */
-export interface ScanStart {
-  readonly slot: number;
-  /** Physical head key after which the walk goes on. */
-  readonly after?: Uint8Array;
-  /** Exclusive; default: all slots. */
-  readonly endSlot?: number;
-}
-
-/** A walk over live rows. `next()` as a cursor's: FOUND, ABSENT at the end, or MISS (then await load() and go on). */
-export class RowScan {
-  private readonly view: View;
-  private readonly cursor: Cursor;
-  private readonly physical: number;
-  private readonly endSlot: number;
-  private readonly stagedRows: Row[];
-  private target: Uint8Array | undefined;
-  private skipTarget: boolean;
-  private ahead = false;
-  private readonly head = new Head();
-  /** Physical head key of the current row, in memory of its own. */
-  physicalKey: Uint8Array = new Uint8Array(0);
-  type: RowType = rowType.DELETED;
-
-  constructor(view: View, store: Store, from: ScanStart) {
-    this.view = view;
-    this.physical = view.keyspace.physicalDatabase(view.database);
-    this.endSlot = from.endSlot ?? SLOT_COUNT;
-    this.target = from.after ?? databaseStart(from.slot, this.physical);
-    this.skipTarget = from.after !== undefined;
-    this.cursor = store.cursor({ lower: this.target, upper: databaseStart(this.endSlot, 0) });
-    const target = this.target;
-    this.stagedRows = view.rows
-      .filter((row) => row.dirty && databaseOfHead(row.head) === this.physical)
-      .filter((row) => compareBytes(row.head.subarray(0, row.headLength), target) > (this.skipTarget ? 0 : -1))
-      .filter((row) => slotOfHead(row.head) < this.endSlot)
-      .sort((a, b) => compareBytes(a.head.subarray(0, a.headLength), b.head.subarray(0, b.headLength)));
-  }
-
-  /** The user's key of the current row. */
-  get key(): Uint8Array {
-    return keyOfHead(this.physicalKey);
-  }
-
-  get slot(): number {
-    return slotOfHead(this.physicalKey);
-  }
-
-  next(): (typeof lookup)[keyof typeof lookup] {
-    for (;;) {
-      if (!this.ahead) {
-        const step = this.step();
-        if (step === lookup.MISS) return step;
-        this.ahead = step === lookup.FOUND;
-      }
-      const staged = this.stagedRows[0];
-      if (staged === undefined && !this.ahead) return lookup.ABSENT;
-      const order =
-        staged === undefined
-          ? 1
-          : !this.ahead
-            ? -1
-            : compareBytes(staged.head.subarray(0, staged.headLength), this.cursor.key);
-      if (order > 0) {
-        this.ahead = false;
-        this.physicalKey = copyOf(this.cursor.key);
-        this.type = this.head.type;
-        return lookup.FOUND;
-      }
-      if (order === 0) this.ahead = false;
-      this.stagedRows.shift();
-      if (staged?.live === true) {
-        this.physicalKey = staged.head.slice(0, staged.headLength);
-        this.type = staged.type;
-        return lookup.FOUND;
-      }
-    }
-  }
-
-  load(): Promise<void> {
-    return this.cursor.load();
-  }
-
-  close(): void {
-    this.cursor.close();
-  }
-
-  /** Moves the cursor to the next live head of this database; on FOUND it stands there. */
-  private step(): (typeof lookup)[keyof typeof lookup] {
-    for (;;) {
-      const outcome = this.target === undefined ? this.cursor.next() : this.cursor.seek(this.target);
-      if (outcome !== lookup.FOUND) return outcome;
-      const reached = this.target;
-      this.target = undefined;
-      const key = this.cursor.key;
-      const slot = slotOfHead(key);
-      const database = databaseOfHead(key);
-      if (database !== this.physical) {
-        this.target = databaseStart(database < this.physical ? slot : slot + 1, this.physical);
-        continue;
-      }
-      if (this.skipTarget && reached !== undefined && compareBytes(key, reached) === 0) continue;
-      if (headEnd(key) !== key.length) continue;
-      if (this.isLive(database)) return lookup.FOUND;
-    }
-  }
-
-  private isLive(database: number): boolean {
-    const { head, view } = this;
-    const value = this.cursor.value;
-    readHead(head, value, 0, value.length);
-    if (head.type === rowType.DELETED || head.stamp <= view.keyspace.flushMark(database)) return false;
-    if (view.flushes.has(database)) return false;
-    return head.expiresAtMs === 0 || head.expiresAtMs > view.nowMs;
   }
 }
 

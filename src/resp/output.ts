@@ -26,6 +26,8 @@ export class Output {
   sequence = 0;
   /** Bytes in sealed chunks, sent ones excepted. */
   sealedBytes = 0;
+  /** Sequence of the newest sealed chunk, -1 without one. */
+  lastSealedSequence = -1;
   private readonly pool: BufferPool;
   private sealed: Chunk[] = [];
   private sent = 0;
@@ -74,6 +76,7 @@ export class Output {
     if (this.sent === this.sealed.length) {
       this.sealed = [];
       this.sent = 0;
+      this.lastSealedSequence = -1;
     }
   }
 
@@ -106,5 +109,6 @@ export class Output {
   private add(buffer: Buffer, length: number): void {
     this.sealed.push({ buffer, length, sequence: this.sequence });
     this.sealedBytes += length;
+    this.lastSealedSequence = this.sequence;
   }
 }

@@ -32,8 +32,8 @@ const ZERO = 48;
 const MINUS = 45;
 /** A type byte, 20 digits or a sign and 19, CR LF. */
 const HEADER_MAX_BYTES = 24;
-/** Up to this length a loop copies faster than `set`, whose call costs as much as the loop. */
-const LOOP_COPY_MAX_BYTES = 64;
+/** Up to this length a loop (1.4 ns a byte) copies faster than `set` (18 ns, and little more up to 1 KiB). */
+const LOOP_COPY_MAX_BYTES = 12;
 /** A character of a string is at most three bytes of UTF-8. */
 const UTF8_MAX_BYTES = 3;
 

@@ -216,8 +216,9 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
 
   /** Sends what is durable. False: some output waits for durability. */
   flush(durableSequence: number): boolean {
-    if ((this.halted & halt.CLOSED) !== 0 || this.isDraining) return true;
-    const isAllDurable = this.sendUpTo(durableSequence);
+    if ((this.halted & halt.CLOSED) !== 0) return true;
+    const isAllDurable = this.isDraining || this.sendUpTo(durableSequence);
+    if (this.isDraining || !isAllDurable) this.checkOutputLimit();
     if (this.halted !== 0) this.flushedWhileHalted();
     return isAllDurable;
   }
@@ -287,7 +288,11 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private write(reply: Reply, sequence: number): void {
     if ((this.halted & halt.CLOSED) !== 0) return;
     const { output } = this;
-    if (sequence > output.sequence) output.sequence = sequence;
+    if (sequence > output.sequence) {
+      // What was added to a waiting chunk's sequence in earlier turns leaves with it.
+      if (output.length > 0 && output.sequence === output.lastSealedSequence) this.seal();
+      output.sequence = sequence;
+    }
     const before = output.sealedBytes;
     writeReply(output, reply, this.protocol);
     if (!this.isListed) this.host.hasOutput(this);
@@ -310,7 +315,10 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private sendUpTo(durableSequence: number): boolean {
     const { output } = this;
     for (let chunk = output.first(); chunk !== undefined; chunk = output.first()) {
-      if (chunk.sequence > durableSequence) return false;
+      if (chunk.sequence > durableSequence) {
+        this.sealLater();
+        return false;
+      }
       this.host.outputGrew(-chunk.length);
       const isTaken = this.send(chunk.buffer, chunk.length);
       output.shift(isTaken);
@@ -318,13 +326,25 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     }
     if (output.length === 0) return true;
     if (output.sequence > durableSequence) {
-      const { length } = output;
-      output.seal();
-      this.sealedMore(length);
+      this.sealLater();
       return false;
     }
     output.currentSent(this.send(output.bytes, output.length));
     return true;
+  }
+
+  /**
+   * Output waits for durability. What was added since awaits a later sequence, so it becomes a chunk of its own: else
+   * a client that never stops sending would raise the sequence for ever and see no reply.
+   */
+  private sealLater(): void {
+    if (this.output.sequence !== this.output.lastSealedSequence) this.seal();
+  }
+
+  private seal(): void {
+    const { length } = this.output;
+    this.output.seal();
+    if (length > 0) this.sealedMore(length);
   }
 
   /** True: the memory is ours again. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CEILING_STEP_MS, Hlc, msOfStamp, STAMPS_PER_MS } from '../../src/repl/hlc.ts';
+import { CEILING_STEP_MS, Hlc, MAX_AHEAD_MS, msOfStamp, STAMPS_PER_MS } from '../../src/repl/hlc.ts';
 
 test('stamps grow whatever the wall clock does, through restarts, and never pass what was persisted', () => {
   const steps = fc.array(fc.record({ jumpMs: fc.integer({ min: -10_000, max: 10_000 }), restart: fc.boolean() }), {
@@ -13,7 +13,13 @@ test('stamps grow whatever the wall clock does, through restarts, and never pass
       let wall = 1_700_000_000_000;
       let persisted = 0;
       const start = (): Hlc =>
-        new Hlc({ wallMs: () => wall, ceiling: persisted, persist: (ceiling) => (persisted = ceiling) });
+        new Hlc({
+          wallMs: () => wall,
+          ceiling: persisted,
+          persist(ceiling) {
+            persisted = ceiling;
+          },
+        });
       let clock = start();
       let last = 0;
       for (const { jumpMs, restart } of moments) {
@@ -34,7 +40,10 @@ test('stamps grow whatever the wall clock does, through restarts, and never pass
 test('the ceiling is persisted about once in its step, not once a stamp', () => {
   let wall = 1_700_000_000_000;
   let writes = 0;
-  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist: () => writes++ });
+  const persist = (): void => {
+    writes++;
+  };
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
   for (let ms = 0; ms < 10 * CEILING_STEP_MS; ms++) {
     wall++;
     clock.next();
@@ -47,4 +56,84 @@ test('a burst within a millisecond counts on', () => {
   const first = clock.next();
   for (let i = 1; i < 5 * STAMPS_PER_MS; i++) assert.equal(clock.next(), first + i);
   assert.equal(msOfStamp(first), 1000);
+});
+
+test('with a slow disk no stamp passes the ceiling that is durable, and the clock catches up', async () => {
+  let wall = 1_700_000_000_000;
+  let durable = 0;
+  let finish: (() => void) | undefined;
+  const persist = (ceiling: number): Promise<void> =>
+    new Promise((resolve) => {
+      finish = () => {
+        durable = ceiling;
+        resolve();
+      };
+    });
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
+  finish?.();
+  await clock.ready;
+  let last = clock.next();
+  wall += 60_000;
+  for (let i = 0; i < 10_000; i++) {
+    const stamp = clock.next();
+    assert.ok(stamp === last + 1 && stamp <= durable);
+    last = stamp;
+  }
+  finish?.();
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(msOfStamp(clock.next()), wall);
+});
+
+test('a ceiling that cannot be persisted is tried again, and its lack ends the stamps', async () => {
+  let wall = 1_700_000_000_000;
+  let tries = 0;
+  let fails = false;
+  const persist = (): Promise<void> => {
+    tries++;
+    return fails ? Promise.reject(new Error('disk')) : Promise.resolve();
+  };
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
+  await clock.ready;
+  fails = true;
+  for (let i = 0; i < 3; i++) {
+    wall += CEILING_STEP_MS;
+    clock.keepAhead();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal(tries, 4);
+  assert.throws(() => {
+    for (let i = 0; i <= (CEILING_STEP_MS + 1) * STAMPS_PER_MS; i++) clock.next();
+  }, /ceiling/);
+});
+
+test('a stamp given elsewhere is noted up to the bound ahead of the wall clock, with the ceiling above it', () => {
+  let wall = 1_000_000;
+  let persisted = 0;
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist: (ceiling) => void (persisted = ceiling) });
+  const ahead = (wall + MAX_AHEAD_MS) * STAMPS_PER_MS;
+  assert.equal(clock.observe(ahead + 1), false);
+  assert.ok(clock.next() < ahead, 'what was refused was not noted');
+  assert.equal(clock.observe(ahead), true);
+  assert.equal(clock.next(), ahead + 1);
+  wall -= 60_000;
+  assert.equal(clock.observe(ahead), true, 'what is below the last stamp is nothing new');
+  assert.equal(clock.observe(ahead + STAMPS_PER_MS), false);
+  assert.ok(persisted >= ahead);
+});
+
+test('a stamp above a ceiling that cannot be raised in time is refused for now', () => {
+  const wall = 1_000_000;
+  const waiting: (() => void)[] = [];
+  let slow = false;
+  const clock = new Hlc({
+    wallMs: () => wall,
+    ceiling: 0,
+    persist: () => (slow ? new Promise((resolve) => waiting.push(resolve)) : undefined),
+    ceilingStepMs: 10,
+  });
+  slow = true;
+  const stamp = (wall + 100) * STAMPS_PER_MS;
+  assert.equal(clock.observe(stamp), false);
+  assert.equal(waiting.length, 1);
 });

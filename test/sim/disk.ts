@@ -8,31 +8,19 @@
  * A failed sync loses what it likes of the unsynced changes while reads still see them, as Linux does
  * (the "fsyncgate" finding), and a later sync does not bring them back. Directories themselves are durable at once.
  *
- * A power cut "at operation n" takes an image at that operation and lets the running event end against a disk that no
- * longer matters: `crashed` is true from then on, and nobody may count on an acknowledgement given after it.
+ * A crash "at operation n" takes an image at that operation and lets the running event end against a disk that no longer
+ * matters: `crashed` is true from then on, and nobody may count on an acknowledgement given after it. Whether the power
+ * went or only the process died is said afterwards, with `powerCut` or `kill`.
  */
 
 import { posix } from 'node:path';
 import { assert, must } from '../../src/assert.ts';
 import { DiskError, type Disk } from '../../src/env.ts';
 import type { EventLoop, Life } from './event-loop.ts';
-import { Content, Inode, keepSome, type Change } from './inode.ts';
+import { Inode, keepSome } from './inode.ts';
 import { MountedDisk, type OperationKind } from './mounted-disk.ts';
+import { Platter } from './platter.ts';
 import type { Prng } from './prng.ts';
-
-interface NameChange {
-  readonly serial: number;
-  readonly directories: readonly string[];
-  readonly entries: readonly (readonly [path: string, inode: Inode | undefined])[];
-}
-
-/** Everything a power cut works on, at one moment. */
-interface Image {
-  readonly names: Map<string, Inode>;
-  readonly changes: readonly NameChange[];
-  /** State of each inode at that moment; inodes that are not in here were created later. */
-  readonly inodes: Map<Inode, { durable: Content; seenLength: number; pending: readonly Change[] }>;
-}
 
 /** Chances are for each operation. All zero and no latency: a perfect disk. */
 export interface DiskFaults {
@@ -61,30 +49,38 @@ export function noFaults(): DiskFaults {
 }
 
 /** Counts of what was injected, by kind. */
-export type Injected = Record<'readError' | 'writeError' | 'syncError' | 'nameError' | 'readFlip' | 'full', number>;
+export type Injected = Record<
+  'readError' | 'writeError' | 'syncError' | 'nameError' | 'readFlip' | 'full' | 'openLimit',
+  number
+>;
 
 export class SimDisk {
   faults: DiskFaults = noFaults();
   capacityBytes = Number.POSITIVE_INFINITY;
-  /** The power goes at this operation (counted from the last mount). */
+  /** The process dies, with or without the machine, at this operation (counted from the last mount). */
   crashAtOperation = Number.POSITIVE_INFINITY;
   /** The operation that fails with EIO, whatever its kind, and only it. */
   failAtOperation = Number.POSITIVE_INFINITY;
-  /** Called once at the operation at which the power goes. */
+  /** Called once at that operation. */
   onCrash: () => void = () => {};
-  readonly injected: Injected = { readError: 0, writeError: 0, syncError: 0, nameError: 0, readFlip: 0, full: 0 };
+  readonly injected: Injected = {
+    readError: 0,
+    writeError: 0,
+    syncError: 0,
+    nameError: 0,
+    readFlip: 0,
+    full: 0,
+    openLimit: 0,
+  };
 
   readonly loop: EventLoop;
   readonly #random: Prng;
-  #names = new Map<string, Inode>();
-  #durableNames = new Map<string, Inode>();
-  #nameChanges: NameChange[] = [];
+  #platter = new Platter();
   readonly #directories = new Set<string>(['/']);
   #serial = 0;
-  #usedBytes = 0;
   #operations = 0;
   #openFiles = 0;
-  #image: Image | undefined;
+  #image: Platter | undefined;
   /** Grows with each mount; files of an earlier mount are dead. */
   #generation = 0;
 
@@ -102,16 +98,16 @@ export class SimDisk {
   }
 
   get usedBytes(): number {
-    return this.#usedBytes;
+    return this.#platter.usedBytes;
   }
 
-  /** True from the operation at which the power went until the next mount. */
+  /** True from that operation until `kill` or `powerCut`. */
   get crashed(): boolean {
     return this.#image !== undefined;
   }
 
   get paths(): string[] {
-    return [...this.#names.keys()].sort();
+    return [...this.#platter.names.keys()].sort();
   }
 
   /** The disk as one life of a process sees it. */
@@ -125,28 +121,28 @@ export class SimDisk {
 
   /** The power goes now, or went at `crashAtOperation`: keeps what is durable and a random part of the rest. */
   powerCut(): void {
-    const image = this.#image ?? this.#takeImage();
+    this.kill();
+    this.#platter.powerCut(this.#random);
+  }
+
+  /** The process dies now, or died at `crashAtOperation`; what it had written is there, nothing more became durable. */
+  kill(): void {
+    this.#platter = this.#image ?? this.#platter;
     this.#image = undefined;
     this.crashAtOperation = Number.POSITIVE_INFINITY;
     this.failAtOperation = Number.POSITIVE_INFINITY;
-    this.#restore(image, this.#random);
-  }
-
-  /** The process died, the machine did not: all that was written is there, nothing more became durable. */
-  kill(): void {
-    assert(this.#image === undefined, 'the power is on');
     this.#generation++;
   }
 
   /** Contents as a read would see them. */
   contentOf(path: string): Uint8Array {
-    const inode = must(this.#names.get(posix.normalize(path)), `${path} exists`);
+    const inode = must(this.#platter.names.get(posix.normalize(path)), `${path} exists`);
     return inode.seen.bytes.slice(0, inode.seen.length);
   }
 
   /** Bit rot: changes a byte on the platter and in the cache. */
   corrupt(path: string, position: number, mask: number): void {
-    const inode = must(this.#names.get(posix.normalize(path)), `${path} exists`);
+    const inode = must(this.#platter.names.get(posix.normalize(path)), `${path} exists`);
     assert(position < inode.seen.length, 'a byte of the file');
     for (const content of [inode.seen, inode.durable]) {
       if (position < content.length) content.bytes[position] = (content.bytes[position] as number) ^ mask;
@@ -155,7 +151,7 @@ export class SimDisk {
 
   // What the mounted disk calls. Each operation first counts itself, so that its number is a point in the run.
 
-  /** Counts the operation; true when the power goes right after its effect. */
+  /** Counts the operation; true when the crash comes right after its effect. */
   begin(kind: OperationKind, path: string): boolean {
     const operation = this.#operations++;
     this.loop.elapse(this.#random.below(8) * this.faults.slowness);
@@ -197,16 +193,17 @@ export class SimDisk {
 
   open(path: string, mode: 'read' | 'create' | 'write'): Inode {
     if (this.#openFiles >= this.faults.maxOpenFiles) {
+      this.injected.openLimit++;
       throw new DiskError('EMFILE', path, `cannot open ${path}: too many open files`);
     }
-    let inode = this.#names.get(path);
+    let inode = this.#platter.names.get(path);
     if (mode === 'create') {
       if (inode !== undefined || this.#directories.has(path)) {
         throw new DiskError('EEXIST', path, `cannot create ${path}: it exists`);
       }
       this.requireDirectory(posix.dirname(path));
       inode = new Inode();
-      this.#changeNames([[path, inode]]);
+      this.#platter.change([[path, inode]]);
     }
     if (inode === undefined) throw new DiskError('ENOENT', path, `cannot open ${path}: no such file`);
     this.#openFiles++;
@@ -238,7 +235,7 @@ export class SimDisk {
       failure = error as DiskError;
       length = this.#random.below(length + 1);
     }
-    const room = this.capacityBytes - this.#usedBytes;
+    const room = this.capacityBytes - this.#platter.usedBytes;
     const growth = Math.max(0, position + length - inode.seen.length);
     if (growth > room) {
       length = Math.max(0, length - (growth - Math.max(0, room)));
@@ -246,7 +243,7 @@ export class SimDisk {
       failure = new DiskError('ENOSPC', path, `cannot write ${path}: no space left`);
     }
     if (length > 0) {
-      this.#usedBytes += Math.max(0, position + length - inode.seen.length);
+      this.#platter.usedBytes += Math.max(0, position + length - inode.seen.length);
       const copy = bytes.slice(0, length);
       inode.seen.write(position, copy);
       inode.pending.push({ serial: ++this.#serial, position, bytes: copy });
@@ -257,11 +254,11 @@ export class SimDisk {
   truncate(inode: Inode, path: string, length: number): void {
     const growth = length - inode.seen.length;
     // A hole counts as used space here, where a real disk asks for it at the first write into the hole.
-    if (growth > this.capacityBytes - this.#usedBytes) {
+    if (growth > this.capacityBytes - this.#platter.usedBytes) {
       this.injected.full++;
       throw new DiskError('ENOSPC', path, `cannot truncate ${path}: no space left`);
     }
-    this.#usedBytes += growth;
+    this.#platter.usedBytes += growth;
     inode.seen.resize(length);
     inode.pending.push({ serial: ++this.#serial, position: length, bytes: undefined });
   }
@@ -287,28 +284,29 @@ export class SimDisk {
   }
 
   exists(path: string): boolean {
-    return this.#names.has(path) || this.#directories.has(path);
+    return this.#platter.names.has(path) || this.#directories.has(path);
   }
 
   list(directory: string): string[] {
     this.requireDirectory(directory);
     const names: string[] = [];
-    for (const path of [...this.#names.keys(), ...this.#directories]) {
+    for (const path of [...this.#platter.names.keys(), ...this.#directories]) {
       if (path !== directory && posix.dirname(path) === directory) names.push(posix.basename(path));
     }
     return names.sort();
   }
 
   makeDirectory(path: string): void {
-    if (this.#names.has(path)) throw new DiskError('EEXIST', path, `cannot make directory ${path}: it is a file`);
+    if (this.#platter.names.has(path))
+      throw new DiskError('EEXIST', path, `cannot make directory ${path}: it is a file`);
     for (let at = path; !this.#directories.has(at); at = posix.dirname(at)) this.#directories.add(at);
   }
 
   rename(from: string, to: string): void {
     const inode = this.#existing(from, 'rename');
     this.requireDirectory(posix.dirname(to));
-    if (from === to || this.#names.get(to) === inode) return;
-    this.#changeNames([
+    if (from === to || this.#platter.names.get(to) === inode) return;
+    this.#platter.change([
       [from, undefined],
       [to, inode],
     ]);
@@ -318,27 +316,22 @@ export class SimDisk {
     const inode = this.#existing(from, 'link');
     this.requireDirectory(posix.dirname(to));
     if (this.exists(to)) throw new DiskError('EEXIST', to, `cannot link ${to}: it exists`);
-    this.#changeNames([[to, inode]]);
+    this.#platter.change([[to, inode]]);
   }
 
   unlink(path: string): void {
     this.#existing(path, 'remove');
-    this.#changeNames([[path, undefined]]);
+    this.#platter.change([[path, undefined]]);
   }
 
   syncDirectory(path: string): void {
     this.requireDirectory(path);
     this.mayFail('sync', path);
-    const left: NameChange[] = [];
-    for (const change of this.#nameChanges) {
-      if (change.directories.includes(path)) applyNames(this.#durableNames, change);
-      else left.push(change);
-    }
-    this.#nameChanges = left;
+    this.#platter.settleNames(path);
   }
 
   freeBytes(): number {
-    return Math.max(0, Math.min(this.capacityBytes - this.#usedBytes, Number.MAX_SAFE_INTEGER));
+    return Math.max(0, Math.min(this.capacityBytes - this.#platter.usedBytes, Number.MAX_SAFE_INTEGER));
   }
 
   isCurrent(generation: number): boolean {
@@ -350,7 +343,7 @@ export class SimDisk {
   }
 
   #existing(path: string, verb: string): Inode {
-    const inode = this.#names.get(path);
+    const inode = this.#platter.names.get(path);
     if (inode === undefined) throw new DiskError('ENOENT', path, `cannot ${verb} ${path}: no such file`);
     return inode;
   }
@@ -360,79 +353,9 @@ export class SimDisk {
     return new DiskError('EIO', path, `cannot ${kind} ${path}: injected I/O error`);
   }
 
-  #changeNames(entries: NameChange['entries']): void {
-    const directories = [...new Set(entries.map(([path]) => posix.dirname(path)))];
-    for (const [path, inode] of entries) {
-      const old = this.#names.get(path);
-      if (inode !== undefined) inode.links++;
-      if (old !== undefined && --old.links === 0 && old !== inode) this.#usedBytes -= old.seen.length;
-    }
-    const change = { serial: ++this.#serial, directories, entries };
-    applyNames(this.#names, change);
-    this.#nameChanges.push(change);
-  }
-
   #crash(): void {
     if (this.#image !== undefined) return;
-    this.#image = this.#takeImage();
+    this.#image = this.#platter.clone();
     this.onCrash();
-  }
-
-  #takeImage(): Image {
-    const inodes: Image['inodes'] = new Map();
-    const note = (inode: Inode | undefined): void => {
-      if (inode === undefined || inodes.has(inode)) return;
-      inodes.set(inode, {
-        durable: inode.durable.copy(),
-        seenLength: inode.seen.length,
-        pending: [...inode.pending],
-      });
-    };
-    for (const inode of this.#durableNames.values()) note(inode);
-    for (const change of this.#nameChanges) for (const [, inode] of change.entries) note(inode);
-    return { names: new Map(this.#durableNames), changes: [...this.#nameChanges], inodes };
-  }
-
-  #restore(image: Image, random: Prng): void {
-    const names = new Map(image.names);
-    const style = random.pick(['all', 'none', 'prefix', 'subset'] as const);
-    const kept = style === 'all' ? image.changes.length : style === 'none' ? 0 : random.below(image.changes.length + 1);
-    for (const [index, change] of image.changes.entries()) {
-      if (style === 'subset' ? random.chance(0.5) : index < kept) applyNames(names, change);
-    }
-    const revived = new Map<Inode, Inode>();
-    this.#usedBytes = 0;
-    for (const [path, inode] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      let fresh = revived.get(inode);
-      if (fresh === undefined) {
-        fresh = this.#revive(
-          must(image.inodes.get(inode), 'the image has every inode that a name may lead to'),
-          random,
-        );
-        revived.set(inode, fresh);
-        this.#usedBytes += fresh.seen.length;
-      }
-      fresh.links++;
-      names.set(path, fresh);
-    }
-    this.#names = names;
-    this.#durableNames = new Map(names);
-    this.#nameChanges = [];
-    this.#generation++;
-  }
-
-  #revive(state: { durable: Content; seenLength: number; pending: readonly Change[] }, random: Prng): Inode {
-    const inode = new Inode();
-    inode.durable = state.durable;
-    keepSome(inode.durable, { changes: state.pending, seenLength: state.seenLength }, random);
-    inode.seen = inode.durable.copy();
-    return inode;
-  }
-}
-
-function applyNames(names: Map<string, Inode>, change: NameChange): void {
-  for (const [path, inode] of change.entries) {
-    if (inode === undefined) names.delete(path);
-    else names.set(path, inode);
   }
 }

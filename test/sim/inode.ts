@@ -51,6 +51,15 @@ export class Inode {
   pending: Change[] = [];
   links = 0;
 
+  clone(): Inode {
+    const clone = new Inode();
+    clone.seen = this.seen.copy();
+    clone.durable = this.durable.copy();
+    clone.pending = [...this.pending];
+    clone.links = this.links;
+    return clone;
+  }
+
   /** Changes up to `serial` have reached the platter. */
   settle(serial: number): void {
     let count = 0;

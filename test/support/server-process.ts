@@ -27,6 +27,8 @@ export interface StartOptions {
   /** Words for node before the script. */
   readonly nodeFlags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Kills the server that long after its spawn, ready or not. */
+  readonly killAfterMs?: number;
 }
 
 /** A running server. */
@@ -49,6 +51,10 @@ export class ServerProcess {
     const keep = (chunk: Buffer): void => {
       this.text = (this.text + chunk.toString()).slice(-OUTPUT_KEPT);
     };
+    // A test that fails must not leave its servers behind.
+    const killAtExit = (): void => void child.kill('SIGKILL');
+    process.once('exit', killAtExit);
+    child.once('close', () => process.off('exit', killAtExit));
     child.stdout?.on('data', keep);
     child.stderr?.on('data', keep);
     this.exited = new Promise((resolve) => {
@@ -125,6 +131,7 @@ export async function startServer(command: string, words: readonly string[], opt
     env: { ...process.env, ...options.environment },
   });
   const server = new ServerProcess(child, port, directory, options.directory === undefined);
+  if (options.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), options.killAfterMs);
   while (!(await answersPing(port))) {
     if (!server.running) throw new Error(`${command} ended at its start:\n${server.output}`);
     if (performance.now() - started > START_TIMEOUT_MS) {

@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import { mutants } from './mutants.ts';
+import { mutants, rareMutants } from './mutants.ts';
 import { productRules, type Rules } from './rules.ts';
 import { runScene } from './scene.ts';
 
@@ -97,7 +97,7 @@ if (values.mutant === undefined) {
 } else {
   const names = values.mutant === 'all' ? Object.keys(mutants) : [values.mutant];
   for (const name of names) {
-    const rules = mutants[name];
+    const rules = mutants[name] ?? rareMutants[name];
     if (rules === undefined) throw new Error(`no mutant ${name}; there are ${Object.keys(mutants).join(', ')}`);
     if (runSeeds(name, rules, from, count, stop).failing === 0) failed = true;
   }

@@ -148,10 +148,17 @@ export const mutants: Readonly<Record<string, Rules>> = {
   readsHighest: { ...productRules, read: (options) => new ReadsHighest(options) },
   readsFirstAnswer: { ...productRules, read: (options) => new ReadsFirstAnswer(options) },
   answersBeforeDurable: { ...productRules, waitsForDisk: false },
-  deliversTwice: { ...productRules, deliversOnce: false },
-  passingRefusalIsFinal: { ...productRules, tellsPassingRefusals: false },
   ignoresIncoming: { ...productRules, joinsQuorums: false },
   noFence: { ...productRules, fences: false },
   copiesFromOne: { ...productRules, copies: 'one' },
   copiesNothing: { ...productRules, copies: 'none' },
+};
+
+/**
+ * Too rare for random schedules: not caught in 12,000 seeds each. test/repl/register-core.test.ts has the directed
+ * schedules: every owner must have refused an ACCEPT that one of them takes, or has taken, after all.
+ */
+export const rareMutants: Readonly<Record<string, Rules>> = {
+  deliversTwice: { ...productRules, deliversOnce: false },
+  passingRefusalIsFinal: { ...productRules, tellsPassingRefusals: false },
 };

@@ -6,7 +6,7 @@
  */
 
 import type { RowName } from '../../../src/repl/owner-message.ts';
-import type { MemberId } from '../../../src/repl/quorum.ts';
+import type { MemberId } from '../../../src/cluster/member.ts';
 import { slotOfRow } from '../../../src/repl/owner-message.ts';
 import type { Prng } from '../prng.ts';
 import type { SimNode, World } from './node.ts';

@@ -1,0 +1,87 @@
+/** A row of the table as COMMAND INFO and COMMAND DOCS show it. */
+
+import { categoriesOf } from './categories.ts';
+import { tipsOf } from './command-tips.ts';
+import type { Command, KeyRange } from './command.ts';
+import { MapReply, type Reply, SetReply, SimpleString } from './reply.ts';
+
+function statusSet(words: readonly string[]): SetReply {
+  return new SetReply(words.map((word) => new SimpleString(word)));
+}
+
+/** Positions of the keys, of whichever form. */
+function rangeOf({ keys }: Command): KeyRange | undefined {
+  return keys === undefined ? undefined : 'range' in keys ? keys.range : keys;
+}
+
+/** What a command does to its keys, in the words of Redis's key specifications. */
+export function keyFlagsOf(command: Command): readonly string[] {
+  if (command.flags.includes('readonly') || command.access === 'read') return ['RO', 'access'];
+  if (command.access === 'overwrite') return ['OW', 'update'];
+  if (command.name === 'del' || command.name === 'unlink' || command.name === 'getdel') return ['RM', 'delete'];
+  return ['RW', 'access', 'update'];
+}
+
+/** One key specification: where the keys begin and how they go on. */
+function keySpecification(command: Command, range: KeyRange): Reply {
+  return new MapReply([
+    ['flags', statusSet(keyFlagsOf(command))],
+    [
+      'begin_search',
+      new MapReply([
+        ['type', 'index'],
+        ['spec', new MapReply([['index', range.first]])],
+      ]),
+    ],
+    [
+      'find_keys',
+      new MapReply([
+        ['type', 'range'],
+        [
+          'spec',
+          new MapReply([
+            ['lastkey', range.last < 0 ? range.last : range.last - range.first],
+            ['keystep', range.step],
+            ['limit', 0],
+          ]),
+        ],
+      ]),
+    ],
+  ]);
+}
+
+/** `container`: the name before `|`, for a subcommand. */
+export function commandInfo(command: Command, container?: string): Reply {
+  const name = container === undefined ? command.name : `${container}|${command.name}`;
+  const range = rangeOf(command);
+  const isMovable = command.keys !== undefined && 'find' in command.keys;
+  const flags = isMovable && !command.flags.includes('movablekeys') ? [...command.flags, 'movablekeys'] : command.flags;
+  return [
+    name,
+    command.arity,
+    statusSet(flags),
+    range?.first ?? 0,
+    range?.last ?? 0,
+    range?.step ?? 0,
+    statusSet(categoriesOf(command).map((category) => `@${category}`)),
+    new SetReply(tipsOf(name)),
+    new SetReply(range === undefined || range.first === 0 ? [] : [keySpecification(command, range)]),
+    new SetReply((command.subcommands ?? []).map((sub) => commandInfo(sub, name))),
+  ];
+}
+
+export function commandDoc(command: Command, container?: string): readonly [string, Reply] {
+  const name = container === undefined ? command.name : `${container}|${command.name}`;
+  const { summary, since, group, complexity } = command.doc;
+  const entries: [Reply, Reply][] = [
+    ['summary', summary],
+    ['since', since],
+    ['group', group],
+    ['complexity', complexity],
+  ];
+  const { subcommands } = command;
+  if (subcommands !== undefined && subcommands.length > 0) {
+    entries.push(['subcommands', new MapReply(subcommands.map((sub) => commandDoc(sub, name)))]);
+  }
+  return [name, new MapReply(entries)];
+}

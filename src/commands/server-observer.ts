@@ -1,0 +1,106 @@
+/**
+ * Watches commands run, for MONITOR, SLOWLOG, LATENCY, INFO and CLIENT PAUSE. Nothing is allocated for a command that
+ * is neither slow nor watched.
+ */
+
+import type { Args } from './args.ts';
+import type { Client } from './client.ts';
+import type { Command } from './command.ts';
+import { hiddenWords } from './hidden-words.ts';
+import type { CommandObserver } from './observer.ts';
+import { ErrorReply, type Reply } from './reply.ts';
+import type { Server } from './server-state.ts';
+
+/** Words that a request of HTTP has at the start of a line, as the error for an unknown command quotes them. */
+const HTTP_WORDS = /^ERR unknown command '(?:post|host:)'/i;
+
+export class ServerObserver implements CommandObserver {
+  private readonly server: Server;
+  private isTracking = true;
+
+  constructor(server: Server) {
+    this.server = server;
+    server.config.follow('latency-tracking', (tracks) => {
+      this.isTracking = tracks;
+    });
+  }
+
+  before(client: Client, command: Command, args: Args): Promise<void> | undefined {
+    const { server } = this;
+    client.lastCommand = command;
+    client.commandsRun++;
+    if (server.pause.mode !== 'none' && mustPause(server, client, command))
+      return this.afterPause(client, command, args);
+    if (server.monitors.active) this.monitor(client, command, args);
+    const delayMs = server.keyspace.store.writeDelayMs;
+    if (delayMs > 0 && writes(client, command)) return this.slowedDown(delayMs);
+    return undefined;
+  }
+
+  after(client: Client, command: Command, args: Args, startUs: number, reply: Reply): void {
+    const { server } = this;
+    const us = server.env.clock.monotonicUs() - startUs;
+    const failed = reply instanceof ErrorReply;
+    server.commandsRun++;
+    server.commandStats.of(command).record(us, failed, this.isTracking);
+    if (failed) server.errorStats.count(reply.message);
+    const { slowlog, latency } = server;
+    if (us >= slowlog.thresholdUs && slowlog.thresholdUs >= 0 && !command.flags.includes('skip_slowlog')) {
+      this.recordSlow(client, args, us);
+    }
+    if (latency.thresholdMs > 0 && us >= latency.thresholdMs * 1000) {
+      const event = command.flags.includes('fast') ? 'fast-command' : 'command';
+      latency.record(event, Math.round(us / 1000), Math.floor(server.env.clock.wallMs() / 1000));
+    }
+  }
+
+  rejected(client: Client, command: Command | undefined, error: ErrorReply): void {
+    if (command === undefined && HTTP_WORDS.test(error.message)) this.refuseHttp(client);
+    this.server.errorStats.count(error.message);
+    if (command !== undefined) this.server.commandStats.of(command).rejected++;
+  }
+
+  /** A page in a browser on this machine may post to this port: what it says must not be run, line by line. */
+  private refuseHttp(client: Client): void {
+    this.server.env.log.warn('an HTTP request came in; the connection is closed', { client: client.connection.peer });
+    client.connection.close();
+  }
+
+  private recordSlow(client: Client, args: Args, durationUs: number): void {
+    const time = Math.floor(this.server.env.clock.wallMs() / 1000);
+    const entry = { time, durationUs, peer: client.connection.peer, clientName: client.name };
+    this.server.slowlog.record(args, entry, hiddenWords(args));
+  }
+
+  private monitor(client: Client, command: Command, args: Args): void {
+    if (command.flags.includes('skip_monitor') || command.flags.includes('admin')) return;
+    this.server.monitors.show(client, args, this.server.wallClockUs.now());
+  }
+
+  /** Waits as long as a pause holds this command. */
+  private async afterPause(client: Client, command: Command, args: Args): Promise<void> {
+    const { server } = this;
+    const words = server.monitors.active ? args.copy() : undefined;
+    while (server.pause.mode !== 'none' && mustPause(server, client, command)) await server.pause.over();
+    if (words !== undefined && server.monitors.active) this.monitor(client, command, words);
+  }
+
+  private slowedDown(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.server.env.timers.after(delayMs, resolve));
+  }
+}
+
+/** Whether the command, or for EXEC what it would run, may change rows. */
+function writes(client: Client, command: Command): boolean {
+  if (command.name === 'exec') return client.queue?.some((queued) => changes(queued.command)) ?? false;
+  return changes(command);
+}
+
+function changes({ access }: Command): boolean {
+  return access === 'overwrite' || access === 'update' || access === 'transaction';
+}
+
+function mustPause(server: Server, client: Client, command: Command): boolean {
+  if (server.pause.mode === 'all') return true;
+  return writes(client, command) || command.flags.includes('may_replicate');
+}

@@ -1,0 +1,269 @@
+/** TIME LASTSAVE SAVE BGSAVE BGREWRITEAOF SHUTDOWN ROLE WAIT REPLICAOF FAILOVER SYNC MODULE LOLWUT. */
+
+import type { View } from '../repl/view.ts';
+import type { Args } from './args.ts';
+import type { Command, Context } from './command.ts';
+import { CommandError, NOT_AN_INTEGER } from './errors.ts';
+import { lolwutText } from './lolwut.ts';
+import { NO_REPLY, OK, type Reply, SimpleString, VerbatimReply } from './reply.ts';
+import { ADMIN, container, FAST, integerOf, plainRow, type PlainRow, refusing, syntaxError } from './server-row.ts';
+import type { Server } from './server-state.ts';
+
+const NO_REPLICATION = 'ERR Kvorum does not replicate as Redis does: it is no replica of a Redis server and has none';
+const NO_MODULES = 'ERR Kvorum loads no modules of Redis';
+
+function time(_view: View, _args: Args, { server }: Context): Reply {
+  const us = Math.floor(server.wallClockUs.now());
+  return [String(Math.floor(us / 1_000_000)), String(us % 1_000_000)];
+}
+
+/** Everything is in the log already; SAVE also writes the memtable out, so that a start has nothing to replay. */
+async function save(_view: View, _args: Args, { server }: Context): Promise<Reply> {
+  await server.keyspace.store.flush();
+  server.noteSave();
+  return OK;
+}
+
+function saveInBackground(server: Server): void {
+  server.savesRunning++;
+  server.keyspace.store
+    .flush()
+    .then(() => server.noteSave())
+    .catch((error: unknown) => server.env.log.warn('a save in the background failed', { reason: String(error) }))
+    .finally(() => {
+      server.savesRunning--;
+    });
+}
+
+function bgsave(_view: View, args: Args, { server }: Context): Reply {
+  if (args.count > 2 || (args.count === 2 && args.upper(1) !== 'SCHEDULE')) throw syntaxError();
+  if (server.savesRunning > 0) {
+    if (args.count === 2) return new SimpleString('Background saving scheduled');
+    throw new CommandError('ERR Background save already in progress');
+  }
+  saveInBackground(server);
+  return new SimpleString('Background saving started');
+}
+
+function bgrewriteaof(_view: View, _args: Args, { server }: Context): Reply {
+  saveInBackground(server);
+  return new SimpleString('Background append only file rewriting started');
+}
+
+function shutdown(_view: View, args: Args, { client, server }: Context): Reply {
+  const words = Array.from({ length: args.count - 1 }, (_, i) => args.upper(i + 1));
+  const known = ['NOSAVE', 'SAVE', 'NOW', 'FORCE', 'ABORT'];
+  const both = words.includes('SAVE') && words.includes('NOSAVE');
+  if (both || words.some((word) => !known.includes(word))) throw syntaxError();
+  if (words.includes('ABORT')) {
+    if (words.length > 1) throw syntaxError();
+    throw new CommandError('ERR No shutdown in progress.');
+  }
+  server.env.log.info('a client asked for the shutdown', { client: client.connection.peer });
+  client.connection.closeAfterReply();
+  // With NOSAVE too, what was acknowledged stays: the log has it.
+  server.shutdown({ now: words.includes('NOW') }).catch((error: unknown) => {
+    server.env.log.error('the shutdown failed', { reason: String(error) });
+  });
+  return NO_REPLY;
+}
+
+/** One node has no other copy of the data: nobody else can acknowledge. */
+function wait(_view: View, args: Args): Reply {
+  integerOf(args, 1, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER);
+  const timeoutMs = integerOf(args, 2, 'ERR timeout is not an integer or out of range', Number.MIN_SAFE_INTEGER);
+  if (timeoutMs < 0) throw new CommandError('ERR timeout is negative');
+  return 0;
+}
+
+function replicaof(_view: View, args: Args): Reply {
+  if (args.upper(1) === 'NO' && args.upper(2) === 'ONE') return OK;
+  integerOf(args, 2, 'ERR Invalid master port', 0, 65_535);
+  throw new CommandError(NO_REPLICATION);
+}
+
+function lolwut(_view: View, args: Args, { server }: Context): Reply {
+  // Redis draws another picture for each VERSION; the number must be one, and the picture here is always ours.
+  const hasVersion = args.count > 1 && args.upper(1) === 'VERSION';
+  for (let i = hasVersion ? 2 : args.count; i < args.count; i++) integerOf(args, i, NOT_AN_INTEGER);
+  return new VerbatimReply(
+    'txt',
+    lolwutText(server.version, () => server.env.random.next()),
+  );
+}
+
+const NO_ASYNC = 'no_async_loading';
+
+const rows: readonly PlainRow[] = [
+  {
+    name: 'time',
+    arity: 1,
+    flags: FAST,
+    since: '2.6.0',
+    summary: 'The time of the server: seconds and microseconds.',
+    run: time,
+  },
+  {
+    name: 'lastsave',
+    arity: 1,
+    flags: FAST,
+    categories: ['admin', 'dangerous'],
+    since: '1.0.0',
+    summary: 'When SAVE or BGSAVE last ended, in seconds.',
+    run: (_view, _args, { server }) => Math.floor(server.lastSaveMs / 1000),
+  },
+  {
+    name: 'save',
+    arity: 1,
+    flags: ['admin', 'noscript', NO_ASYNC, 'no_multi'],
+    since: '1.0.0',
+    summary: 'Writes what is in memory into tables.',
+    complexity: 'O(N) for N rows in memory',
+    run: save,
+  },
+  {
+    name: 'bgsave',
+    arity: -1,
+    flags: ['admin', 'noscript', NO_ASYNC],
+    since: '1.0.0',
+    summary: 'SAVE in the background.',
+    run: bgsave,
+  },
+  {
+    name: 'bgrewriteaof',
+    arity: 1,
+    flags: ['admin', 'noscript', NO_ASYNC],
+    since: '1.0.0',
+    summary: 'SAVE in the background.',
+    run: bgrewriteaof,
+  },
+  {
+    name: 'shutdown',
+    arity: -1,
+    flags: [...ADMIN, 'no_multi', 'allow_busy'],
+    since: '1.0.0',
+    summary: 'Makes the data safe and ends the server.',
+    run: shutdown,
+  },
+  {
+    name: 'role',
+    arity: 1,
+    flags: ['noscript', ...FAST],
+    categories: ['admin', 'dangerous'],
+    since: '2.8.12',
+    summary: 'Always master, without replicas.',
+    run: () => ['master', 0, []],
+  },
+  {
+    name: 'wait',
+    arity: 3,
+    flags: ['noscript'],
+    categories: ['connection'],
+    since: '3.0.0',
+    summary: 'How many other copies have acknowledged: none on one node.',
+    run: wait,
+  },
+  {
+    name: 'replicaof',
+    arity: 3,
+    flags: ['admin', 'noscript', 'stale', NO_ASYNC],
+    since: '5.0.0',
+    summary: 'NO ONE is accepted; anything else is refused.',
+    run: replicaof,
+  },
+  {
+    name: 'slaveof',
+    arity: 3,
+    flags: ['admin', 'noscript', 'stale', NO_ASYNC],
+    since: '1.0.0',
+    summary: 'The older name of REPLICAOF.',
+    run: replicaof,
+  },
+  {
+    name: 'failover',
+    arity: -1,
+    flags: ['admin', 'noscript', 'stale'],
+    since: '6.2.0',
+    summary: 'Refused: there are no replicas.',
+    run: refusing('ERR FAILOVER requires connected replicas.'),
+  },
+  {
+    name: 'sync',
+    arity: 1,
+    flags: ['admin', 'noscript', NO_ASYNC, 'no_multi'],
+    since: '1.0.0',
+    summary: 'Refused.',
+    run: refusing(NO_REPLICATION),
+  },
+  {
+    name: 'psync',
+    arity: -3,
+    flags: ['admin', 'noscript', NO_ASYNC, 'no_multi'],
+    since: '2.8.0',
+    summary: 'Refused.',
+    run: refusing(NO_REPLICATION),
+  },
+  {
+    name: 'replconf',
+    arity: -1,
+    flags: [...ADMIN, 'allow_busy'],
+    since: '3.0.0',
+    summary: 'Refused.',
+    run: refusing(NO_REPLICATION),
+  },
+  {
+    name: 'lolwut',
+    arity: -1,
+    flags: ['readonly', 'fast'],
+    since: '5.0.0',
+    summary: 'The version, with something to look at.',
+    run: lolwut,
+  },
+];
+
+const moduleFlags = ['admin', 'noscript', NO_ASYNC] as const;
+
+export const serverCommands: readonly Command[] = [
+  ...rows.map((row) => plainRow('server', row)),
+  container({
+    name: 'module',
+    group: 'server',
+    since: '4.0.0',
+    summary: 'Modules: there are none.',
+    subcommands: [
+      plainRow('server', {
+        name: 'list',
+        arity: 2,
+        flags: ['admin', 'noscript'],
+        since: '4.0.0',
+        summary: 'Always empty.',
+        run: () => [],
+      }),
+      plainRow('server', {
+        name: 'load',
+        arity: -3,
+        flags: moduleFlags,
+        since: '4.0.0',
+        summary: 'Refused.',
+        run: refusing(NO_MODULES),
+      }),
+      plainRow('server', {
+        name: 'loadex',
+        arity: -3,
+        flags: moduleFlags,
+        since: '7.0.0',
+        summary: 'Refused.',
+        run: refusing(NO_MODULES),
+      }),
+      plainRow('server', {
+        name: 'unload',
+        arity: 3,
+        flags: moduleFlags,
+        since: '4.0.0',
+        summary: 'Refused.',
+        run: refusing(NO_MODULES),
+      }),
+    ],
+    help: ['LIST', '    Return the loaded modules: none.', 'LOAD | LOADEX | UNLOAD', '    Refused.'],
+  }),
+];

@@ -1,0 +1,399 @@
+/**
+ * The memtable: an index over the records of one arena.
+ *
+ * Look-ups go through an open-addressing hash table (linear probing) whose slots hold 32 bits of hash and the offset of
+ * the key's newest record; older versions hang behind it through the record headers. Order is made only where somebody
+ * asks for it: a new key joins the pending list of its first two bytes (Kvorum's slot), and the first ordered read of
+ * such a prefix moves its pending keys into `SortedKeys`. A server that never scans never sorts; the thread that
+ * flushes sorts for itself.
+ *
+ * Invariants:
+ * - `sequence` of a record = `arena.firstSequence` + the number of records before it in the arena.
+ * - Every key has exactly one hash slot; the chain behind it descends in sequence.
+ * - Every key is either pending or in `SortedKeys`, never both.
+ * - The hash table is at most seven eighths full.
+ */
+
+import { assert } from '../assert.ts';
+import { compareRanges } from '../bytes.ts';
+import { Arena, FILE_HEADER_BYTES, GROUP_HEADER_BYTES } from './arena.ts';
+import { kind, KEY_LENGTH_MASK, KIND_SHIFT, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
+import { sortByKey } from './record-order.ts';
+import { SortedKeys } from './sorted-keys.ts';
+import type { Found } from './store.ts';
+import type { WriteBatch } from './write-batch.ts';
+
+/** What a memtable says of a key. The first two agree with `lookup`. */
+export const answer = { DELETED: 0, FOUND: 1, UNKNOWN: 3 } as const;
+export type Answer = (typeof answer)[keyof typeof answer];
+
+/** Copied word by word: up to here cheaper than a call of `set` and the view that it needs. */
+const WORD_COPY_BYTES = 768;
+
+/** A memtable with more range deletes is frozen: a look-up compares with each of them. */
+export const MAX_RANGE_DELETES = 128;
+
+const MIN_SLOTS = 1024;
+
+/** Bytes of arena for each hash slot; a table of 64 MiB has 2^20 slots, enough for records of 75 bytes and more. */
+const BYTES_PER_SLOT = 64;
+
+/** Room beyond the soft limit, for the records that the owner of the store adds when the memtable is frozen. */
+const FREEZE_RESERVE = 1.25;
+
+const PREFIXES = 0x1_0000;
+
+/** Keeps clients from choosing keys that collide. */
+export type HashSecret = { readonly seed: number; readonly multiplier: number };
+
+/** A delete of all keys in [bytes[fromStart, fromEnd), bytes[toStart, toEnd)). */
+export type RangeDelete = {
+  readonly fromStart: number;
+  readonly fromEnd: number;
+  readonly toStart: number;
+  readonly toEnd: number;
+  readonly sequence: number;
+};
+
+export class Memtable {
+  readonly arena: Arena;
+  readonly firstSequence: number;
+  /** Distinct keys. */
+  keyCount = 0;
+  readonly rangeDeletes: RangeDelete[] = [];
+  readonly sorted: SortedKeys;
+
+  readonly #softBytes: number;
+  #softKeys = 0;
+  #hardKeys = 0;
+  readonly #seed: number;
+  readonly #multiplier: number;
+  /** Pairs: hash, offset of the newest record (0: free). */
+  #slots = new Uint32Array(0);
+  #slotMask = 0;
+  /** By ordinal, the order in which keys came: offset of the first record, next pending key of the prefix (ordinal + 1). */
+  #keyOffsets = new Uint32Array(0);
+  #pendingNext = new Uint32Array(0);
+  /** By prefix: the pending key that came last (ordinal + 1; 0: none). */
+  readonly #pendingHeads = new Uint32Array(PREFIXES);
+  #pendingCount = 0;
+
+  /** `softBytes`: see `hasRoom`. */
+  constructor(arena: Arena, softBytes: number, secret: HashSecret) {
+    this.arena = arena;
+    this.firstSequence = arena.firstSequence;
+    this.#softBytes = softBytes;
+    this.#seed = secret.seed;
+    this.#multiplier = secret.multiplier | 1;
+    let slots = MIN_SLOTS;
+    while (slots * BYTES_PER_SLOT < softBytes) slots *= 2;
+    this.#allocate(slots);
+    this.sorted = new SortedKeys(arena);
+  }
+
+  get pendingCount(): number {
+    return this.#pendingCount;
+  }
+
+  /** Whether a batch of this size belongs here rather than into the next memtable. */
+  hasRoom(byteLength: number, count: number): boolean {
+    return (
+      this.arena.end + GROUP_HEADER_BYTES + byteLength <= this.#softBytes &&
+      this.keyCount + count <= this.#softKeys &&
+      this.rangeDeletes.length < MAX_RANGE_DELETES
+    );
+  }
+
+  /** Appends the records of the batch to the open group and indexes them. */
+  append(batch: WriteBatch): void {
+    const arena = this.arena;
+    const byteLength = batch.byteLength;
+    const count = batch.count;
+    if (arena.end + GROUP_HEADER_BYTES + byteLength > arena.bytes.length || this.keyCount + count > this.#hardKeys) {
+      this.#grow(byteLength, count);
+    }
+    if (arena.groupStart === 0) arena.openGroup();
+    let at = arena.end;
+    if (byteLength <= WORD_COPY_BYTES) {
+      const from = batch.words;
+      const to = arena.words;
+      const first = at >> 2;
+      for (let i = (byteLength >> 2) - 1; i >= 0; i--) to[first + i] = from[i] as number;
+    } else {
+      arena.bytes.set(batch.bytes.subarray(0, byteLength), at);
+    }
+    arena.end = at + byteLength;
+    for (let i = 0; i < count; i++) at = this.#index(at);
+    assert(at === arena.end, 'the records of a batch fill it');
+  }
+
+  /**
+   * Indexes the records that recovery has found in the arena, telling `onRecord` the offset of each. The record count,
+   * which recovery has set, is counted anew.
+   */
+  indexReplayed(onRecord: (offset: number) => void): void {
+    const arena = this.arena;
+    arena.recordCount = 0;
+    let group = FILE_HEADER_BYTES;
+    while (group < arena.end) {
+      const end = group + GROUP_HEADER_BYTES + (arena.words[(group >> 2) + 1] as number);
+      let at = group + GROUP_HEADER_BYTES;
+      while (at < end) {
+        if (this.keyCount === this.#hardKeys) this.#grow(0, 1);
+        const next = this.#index(at);
+        onRecord(at);
+        at = next;
+      }
+      group = end;
+    }
+  }
+
+  /** Indexes the record at `at` and returns where the next one starts. */
+  #index(at: number): number {
+    const arena = this.arena;
+    const words = arena.words;
+    const word = at >> 2;
+    const first = words[word] as number;
+    const keyLength = first & KEY_LENGTH_MASK;
+    const valueLength = words[word + 1] as number;
+    words[word + 2] = arena.recordCount++;
+    words[word + 3] = 0;
+    const keyStart = at + RECORD_HEADER_BYTES;
+    const end = at + recordBytes(keyLength, valueLength);
+    if (first >>> KIND_SHIFT === kind.DELETE_RANGE) {
+      const fromEnd = keyStart + keyLength;
+      this.rangeDeletes.push({
+        fromStart: keyStart,
+        fromEnd,
+        toStart: fromEnd,
+        toEnd: fromEnd + valueLength,
+        sequence: arena.lastSequence,
+      });
+      return end;
+    }
+    const bytes = arena.bytes;
+    const hash = this.#hash(bytes, keyStart, keyLength);
+    const slots = this.#slots;
+    let slot = (hash & this.#slotMask) << 1;
+    for (;;) {
+      const offset = slots[slot + 1] as number;
+      if (offset === 0) break;
+      if (slots[slot] === hash && this.#sameKey(offset, bytes, keyStart, keyLength)) {
+        words[word + 3] = offset;
+        slots[slot + 1] = at;
+        return end;
+      }
+      slot = (slot + 2) & ((this.#slotMask << 1) | 1);
+    }
+    slots[slot] = hash;
+    slots[slot + 1] = at;
+    this.#addPending(at, keyStart, keyLength);
+    return end;
+  }
+
+  #addPending(at: number, keyStart: number, keyLength: number): void {
+    const ordinal = this.keyCount++;
+    this.#keyOffsets[ordinal] = at;
+    const prefix = prefixOf(this.arena.bytes, keyStart, keyLength);
+    this.#pendingNext[ordinal] = this.#pendingHeads[prefix] as number;
+    this.#pendingHeads[prefix] = ordinal + 1;
+    this.#pendingCount++;
+  }
+
+  /** Looks for the newest record of key[0, keyLength). On FOUND and DELETED `found.sequence` is the record's. */
+  get(key: Uint8Array, keyLength: number, found: Found): Answer {
+    const offset = this.#newest(key, 0, keyLength);
+    if (offset === 0 && this.rangeDeletes.length === 0) return answer.UNKNOWN;
+    return this.#answer(offset, key, 0, keyLength, Infinity, found);
+  }
+
+  /** As `get`, seeing only records up to `limit`. */
+  getAt(limit: number, key: Uint8Array, keyLength: number, found: Found): Answer {
+    const offset = this.#visible(this.#newest(key, 0, keyLength), limit);
+    return this.#answer(offset, key, 0, keyLength, limit, found);
+  }
+
+  #answer(offset: number, key: Uint8Array, start: number, end: number, limit: number, found: Found): Answer {
+    const words = this.arena.words;
+    const word = offset >> 2;
+    const sequence = offset === 0 ? -1 : this.firstSequence + (words[word + 2] as number);
+    if (this.rangeDeletes.length > 0) {
+      const covering = this.coveringSequence(key, start, end, limit);
+      if (covering > sequence) {
+        found.sequence = covering;
+        return answer.DELETED;
+      }
+    }
+    if (offset === 0) return answer.UNKNOWN;
+    found.sequence = sequence;
+    const first = words[word] as number;
+    if (first >>> KIND_SHIFT === kind.DELETE) return answer.DELETED;
+    const valueStart = offset + RECORD_HEADER_BYTES + (first & KEY_LENGTH_MASK);
+    found.bytes = this.arena.bytes;
+    found.start = valueStart;
+    found.end = valueStart + (words[word + 1] as number);
+    return answer.FOUND;
+  }
+
+  /** Sequence of the newest range delete up to `limit` that covers bytes[start, end); -1: none. */
+  coveringSequence(bytes: Uint8Array, start: number, end: number, limit: number): number {
+    const ranges = this.rangeDeletes;
+    const arena = this.arena.bytes;
+    for (let i = ranges.length - 1; i >= 0; i--) {
+      const range = ranges[i] as RangeDelete;
+      if (
+        range.sequence <= limit &&
+        compareRanges(bytes, start, end, arena, range.fromStart, range.fromEnd) >= 0 &&
+        compareRanges(bytes, start, end, arena, range.toStart, range.toEnd) < 0
+      ) {
+        return range.sequence;
+      }
+    }
+    return -1;
+  }
+
+  /** Offset of the newest record that `limit` may see of the key of the record at `offset`; 0: none. */
+  visibleOf(offset: number, limit: number): number {
+    const keyLength = (this.arena.words[offset >> 2] as number) & KEY_LENGTH_MASK;
+    return this.#visible(this.#newest(this.arena.bytes, offset + RECORD_HEADER_BYTES, keyLength), limit);
+  }
+
+  #visible(newest: number, limit: number): number {
+    const words = this.arena.words;
+    let offset = newest;
+    while (offset !== 0 && this.firstSequence + (words[(offset >> 2) + 2] as number) > limit) {
+      offset = words[(offset >> 2) + 3] as number;
+    }
+    return offset;
+  }
+
+  /** Offset of the newest record of the key; 0: none. */
+  #newest(key: Uint8Array, start: number, keyLength: number): number {
+    const hash = this.#hash(key, start, keyLength);
+    const slots = this.#slots;
+    const wrap = (this.#slotMask << 1) | 1;
+    let slot = (hash & this.#slotMask) << 1;
+    for (;;) {
+      const offset = slots[slot + 1] as number;
+      if (offset === 0) return 0;
+      if (slots[slot] === hash && this.#sameKey(offset, key, start, keyLength)) return offset;
+      slot = (slot + 2) & wrap;
+    }
+  }
+
+  /** Whether the key of the record at `offset` is bytes[start, start + length). */
+  hasKeyAt(offset: number, bytes: Uint8Array, start: number, length: number): boolean {
+    return this.#sameKey(offset, bytes, start, length);
+  }
+
+  #sameKey(offset: number, key: Uint8Array, start: number, keyLength: number): boolean {
+    const arena = this.arena;
+    if (((arena.words[offset >> 2] as number) & KEY_LENGTH_MASK) !== keyLength) return false;
+    const bytes = arena.bytes;
+    const own = offset + RECORD_HEADER_BYTES;
+    for (let i = 0; i < keyLength; i++) {
+      if (bytes[own + i] !== key[start + i]) return false;
+    }
+    return true;
+  }
+
+  /**
+   * Four bytes a step, each mixed with two secret multiplications: with one, two keys that differ in the top bits of
+   * two neighbouring words would collide whatever the secret.
+   */
+  #hash(bytes: Uint8Array, start: number, length: number): number {
+    const multiplier = this.#multiplier;
+    let hash = this.#seed ^ length;
+    const end = start + length;
+    let at = start;
+    for (; at + 4 <= end; at += 4) {
+      const word =
+        (bytes[at] as number) |
+        ((bytes[at + 1] as number) << 8) |
+        ((bytes[at + 2] as number) << 16) |
+        ((bytes[at + 3] as number) << 24);
+      hash = Math.imul(hash ^ word, multiplier);
+      hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b_3c6d);
+      hash ^= hash >>> 13;
+    }
+    for (; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), multiplier) ^ (hash >>> 15);
+    hash = Math.imul(hash ^ (hash >>> 16), multiplier);
+    return (hash ^ (hash >>> 15)) >>> 0;
+  }
+
+  /**
+   * Sorts pending keys whose prefixes lie in [from, to], at most `budget` of them. True: all are sorted. A cursor opened
+   * earlier loses nothing, since what comes later is beyond its sequence.
+   */
+  sortPending(from: number, to: number, budget: number): boolean {
+    if (this.#pendingCount === 0) return true;
+    const offsets = new Uint32Array(Math.min(budget, this.#pendingCount));
+    let count = 0;
+    let done = true;
+    for (let prefix = from; prefix <= to; prefix++) {
+      let head = this.#pendingHeads[prefix] as number;
+      while (head !== 0 && count < offsets.length) {
+        offsets[count++] = this.#keyOffsets[head - 1] as number;
+        head = this.#pendingNext[head - 1] as number;
+      }
+      this.#pendingHeads[prefix] = head;
+      if (head !== 0) {
+        done = false;
+        break;
+      }
+      if (count === this.#pendingCount) break;
+    }
+    this.#pendingCount -= count;
+    const found = offsets.subarray(0, count);
+    sortByKey(this.arena.bytes, this.arena.words, found);
+    this.sorted.insertSorted(found);
+    return done;
+  }
+
+  /** The slow way to room: a batch larger than a memtable, or many records added on freezing. */
+  #grow(byteLength: number, count: number): void {
+    const needed = this.arena.end + GROUP_HEADER_BYTES + byteLength;
+    if (needed > this.arena.bytes.length) this.arena.grow(needed + (needed >> 3));
+    if (this.keyCount + count <= this.#hardKeys) return;
+    let slots = this.#slotMask + 1;
+    while (slots * 0.875 < this.keyCount + count) slots *= 2;
+    this.#rehash(slots);
+  }
+
+  #allocate(slots: number): void {
+    this.#slots = new Uint32Array(slots * 2);
+    this.#slotMask = slots - 1;
+    this.#softKeys = Math.floor(slots * 0.7);
+    this.#hardKeys = Math.floor(slots * 0.875);
+    this.#keyOffsets = new Uint32Array(this.#hardKeys);
+    this.#pendingNext = new Uint32Array(this.#hardKeys);
+  }
+
+  #rehash(slots: number): void {
+    const offsets = this.#keyOffsets;
+    const next = this.#pendingNext;
+    const old = this.#slots;
+    this.#allocate(slots);
+    this.#keyOffsets.set(offsets);
+    this.#pendingNext.set(next);
+    for (let from = 0; from < old.length; from += 2) {
+      if (old[from + 1] === 0) continue;
+      const hash = old[from] as number;
+      let slot = (hash & this.#slotMask) << 1;
+      while (this.#slots[slot + 1] !== 0) slot = (slot + 2) & ((this.#slotMask << 1) | 1);
+      this.#slots[slot] = hash;
+      this.#slots[slot + 1] = old[from + 1] as number;
+    }
+  }
+}
+
+/** First two bytes of a key as a number; a missing one counts as zero. */
+export function prefixOf(bytes: Uint8Array, start: number, length: number): number {
+  if (length === 0) return 0;
+  return ((bytes[start] as number) << 8) | (length > 1 ? (bytes[start + 1] as number) : 0);
+}
+
+/** Capacity of the arena of a memtable that must take a first batch of `batchBytes`. */
+export function arenaCapacity(softBytes: number, batchBytes: number): number {
+  return Math.max(Math.ceil(softBytes * FREEZE_RESERVE), FILE_HEADER_BYTES + GROUP_HEADER_BYTES + batchBytes);
+}

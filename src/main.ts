@@ -1,0 +1,116 @@
+#!/usr/bin/env node
+/** The program: reads the command line, starts a node, and ends it on SIGTERM, SIGINT or a failed disk. */
+
+import { readMachine } from './node-machine.ts';
+import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
+import { NodeDisk } from './env-node-disk.ts';
+import { createNodeEnv } from './env-node.ts';
+import { helpText, parseCommandLine } from './cli.ts';
+import { Config, ConfigError } from './config.ts';
+import { createLog, type NodeLog } from './log.ts';
+import { announce, removePidFile, writePidFile } from './main-start.ts';
+import { Node } from './node.ts';
+import { readVersion } from './version.ts';
+
+const NARROWEST_COLUMNS = 80;
+const WIDEST_COLUMNS = 120;
+
+async function main(argv: readonly string[]): Promise<void> {
+  const line = parseCommandLine(argv);
+  const disk = new NodeDisk();
+  const version = readVersion(disk);
+  if (line.kind === 'version') console.log(`kvorum ${version}`);
+  else if (line.kind === 'help') {
+    const columns = process.stdout.columns ?? NARROWEST_COLUMNS;
+    console.log(await helpText(Math.min(Math.max(columns, NARROWEST_COLUMNS), WIDEST_COLUMNS)));
+  } else if (line.kind === 'mistake') refuse(line.message);
+  else {
+    try {
+      await run(Config.load(disk, { path: line.path, args: line.args }), version);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      refuse(`the configuration cannot be used:\n${indented(error.message)}`);
+    }
+  }
+}
+
+async function run(config: Config, version: string): Promise<void> {
+  const log = createLog({
+    level: config.get('loglevel'),
+    file: config.get('logfile'),
+    isTerminal: process.stdout.isTTY,
+    name: 'kvorum',
+  });
+  config.onChange('loglevel', (level) => log.setLevel(level));
+  for (const warning of config.warnings) log.warn(warning);
+  try {
+    await serve(config, version, log);
+  } catch (error) {
+    log.error('the node could not start', { reason: messageOf(error) });
+    process.exitCode = 1;
+  }
+}
+
+async function serve(config: Config, version: string, log: NodeLog): Promise<void> {
+  const env = createNodeEnv({ log });
+  env.disk.makeDirectory(config.get('dir'));
+  const lock = await lockDirectory(config.get('dir'));
+  if (lock === undefined) log.warn('this file system has no sockets: nothing keeps a second process off the data');
+  let node: Node;
+  try {
+    node = await Node.start({
+      env,
+      config,
+      version,
+      machine: readMachine(),
+      onFatal(error) {
+        log.error('the disk failed; nothing more is acknowledged, the process ends', { reason: error.message });
+        process.exit(1);
+      },
+      onShutdown: () => finish(config, env.disk, lock, log),
+    });
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
+  writePidFile(env.disk, config, log);
+  announce(log, node, config, version);
+  endOnSignals(node, log, () => finish(config, env.disk, lock, log));
+}
+
+function endOnSignals(node: Node, log: NodeLog, finished: () => void): void {
+  let isEnding = false;
+  const end = (signal: NodeJS.Signals): void => {
+    if (isEnding) process.exit(1);
+    isEnding = true;
+    log.info(`${signal}: shutting down; a second signal ends at once`);
+    node.close().then(finished, (error: unknown) => {
+      log.error('the shutdown failed', { reason: messageOf(error) });
+      process.exit(1);
+    });
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+}
+
+function finish(config: Config, disk: NodeDisk, lock: DirectoryLock | undefined, log: NodeLog): void {
+  removePidFile(disk, config);
+  lock?.release();
+  log.info('bye');
+  process.exit(0);
+}
+
+function refuse(message: string): void {
+  console.error(`kvorum: ${message}`);
+  process.exitCode = 1;
+}
+
+function indented(text: string): string {
+  return text.replaceAll(/^/gm, '  ');
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+await main(process.argv.slice(2));

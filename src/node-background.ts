@@ -1,0 +1,66 @@
+/** What a node does by the clock: it sweeps expired rows, keeps the clock's ceiling ahead and samples its rates. */
+
+import type { Timer } from './env.ts';
+import type { Server } from './commands/server-state.ts';
+import type { Hlc } from './repl/hlc.ts';
+
+/** `hz` above this brings nothing, as in Redis. */
+const MAX_HZ = 500;
+
+/** Milliseconds of one sweep after which it rests until the next tick, so that clients come first. */
+const SWEEP_BUDGET_US = 25_000;
+
+export interface Background {
+  /** Settles when nothing runs any more. */
+  stop(): Promise<void>;
+}
+
+export function startBackground(options: { server: Server; hlc: Hlc }): Background {
+  return new Ticker(options.server, options.hlc);
+}
+
+class Ticker implements Background {
+  private readonly server: Server;
+  private readonly hlc: Hlc;
+  private timer: Timer | undefined = undefined;
+  private sweep: Promise<void> | undefined = undefined;
+  private stopped = false;
+
+  constructor(server: Server, hlc: Hlc) {
+    this.server = server;
+    this.hlc = hlc;
+    server.config.follow('hz', (hz) => {
+      this.timer?.cancel();
+      if (!this.stopped) this.timer = server.env.timers.every(1000 / Math.min(hz, MAX_HZ), () => this.tick());
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.timer?.cancel();
+    await this.sweep;
+  }
+
+  private tick(): void {
+    const { server } = this;
+    const nowUs = server.env.clock.monotonicUs();
+    server.opsRate.sample(server.commandsRun, nowUs);
+    server.inputRate.sample(server.front.bytesIn, nowUs);
+    server.outputRate.sample(server.front.bytesOut, nowUs);
+    if (this.stopped || server.keyspace.store.refusal !== undefined) return;
+    this.hlc.keepAhead();
+    if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
+    this.sweep = this.sweepExpired(nowUs).finally(() => {
+      this.sweep = undefined;
+    });
+  }
+
+  private async sweepExpired(startUs: number): Promise<void> {
+    const { clock, timers } = this.server.env;
+    const { keyspace } = this.server;
+    while (!this.stopped && keyspace.store.refusal === undefined && (await keyspace.sweepExpired(clock.wallMs()))) {
+      if (clock.monotonicUs() - startUs > SWEEP_BUDGET_US) return;
+      await new Promise<void>((resolve) => timers.atTurnEnd(resolve));
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/** Who this node is, as its data directory remembers: the clock's ceiling, the actor of its versions, its name. */
+
+import type { Env } from './env.ts';
+import { Hlc } from './repl/hlc.ts';
+
+/** Small values that survive with the data: the engine's manifest. `setValue` is durable once resolved. */
+export interface DurableValues {
+  getValue(name: string): Uint8Array | undefined;
+  setValue(name: string, value: Uint8Array): Promise<void>;
+}
+
+export interface Identity {
+  readonly hlc: Hlc;
+  /** u32, not 0. */
+  readonly actor: number;
+  /** 40 hex digits. */
+  readonly nodeId: string;
+}
+
+const NODE_ID_BYTES = 20;
+
+/** Remembers, or on a fresh directory makes, the identity of this node. */
+export async function identify(env: Env, values: DurableValues): Promise<Identity> {
+  const known = values.getValue('node-id');
+  const id = known?.length === NODE_ID_BYTES ? known : env.random.bytes(NODE_ID_BYTES);
+  if (known === undefined) await values.setValue('node-id', id);
+  const ceiling = values.getValue('clock-ceiling');
+  const hlc = new Hlc({
+    wallMs: () => env.clock.wallMs(),
+    ceiling: ceiling === undefined ? 0 : Number(Buffer.from(ceiling).toString('latin1')),
+    persist: (stamp) => values.setValue('clock-ceiling', Buffer.from(String(stamp), 'latin1')),
+  });
+  await hlc.ready;
+  // One node is one actor: its identity's first bytes. In a cluster members are given actors of their own.
+  const actor = Buffer.from(id).readUInt32BE(0) || 1;
+  return { hlc, actor, nodeId: Buffer.from(id).toString('hex') };
+}

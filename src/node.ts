@@ -1,0 +1,145 @@
+/**
+ * One node, put together: world → engine → keyspace → commands → front door, and taken apart again in the reverse
+ * order. Nothing is decided here but the order.
+ */
+
+import { resolve } from 'node:path';
+import { allCommands } from './commands/all-commands.ts';
+import type { Client } from './commands/client.ts';
+import { admit, dismiss } from './commands/client-registry.ts';
+import { Dispatcher } from './commands/dispatch.ts';
+import type { Machine } from './commands/machine.ts';
+import { Server } from './commands/server-state.ts';
+import type { Config } from './config.ts';
+import { Engine } from './engine/engine.ts';
+import type { EngineError } from './engine/engine-error.ts';
+import type { Env } from './env.ts';
+import { Doors } from './node-doors.ts';
+import { type Background, startBackground } from './node-background.ts';
+import { type DurableValues, type Identity, identify } from './node-identity.ts';
+import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
+import { RespServer } from './resp/server.ts';
+import { defaultSessionLimits, type SessionLimits } from './resp/limits.ts';
+
+/** How long clients may take to read their last replies when the node ends. */
+export const SHUTDOWN_GRACE_MS = 5_000;
+
+export interface NodeOptions {
+  readonly env: Env;
+  readonly config: Config;
+  readonly machine: Machine;
+  readonly version: string;
+  /** The disk has failed for good: nothing is acknowledged any more, the process should end. Called once. */
+  onFatal(error: EngineError): void;
+  /** A client has asked for the end with SHUTDOWN, and the node is closed. */
+  onShutdown(): void;
+}
+
+export class Node {
+  readonly server: Server;
+  private readonly engine: Engine;
+  private readonly front: RespServer<Client>;
+  private readonly doors: Doors;
+  private readonly background: Background;
+  private closing: Promise<void> | undefined = undefined;
+
+  /** Opens the data and serves. Rejects with an error fit for an operator. */
+  static async start(options: NodeOptions): Promise<Node> {
+    const { env, config } = options;
+    const directory = resolve(config.get('dir'));
+    const state = new KeyspaceState();
+    const engine = await Engine.open({
+      ...env,
+      directory,
+      hooks: state.hooks,
+      options: { memtableBytes: config.get('memtable-size'), fsync: config.get('appendfsync') },
+      onFatal: (error) => options.onFatal(error),
+    });
+    try {
+      await state.load(engine);
+      const identity = await identify(env, durableValues(engine));
+      const node = new Node(options, engine, state, identity);
+      await node.doors.open();
+      return node;
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  }
+
+  private constructor(options: NodeOptions, engine: Engine, state: KeyspaceState, identity: Identity) {
+    const { env, config, machine, version } = options;
+    const { hlc, actor, nodeId } = identity;
+    const keyspace = new Keyspace({ store: engine, state, hlc, actor });
+    const server = new Server({ env, keyspace, config, machine, version, nodeId });
+    const dispatcher = new Dispatcher(server, allCommands);
+    server.setCommands(dispatcher.table.rows);
+    this.engine = engine;
+    this.server = server;
+    this.front = new RespServer<Client>({
+      env,
+      limits: followLimits(config),
+      port: {
+        open: (connection) => admit(server, connection),
+        execute: (client, args) => dispatcher.execute(client, args),
+        sequenceToAwait: () => dispatcher.sequenceToAwait(),
+        closed: (client) => dismiss(server, client),
+      },
+      release: {
+        beforeReplies: () => engine.flushGroup(),
+        durableSequence: () => engine.durableSequence,
+        onDurable: (listener) => engine.onDurable(listener),
+      },
+    });
+    server.front = this.front.stats;
+    this.doors = new Doors({ server, front: this.front, log: env.log });
+    this.background = startBackground({ server, hlc });
+    server.shutdown = async ({ now }) => {
+      await this.close(now ? 0 : SHUTDOWN_GRACE_MS);
+      options.onShutdown();
+    };
+  }
+
+  /** `127.0.0.1:6379`, for each address that is listened on. */
+  get addresses(): readonly string[] {
+    return this.doors.addresses;
+  }
+
+  /** Sends what has been answered, makes the data safe and closes the files. */
+  close(graceMs = SHUTDOWN_GRACE_MS): Promise<void> {
+    this.closing ??= this.closeInOrder(graceMs);
+    return this.closing;
+  }
+
+  private async closeInOrder(graceMs: number): Promise<void> {
+    this.server.isClosing = true;
+    this.server.pause.end();
+    await this.front.close(graceMs);
+    await this.background.stop();
+    await this.engine.close();
+  }
+}
+
+/** The front door's limits, kept as the configuration says. */
+function followLimits(config: Config): SessionLimits {
+  const limits = defaultSessionLimits();
+  config.follow('proto-max-bulk-len', (bytes) => {
+    limits.protoMaxBulkBytes = bytes;
+  });
+  config.follow('client-query-buffer-limit', (bytes) => {
+    limits.queryBufferBytes = bytes;
+  });
+  config.follow('timeout', (seconds) => {
+    limits.idleTimeoutSeconds = seconds;
+  });
+  config.follow('client-output-buffer-limit', ({ normal, pubsub }) => {
+    limits.output = { normal, pubsub };
+  });
+  return limits;
+}
+
+/** The engine's manifest once it has one; until then the clock starts from the wall clock and the name is new. */
+function durableValues(engine: Engine): DurableValues {
+  if ('getValue' in engine && 'setValue' in engine) return engine as unknown as DurableValues;
+  return { getValue: () => undefined, setValue: async () => {} };
+}

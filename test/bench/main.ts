@@ -1,0 +1,24 @@
+/**
+ * `npm run bench [-- MODE …]`
+ *
+ *     single (default)   one node beside the real redis-server, driven by redis-benchmark
+ *     engine             the engine in process beside classic-level (LevelDB) and lmdb
+ *     stalls             how long the engine holds the event loop under a mixed load
+ *
+ * Each mode has its own options: `-- single --help`.
+ */
+
+const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[]): Promise<void> }>>> = {
+  single: () => import('./single.ts'),
+};
+
+const words = process.argv.slice(2);
+const named = words[0] !== undefined && !words[0].startsWith('-');
+const mode = MODES[named ? (words[0] as string) : 'single'];
+if (mode === undefined) {
+  console.error(`no such bench: ${words[0]}; there are ${Object.keys(MODES).join(', ')}`);
+  process.exitCode = 2;
+} else {
+  const { run } = await mode();
+  await run(named ? words.slice(1) : words);
+}

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { textOf, utf8 } from '../../src/bytes.ts';
+import { Engine } from '../../src/engine/engine.ts';
+import type { EngineOpen } from '../../src/engine/engine.ts';
+import type { FsyncPolicy, Store } from '../../src/engine/store.ts';
+import { Found, lookup } from '../../src/engine/store.ts';
+import { createNodeEnv } from '../../src/env-node.ts';
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+async function withDirectory(run: (directory: string) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'kvorum-engine-'));
+  try {
+    await run(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function opening(directory: string, options: EngineOpen['options'] = {}): EngineOpen {
+  return { ...createNodeEnv({ log: silent }), directory, options: { memtableBytes: 1 << 16, ...options } };
+}
+
+function put(store: Store, key: string, value: string): number {
+  const batch = store.newBatch();
+  batch.put(utf8(key), utf8(value));
+  return store.write(batch);
+}
+
+async function read(store: Store, key: string): Promise<string | undefined> {
+  const found = new Found();
+  const bytes = utf8(key);
+  for (;;) {
+    const said = store.get(bytes, bytes.length, found);
+    if (said === lookup.ABSENT) return undefined;
+    if (said === lookup.FOUND) return textOf(found.bytes.slice(found.start, found.end));
+    await store.fetch(bytes);
+  }
+}
+
+async function durable(store: Store, sequence: number): Promise<void> {
+  while (store.durableSequence < sequence) {
+    await new Promise<void>((resolve) => {
+      const off = store.onDurable(() => {
+        off();
+        resolve();
+      });
+    });
+  }
+}
+
+async function keysOf(store: Store, options: Parameters<Store['cursor']>[0] = {}): Promise<string[]> {
+  const cursor = store.cursor(options);
+  const keys: string[] = [];
+  for (;;) {
+    const said = cursor.next();
+    if (said === lookup.MISS) await cursor.load();
+    else if (said === lookup.ABSENT) break;
+    else keys.push(textOf(cursor.key.slice()));
+  }
+  cursor.close();
+  return keys;
+}
+
+for (const fsync of ['always', 'everysec', 'no'] satisfies FsyncPolicy[]) {
+  test(`what was acknowledged is there after a reopen (fsync ${fsync})`, async () => {
+    await withDirectory(async (directory) => {
+      const first = await Engine.open(opening(directory, { fsync }));
+      for (let i = 0; i < 3000; i++) put(first, `key-${i % 1000}`, `value ${i} ${'x'.repeat(i % 200)}`);
+      const last = put(first, 'last', 'one');
+      await durable(first, last);
+      await first.close();
+      const second = await Engine.open(opening(directory, { fsync }));
+      assert.equal(second.lastSequence, last);
+      assert.equal(await read(second, 'last'), 'one');
+      for (let i = 2000; i < 3000; i++) {
+        assert.equal(await read(second, `key-${i % 1000}`), `value ${i} ${'x'.repeat(i % 200)}`);
+      }
+      assert.equal((await keysOf(second)).length, 1001);
+      await second.close();
+    });
+  });
+}
+
+test('cursors walk both ways within their bounds and do not see later writes', async () => {
+  await withDirectory(async (directory) => {
+    const store = await Engine.open(opening(directory));
+    for (const key of ['b', 'd', 'a', 'c', 'e']) put(store, key, key);
+    const snapshot = store.snapshot();
+    put(store, 'bb', 'later');
+    const batch = store.newBatch();
+    batch.delete(utf8('c'));
+    store.write(batch);
+    assert.deepEqual(await keysOf(store), ['a', 'b', 'bb', 'd', 'e']);
+    assert.deepEqual(await keysOf(store, { reverse: true }), ['e', 'd', 'bb', 'b', 'a']);
+    assert.deepEqual(await keysOf(store, { snapshot }), ['a', 'b', 'c', 'd', 'e']);
+    const bounds = { lower: utf8('b'), upper: utf8('d') };
+    assert.deepEqual(await keysOf(store, bounds), ['b', 'bb']);
+    assert.deepEqual(await keysOf(store, { ...bounds, reverse: true, snapshot }), ['c', 'b']);
+    snapshot.release();
+    await store.close();
+  });
+});
+
+test('a range delete hides what came before it and nothing after', async () => {
+  await withDirectory(async (directory) => {
+    const store = await Engine.open(opening(directory));
+    for (const key of ['a', 'b', 'c', 'd']) put(store, key, key);
+    const batch = store.newBatch();
+    batch.deleteRange(utf8('b'), utf8('d'));
+    store.write(batch);
+    put(store, 'c', 'again');
+    assert.deepEqual(await keysOf(store), ['a', 'c', 'd']);
+    assert.equal(await read(store, 'b'), undefined);
+    assert.equal(await read(store, 'c'), 'again');
+    await store.close();
+  });
+});

@@ -1,0 +1,39 @@
+/** Opens the engine on a simulated disk, for the model and for directed tests. */
+
+import { Engine } from '../../src/engine/engine.ts';
+import type { EngineError } from '../../src/engine/engine-error.ts';
+import type { FsyncPolicy } from '../../src/engine/store.ts';
+import type { Disk, Log } from '../../src/env.ts';
+import type { EventLoop, Life } from './event-loop.ts';
+import type { Prng } from './prng.ts';
+import { SimThreads } from './threads.ts';
+
+export const DIRECTORY = '/data';
+
+export interface SimEngineOptions {
+  readonly loop: EventLoop;
+  readonly life: Life;
+  readonly disk: Disk;
+  readonly random: Prng;
+  readonly log: Log;
+  readonly fsync: FsyncPolicy;
+  readonly memtableBytes: number;
+  readonly blockCacheBytes: number;
+  readonly onFatal: (error: EngineError) => void;
+}
+
+/** Requires: whoever awaits it drives the loop (`loop.settle`). */
+export function openSimEngine(options: SimEngineOptions): Promise<Engine> {
+  const { loop, life, disk, random, log } = options;
+  return Engine.open({
+    disk,
+    threads: new SimThreads({ loop, life, disk, random: random.split('threads') }),
+    clock: loop.clock,
+    timers: life,
+    random: random.split('engine'),
+    log,
+    directory: DIRECTORY,
+    options: { memtableBytes: options.memtableBytes, fsync: options.fsync },
+    onFatal: options.onFatal,
+  });
+}
