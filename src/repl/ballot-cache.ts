@@ -6,7 +6,7 @@
  */
 
 import type { RowName } from './owner-message.ts';
-import type { Owners } from './quorum.ts';
+import type { Owners } from '../cluster/owners.ts';
 import type { Version } from './version.ts';
 
 /** Older entries are dropped (design, section 6), so that an owner may forget promises older than this at no cost. */

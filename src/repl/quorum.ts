@@ -1,5 +1,5 @@
 /**
- * Who owns a slot, and when enough owners have said yes.
+ * When enough owners have said yes.
  *
  * While a slot moves it has two sets of owners, and every quorum is a majority of both (design, section 9). Answers
  * are kept as bit masks over the distinct owners, so that counting a late or repeated answer twice is impossible.
@@ -7,22 +7,10 @@
 
 import { assert } from '../assert.ts';
 import type { MemberId } from '../cluster/member.ts';
-
-/** The owners of one slot. The same object stands for the same ownership: whoever changes it makes a new one. */
-export interface Owners {
-  readonly current: readonly MemberId[];
-  /** The owners-to-be of a running move; empty when the slot does not move. */
-  readonly incoming: readonly MemberId[];
-}
+import { distinctOwners, type Owners } from '../cluster/owners.ts';
 
 /** Bits of a mask; far above any N with a joint quorum. */
 export const MAX_OWNERS = 30;
-
-/** All distinct owners, the current ones first. */
-export function distinctOwners(owners: Owners): MemberId[] {
-  if (owners.incoming.length === 0) return [...owners.current];
-  return [...new Set([...owners.current, ...owners.incoming])];
-}
 
 /** What each distinct owner of a slot has answered to one question. */
 export class Tally {

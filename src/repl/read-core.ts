@@ -19,7 +19,8 @@ import { AssertionError, must } from '../assert.ts';
 import { DueHeap } from '../cluster/due-heap.ts';
 import type { MemberId } from '../cluster/member.ts';
 import { slotOfRow, type AcceptRequest, type OwnerAnswer, type ReadRequest, type RowName } from './owner-message.ts';
-import { bitCount, Tally, type Owners } from './quorum.ts';
+import { bitCount, Tally } from './quorum.ts';
+import type { Owners } from '../cluster/owners.ts';
 import type { Held } from './register-core.ts';
 import { compareVersions, equalVersions, ZERO_VERSION, type Version } from './version.ts';
 

@@ -29,7 +29,8 @@ import { DueHeap } from '../cluster/due-heap.ts';
 import type { MemberId } from '../cluster/member.ts';
 import { BallotCache } from './ballot-cache.ts';
 import { slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
-import { Tally, type Owners } from './quorum.ts';
+import { Tally } from './quorum.ts';
+import type { Owners } from '../cluster/owners.ts';
 import { compareVersions, equalVersions, ZERO_VERSION, type Version } from './version.ts';
 
 /** How long one phase waits for a quorum. An owner that answers later than this is as good as gone. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OwnerAnswer } from '../../src/repl/owner-message.ts';
-import type { Owners } from '../../src/repl/quorum.ts';
+import type { Owners } from '../../src/cluster/owners.ts';
 import { READ_RETRY_MS, ReadCore, type ReadEffect } from '../../src/repl/read-core.ts';
 import { ROW } from './scripted-owners.ts';
 

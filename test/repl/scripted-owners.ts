@@ -3,11 +3,11 @@
  * number to add; the row is a number.
  */
 
-import { must } from '../../src/assert.ts';
+import { must, unreachable } from '../../src/assert.ts';
 import { Acceptor } from '../../src/repl/acceptor.ts';
 import type { OwnerAnswer, OwnerRequest, RowName } from '../../src/repl/owner-message.ts';
 import { PromiseTable } from '../../src/repl/promise-table.ts';
-import type { Owners } from '../../src/repl/quorum.ts';
+import type { Owners } from '../../src/cluster/owners.ts';
 import { RegisterCore, type ChangeOutcome, type Held, type RegisterEffect } from '../../src/repl/register-core.ts';
 import { equalVersions, ZERO_VERSION } from '../../src/repl/version.ts';
 
@@ -49,6 +49,8 @@ export class ScriptedOwner {
         if (verdict.kind === 'apply') this.held = { version: request.ballot, value: request.value };
         return verdict.kind === 'apply' || verdict.kind === 'repeat' ? { kind: 'accepted' } : verdict;
       }
+      default:
+        return unreachable(request);
     }
   }
 }

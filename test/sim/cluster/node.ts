@@ -10,7 +10,7 @@ import { Hlc } from '../../../src/repl/hlc.ts';
 import { slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from '../../../src/repl/owner-message.ts';
 import { PromiseTable } from '../../../src/repl/promise-table.ts';
 import type { MemberId } from '../../../src/cluster/member.ts';
-import type { Owners } from '../../../src/repl/quorum.ts';
+import type { Owners } from '../../../src/cluster/owners.ts';
 import type { ReadCore, ReadEffect } from '../../../src/repl/read-core.ts';
 import type { ChangeOutcome, Held, RegisterCore, RegisterEffect } from '../../../src/repl/register-core.ts';
 import { ZERO_VERSION, type Version } from '../../../src/repl/version.ts';

@@ -4,7 +4,7 @@
  */
 
 import { must } from '../../../src/assert.ts';
-import type { Owners } from '../../../src/repl/quorum.ts';
+import type { Owners } from '../../../src/cluster/owners.ts';
 
 export class PlacementLog {
   private readonly epochs: (readonly Owners[])[];

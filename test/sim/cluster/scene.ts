@@ -8,7 +8,7 @@
 import type { RowName } from '../../../src/repl/owner-message.ts';
 import { slotOfRow } from '../../../src/repl/owner-message.ts';
 import type { MemberId } from '../../../src/cluster/member.ts';
-import type { Owners } from '../../../src/repl/quorum.ts';
+import type { Owners } from '../../../src/cluster/owners.ts';
 import { versionText, type Version } from '../../../src/repl/version.ts';
 import { Prng } from '../prng.ts';
 import { History } from './history.ts';
