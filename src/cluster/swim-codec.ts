@@ -18,7 +18,7 @@
 
 import { ByteReader, ByteWriter, DamagedError } from './byte-cursor.ts';
 import { MAX_KNOWN } from './swim-config.ts';
-import type { MemberStatus, News, NodeName, SwimMessage } from './swim-core.ts';
+import type { MemberStatus, News, NodeName, SwimMessage } from './swim-message.ts';
 
 const VERSION = 1;
 
@@ -80,7 +80,7 @@ function readMessage(reader: ByteReader, kind: SwimMessage['kind'] | undefined):
       return { kind, news: readNews(reader) };
     case 'compare':
       return { kind, reply: reader.u8() !== 0, news: readNews(reader) };
-    case undefined:
+    default:
       throw new DamagedError('a message of membership of no known kind');
   }
 }

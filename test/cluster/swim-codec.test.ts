@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { DamagedError } from '../../src/cluster/byte-cursor.ts';
 import { decodeSwim, encodeSwim } from '../../src/cluster/swim-codec.ts';
-import type { SwimMessage } from '../../src/cluster/swim-core.ts';
+import type { SwimMessage } from '../../src/cluster/swim-message.ts';
 
 const text = fc.string({ maxLength: 20 });
 const news = fc.array(

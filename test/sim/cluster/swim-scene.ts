@@ -4,7 +4,8 @@
  */
 
 import type { SwimConfig } from '../../../src/cluster/swim-config.ts';
-import { SwimCore, type MemberStatus, type SwimEffect, type SwimEvent } from '../../../src/cluster/swim-core.ts';
+import { SwimCore } from '../../../src/cluster/swim-core.ts';
+import type { MemberStatus, SwimEffect, SwimEvent } from '../../../src/cluster/swim-message.ts';
 import { Prng } from '../prng.ts';
 import { Kernel } from './kernel.ts';
 import { Network, type NetworkFaults } from './network.ts';
