@@ -61,7 +61,7 @@ export class Acceptor {
   prepare(row: RowName, ballot: Version, held: Version): PrepareVerdict {
     const promised = this.promises.of(row);
     if (compareVersions(ballot, promised) <= 0 || compareVersions(ballot, held) <= 0) {
-      return { kind: 'conflict', max: maxVersion(promised, held) };
+      return { kind: 'conflict', max: maxVersion(promised, held), held };
     }
     if (!this.clock.observe(ballot.stamp)) return AHEAD;
     this.promises.raise(row, ballot);
@@ -77,7 +77,7 @@ export class Acceptor {
     }
     const promised = this.promises.of(row);
     if (compareVersions(ballot, promised) < 0 || compareVersions(ballot, held) <= 0) {
-      return { kind: 'conflict', max: maxVersion(promised, held) };
+      return { kind: 'conflict', max: maxVersion(promised, held), held };
     }
     if (!this.clock.observe(next.stamp)) return AHEAD;
     this.promises.raise(row, next);

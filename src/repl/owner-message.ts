@@ -40,8 +40,8 @@ export type OwnerRequest<V> = PrepareRequest | AcceptRequest<V> | ReadRequest;
 
 /** An owner's refusal that holds for ever: this very request will never be taken, however often it arrives. */
 export type FinalRefusal =
-  /** A ballot at least as high stands in the way. */
-  | { readonly kind: 'conflict'; readonly max: Version }
+  /** A ballot at least as high stands in the way: `max`, promised or held. `held`: the version that the owner has. */
+  | { readonly kind: 'conflict'; readonly max: Version; readonly held: Version }
   /** The owner knows a newer epoch in which the slot's owners are others. */
   | { readonly kind: 'stale'; readonly epoch: number }
   /** Said by the sender's own bus: the request never left this node. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Acceptor } from '../../src/repl/acceptor.ts';
+import { Acceptor, type AcceptVerdict } from '../../src/repl/acceptor.ts';
 import { PromiseTable } from '../../src/repl/promise-table.ts';
 import {
   ceilingVersion,
@@ -23,6 +23,10 @@ function at(stamp: number, actor = 1): Version {
   return { stamp, actor };
 }
 
+function conflict(max: Version, held: Version): AcceptVerdict {
+  return { kind: 'conflict', max, held };
+}
+
 function newAcceptor(options: { promisedBefore?: Version; limit?: number; farthest?: number } = {}): Acceptor {
   const promises = new PromiseTable({
     promisedBefore: options.promisedBefore ?? ZERO_VERSION,
@@ -34,19 +38,19 @@ function newAcceptor(options: { promisedBefore?: Version; limit?: number; farthe
 
 test('PREPARE: only a ballot above the promise and above the version held', () => {
   const acceptor = newAcceptor();
-  assert.deepEqual(acceptor.prepare(ROW, at(5), at(5)), { kind: 'conflict', max: at(5) });
+  assert.deepEqual(acceptor.prepare(ROW, at(5), at(5)), conflict(at(5), at(5)));
   assert.deepEqual(acceptor.prepare(ROW, at(6), at(5)), { kind: 'promise' });
-  assert.deepEqual(acceptor.prepare(ROW, at(6), at(5)), { kind: 'conflict', max: at(6) });
+  assert.deepEqual(acceptor.prepare(ROW, at(6), at(5)), conflict(at(6), at(5)));
   assert.deepEqual(acceptor.prepare(ROW, at(6, 2), at(5)), { kind: 'promise' }, 'the actor breaks the tie');
 });
 
 test('ACCEPT: a ballot at or above the promise and above the version held; the next ballot is promised along', () => {
   const acceptor = newAcceptor();
   acceptor.prepare(ROW, at(6), at(5));
-  assert.deepEqual(acceptor.accept(ROW, at(5, 9), at(5, 9), at(5)), { kind: 'conflict', max: at(6) });
+  assert.deepEqual(acceptor.accept(ROW, at(5, 9), at(5, 9), at(5)), conflict(at(6), at(5)));
   assert.deepEqual(acceptor.accept(ROW, at(6), at(8), at(5)), { kind: 'apply' });
-  assert.deepEqual(acceptor.prepare(ROW, at(7), at(6)), { kind: 'conflict', max: at(8) });
-  assert.deepEqual(acceptor.accept(ROW, at(7), at(7), at(6)), { kind: 'conflict', max: at(8) });
+  assert.deepEqual(acceptor.prepare(ROW, at(7), at(6)), conflict(at(8), at(6)));
+  assert.deepEqual(acceptor.accept(ROW, at(7), at(7), at(6)), conflict(at(8), at(6)));
   assert.deepEqual(acceptor.accept(ROW, at(8), at(9), at(6)), { kind: 'apply' });
 });
 
@@ -54,16 +58,16 @@ test('a repeated ACCEPT is OK and raises the promise, but never lowers it', () =
   const acceptor = newAcceptor();
   assert.deepEqual(acceptor.accept(ROW, at(6), at(6), at(5)), { kind: 'apply' });
   assert.deepEqual(acceptor.accept(ROW, at(6), at(9), at(6)), { kind: 'repeat' });
-  assert.deepEqual(acceptor.prepare(ROW, at(8), at(6)), { kind: 'conflict', max: at(9) });
+  assert.deepEqual(acceptor.prepare(ROW, at(8), at(6)), conflict(at(9), at(6)));
   assert.deepEqual(acceptor.accept(ROW, at(6), at(6), at(6)), { kind: 'repeat' });
-  assert.deepEqual(acceptor.prepare(ROW, at(9), at(6)), { kind: 'conflict', max: at(9) });
+  assert.deepEqual(acceptor.prepare(ROW, at(9), at(6)), conflict(at(9), at(6)));
 });
 
 test('a row without a record takes nothing at or below the floor of its slot', () => {
   const acceptor = newAcceptor();
   const floor = at(100);
-  assert.deepEqual(acceptor.accept(ROW, at(99), at(99), floor), { kind: 'conflict', max: floor });
-  assert.deepEqual(acceptor.prepare(ROW, at(100, 0), floor), { kind: 'conflict', max: floor });
+  assert.deepEqual(acceptor.accept(ROW, at(99), at(99), floor), conflict(floor, floor));
+  assert.deepEqual(acceptor.prepare(ROW, at(100, 0), floor), conflict(floor, floor));
   assert.deepEqual(acceptor.accept(ROW, at(101), at(101), floor), { kind: 'apply' });
 });
 

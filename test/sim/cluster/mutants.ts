@@ -25,7 +25,7 @@ class OpenAcceptor extends Acceptor {
 class AcceptsPastPromises extends OpenAcceptor {
   override accept(row: RowName, ballot: Version, next: Version, held: Version): AcceptVerdict {
     if (equalVersions(ballot, held)) return { kind: 'repeat' };
-    if (compareVersions(ballot, held) <= 0) return { kind: 'conflict', max: held };
+    if (compareVersions(ballot, held) <= 0) return { kind: 'conflict', max: held, held };
     this.table.raise(row, next);
     return { kind: 'apply' };
   }
@@ -49,7 +49,7 @@ class RepetitionKeepsPromise extends OpenAcceptor {
 /** Promises a ballot though it has promised a higher one. */
 class PromisesBackwards extends OpenAcceptor {
   override prepare(row: RowName, ballot: Version, held: Version): ReturnType<Acceptor['prepare']> {
-    if (compareVersions(ballot, held) <= 0) return { kind: 'conflict', max: held };
+    if (compareVersions(ballot, held) <= 0) return { kind: 'conflict', max: held, held };
     this.table.raise(row, ballot);
     return { kind: 'promise' };
   }
@@ -138,7 +138,7 @@ export const mutants: Readonly<Record<string, Rules>> = {
     redelivered: (_acceptor, _row, ballot, held) => {
       const order = compareVersions(ballot, held);
       if (order === 0) return { kind: 'repeat' };
-      return order > 0 ? { kind: 'apply' } : { kind: 'conflict', max: held };
+      return order > 0 ? { kind: 'apply' } : { kind: 'conflict', max: held, held };
     },
   },
   retriesUncertain: { ...productRules, register: (options) => new RetriesUncertain(options) },

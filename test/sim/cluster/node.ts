@@ -343,7 +343,7 @@ export class SimNode {
     } else if (verdict.kind === 'repeat') {
       this.answer(request, { kind: 'accepted' }, sequence);
     } else if (verdict.kind === 'unable' && !rules.tellsPassingRefusals) {
-      this.answer(request, { kind: 'conflict', max: accept.ballot }, 0);
+      this.answer(request, { kind: 'conflict', max: accept.ballot, held: held.version }, 0);
     } else {
       this.answer(request, verdict, 0);
     }
