@@ -25,8 +25,8 @@ export interface CachedBallot {
 }
 
 export class BallotCache {
-  /** Oldest first: an entry is put once and taken once. */
-  private readonly rows = new Map<RowName, CachedBallot>();
+  /** In the order in which rows came; undefined: taken. Rows in use keep their place, which costs no rehashing. */
+  private readonly rows = new Map<RowName, CachedBallot | undefined>();
   private readonly limit: number;
   private readonly maxAgeMs: number;
 
@@ -35,12 +35,7 @@ export class BallotCache {
     this.maxAgeMs = options.maxAgeMs ?? CACHED_BALLOT_MS;
   }
 
-  get size(): number {
-    return this.rows.size;
-  }
-
   put(row: RowName, cached: CachedBallot): void {
-    this.rows.delete(row);
     this.rows.set(row, cached);
     if (this.rows.size <= this.limit) return;
     for (const oldest of this.rows.keys()) {
@@ -53,7 +48,7 @@ export class BallotCache {
   take(row: RowName, owners: Owners, nowMs: number): CachedBallot | undefined {
     const cached = this.rows.get(row);
     if (cached === undefined) return undefined;
-    this.rows.delete(row);
+    this.rows.set(row, undefined);
     return cached.owners === owners && nowMs - cached.sinceMs < this.maxAgeMs ? cached : undefined;
   }
 

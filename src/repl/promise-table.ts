@@ -15,7 +15,7 @@ import { compareVersions, maxVersion, type Version } from './version.ts';
 export const MAX_PROMISES = 500_000;
 
 export class PromiseTable {
-  /** Least recently raised first. */
+  /** In the order of their first promise: a row that is evicted while it is in use comes back as the newest. */
   private readonly rows = new Map<RowName, Version>();
   private readonly slotStamps = new Float64Array(SLOT_COUNT);
   private readonly slotActors = new Uint32Array(SLOT_COUNT);
@@ -32,22 +32,19 @@ export class PromiseTable {
   }
 
   of(row: RowName): Version {
-    const slot = slotOfRow(row);
-    const general = maxVersion(this.promisedBefore, {
-      stamp: this.slotStamps[slot] as number,
-      actor: this.slotActors[slot] as number,
-    });
     const own = this.rows.get(row);
+    const slot = slotOfRow(row);
+    const stamp = this.slotStamps[slot] as number;
+    // Most rows have a promise of their own above all that is general: nothing is allocated for them.
+    if (own !== undefined && own.stamp > stamp && own.stamp > this.promisedBefore.stamp) return own;
+    const general = maxVersion(this.promisedBefore, { stamp, actor: this.slotActors[slot] as number });
     return own === undefined ? general : maxVersion(own, general);
   }
 
   /** Promises that ballots below `ballot` will be refused for this row. */
   raise(row: RowName, ballot: Version): void {
     const own = this.rows.get(row);
-    if (own !== undefined) {
-      if (compareVersions(own, ballot) >= 0) return;
-      this.rows.delete(row);
-    }
+    if (own !== undefined && compareVersions(own, ballot) >= 0) return;
     this.rows.set(row, ballot);
     if (this.rows.size > this.limit) this.evictOldest();
   }

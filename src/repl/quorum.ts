@@ -12,7 +12,7 @@ import { distinctOwners, type Owners } from '../cluster/owners.ts';
 /** Bits of a mask; far above any N with a joint quorum. */
 export const MAX_OWNERS = 30;
 
-/** What each distinct owner of a slot has answered to one question. */
+/** Counts the answers of the distinct owners of a slot, given as masks. */
 export class Tally {
   readonly members: readonly MemberId[];
   private readonly currentMask: number;
@@ -52,6 +52,18 @@ export class Tally {
     for (const member of members) mask |= this.bitOf(member);
     return mask;
   }
+}
+
+const tallies = new WeakMap<Owners, Tally>();
+
+/** The tally of these owners; it has no state of its own, so one serves all questions. */
+export function tallyOf(owners: Owners): Tally {
+  let tally = tallies.get(owners);
+  if (tally === undefined) {
+    tally = new Tally(owners);
+    tallies.set(owners, tally);
+  }
+  return tally;
 }
 
 function isMajority(mask: number, of: number): boolean {

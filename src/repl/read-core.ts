@@ -16,10 +16,9 @@
  */
 
 import { AssertionError, must } from '../assert.ts';
-import { DueHeap } from '../cluster/due-heap.ts';
 import type { MemberId } from '../cluster/member.ts';
 import { slotOfRow, type AcceptRequest, type OwnerAnswer, type ReadRequest, type RowName } from './owner-message.ts';
-import { bitCount, Tally } from './quorum.ts';
+import { bitCount, tallyOf, type Tally } from './quorum.ts';
 import type { Owners } from '../cluster/owners.ts';
 import type { Held } from './register-core.ts';
 import { compareVersions, equalVersions, ZERO_VERSION, type Version } from './version.ts';
@@ -32,6 +31,9 @@ export const READ_RETRY_MS = 10;
 
 /** Longest wait for a quorum of answers before it is asked again. */
 export const READ_PHASE_TIMEOUT_MS = 1_000;
+
+/** How often it is looked whose time has come, while reads are under way; see `REGISTER_TICK_MS`. */
+export const READ_TICK_MS = 2;
 
 export interface ReadWorld {
   owners(slot: number): Owners;
@@ -70,7 +72,8 @@ export class ReadWork<V> {
   phase: 'quorum' | 'all' | 'others' | 'rest' = 'quorum';
   /** Which answers are meant for the present round; others are void. */
   attempt = 0;
-  alarm = 0;
+  /** When this phase is over. */
+  dueMs = 0;
   tally: Tally;
   ranked: readonly MemberId[] = [];
   /** How many of `ranked` were asked. */
@@ -93,25 +96,28 @@ export class ReadWork<V> {
 export class ReadCore<V> {
   private readonly world: ReadWorld;
   private readonly maxReads: number;
+  /** Every read under way, by the number of its present round. */
   private readonly attempts = new Map<number, ReadWork<V>>();
-  private readonly alarms = new DueHeap<{ work: ReadWork<V>; alarm: number }>();
+  private readonly tickMs: number;
+  /** Infinity when nothing is under way. */
+  private nextTickMs = Number.POSITIVE_INFINITY;
   private lastId = 0;
-  private open = 0;
   private effects: ReadEffect<V>[] = [];
 
-  constructor(options: { world: ReadWorld; maxReads?: number }) {
+  constructor(options: { world: ReadWorld; maxReads?: number; tickMs?: number }) {
     this.world = options.world;
     this.maxReads = options.maxReads ?? MAX_READS;
+    this.tickMs = options.tickMs ?? READ_TICK_MS;
   }
 
   /** Reads not answered yet. */
   get pending(): number {
-    return this.open;
+    return this.attempts.size;
   }
 
   /** When `step({ kind: 'wake' })` is wanted next; Infinity when nothing is under way. */
   get wakeAtMs(): number {
-    return this.alarms.nextMs;
+    return this.nextTickMs;
   }
 
   /** `nowMs`: monotonic milliseconds. The returned effects belong to the caller. */
@@ -154,12 +160,12 @@ export class ReadCore<V> {
   // --- events ------------------------------------------------------------------------------------------------------
 
   private start(id: number, row: RowName, deadlineMs: number, nowMs: number): void {
-    if (this.open >= this.maxReads) {
+    if (this.attempts.size >= this.maxReads) {
       this.effects.push({ kind: 'fail', id, reason: 'overloaded' });
       return;
     }
-    this.open++;
-    this.begin(new ReadWork(id, row, deadlineMs, new Tally(this.world.owners(slotOfRow(row)))), nowMs);
+    if (this.nextTickMs === Number.POSITIVE_INFINITY) this.nextTickMs = nowMs + this.tickMs;
+    this.begin(new ReadWork(id, row, deadlineMs, tallyOf(this.world.owners(slotOfRow(row)))), nowMs);
   }
 
   private take(work: ReadWork<V>, from: MemberId, answer: OwnerAnswer<V>, nowMs: number): void {
@@ -172,15 +178,14 @@ export class ReadCore<V> {
   }
 
   private wake(nowMs: number): void {
-    for (;;) {
-      const due = this.alarms.take(nowMs);
-      if (due === undefined) return;
-      const work = due.work;
-      if (due.alarm !== work.alarm) continue;
+    if (nowMs < this.nextTickMs) return;
+    for (const work of [...this.attempts.values()]) {
+      if (work.dueMs > nowMs) continue;
       if (work.phase === 'quorum') this.askAll(work, nowMs);
       else if (work.phase === 'rest') this.begin(work, nowMs);
       else this.conclude(work, nowMs);
     }
+    this.nextTickMs = this.attempts.size > 0 ? nowMs + this.tickMs : Number.POSITIVE_INFINITY;
   }
 
   // --- decisions ---------------------------------------------------------------------------------------------------
@@ -195,7 +200,7 @@ export class ReadCore<V> {
     work.phase = 'quorum';
     work.attempt = ++this.lastId;
     this.attempts.set(work.attempt, work);
-    const tally = new Tally(this.world.owners(slotOfRow(work.row)));
+    const tally = tallyOf(this.world.owners(slotOfRow(work.row)));
     work.tally = tally;
     work.ranked = this.world.rank(tally.members);
     work.seen.clear();
@@ -204,7 +209,7 @@ export class ReadCore<V> {
     work.asked = 0;
     work.digests = digests;
     while (work.asked < first) this.askNext(work);
-    this.setAlarm(work, nowMs + this.world.hedgeAfterMs(work.ranked.slice(0, first)));
+    work.dueMs = nowMs + this.world.hedgeAfterMs(work.ranked.slice(0, first));
   }
 
   private judge(work: ReadWork<V>, nowMs: number): void {
@@ -222,7 +227,7 @@ export class ReadCore<V> {
   /** Enough have answered but they disagree: the others may tip the scales, if they are quick. */
   private awaitOthers(work: ReadWork<V>, nowMs: number): void {
     work.phase = 'others';
-    this.setAlarm(work, Math.min(work.deadlineMs, nowMs + this.world.hedgeAfterMs(work.ranked)));
+    work.dueMs = Math.min(work.deadlineMs, nowMs + this.world.hedgeAfterMs(work.ranked));
   }
 
   /** Answers with the state of a chosen version, and brings those who have an older one up to it. */
@@ -248,7 +253,7 @@ export class ReadCore<V> {
   private askAll(work: ReadWork<V>, nowMs: number): void {
     work.phase = 'all';
     while (work.asked < work.ranked.length) this.askNext(work);
-    this.setAlarm(work, Math.min(work.deadlineMs, nowMs + READ_PHASE_TIMEOUT_MS));
+    work.dueMs = Math.min(work.deadlineMs, nowMs + READ_PHASE_TIMEOUT_MS);
     this.judge(work, nowMs);
   }
 
@@ -259,7 +264,7 @@ export class ReadCore<V> {
       return;
     }
     work.phase = 'rest';
-    this.setAlarm(work, Math.min(work.deadlineMs, nowMs + READ_RETRY_MS));
+    work.dueMs = Math.min(work.deadlineMs, nowMs + READ_RETRY_MS);
   }
 
   // --- parts -------------------------------------------------------------------------------------------------------
@@ -270,15 +275,8 @@ export class ReadCore<V> {
     this.effects.push({ kind: 'ask', attempt: work.attempt, to, request: { kind: 'read', row: work.row, digest } });
   }
 
-  private setAlarm(work: ReadWork<V>, dueMs: number): void {
-    work.alarm = ++this.lastId;
-    this.alarms.add(dueMs, { work, alarm: work.alarm });
-  }
-
   private finish(work: ReadWork<V>, effect: ReadEffect<V>): void {
     this.attempts.delete(work.attempt);
-    work.alarm = 0;
-    this.open--;
     this.effects.push(effect);
   }
 }

@@ -81,7 +81,7 @@ export class ScriptedCoordinator {
           return { replies: changes.map((change) => (state += change)), value: state };
         },
       },
-      limits: { phaseTimeoutMs: 100, maxChanges: 4 },
+      limits: { phaseTimeoutMs: 100, maxChanges: 4, tickMs: 1 },
     });
   }
 
@@ -106,10 +106,14 @@ export class ScriptedCoordinator {
     }
   }
 
-  /** Lets time pass until the core wants to be woken. */
+  /** Lets time pass until something happens. */
   wake(): void {
-    this.nowMs = this.core.wakeAtMs;
-    this.take(this.core.step({ kind: 'wake' }, this.nowMs));
+    let effects: RegisterEffect<number, number, number>[] = [];
+    while (effects.length === 0 && this.core.wakeAtMs !== Number.POSITIVE_INFINITY) {
+      this.nowMs = this.core.wakeAtMs;
+      effects = this.core.step({ kind: 'wake' }, this.nowMs);
+    }
+    this.take(effects);
   }
 
   private take(effects: RegisterEffect<number, number, number>[]): void {

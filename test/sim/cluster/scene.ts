@@ -263,11 +263,11 @@ class Scene {
     });
   }
 
-  private redeliver(row: RowName): void {
+  private redeliver(row: RowName, from?: SimNode): void {
     const { placement, nodes } = this.world;
     const owners = placement.owners(placement.latest, slotOfRow(row));
     const members = [...new Set([...owners.current, ...owners.incoming])];
-    const holder = nodes[this.random.pick(members)] as SimNode;
+    const holder = from ?? (nodes[this.random.pick(members)] as SimNode);
     const target = this.random.pick(members);
     const held = holder.store.read(row)?.held;
     if (!holder.up || target === holder.id || held === undefined) return;
@@ -362,10 +362,13 @@ class Scene {
     return new Set(held.map((entry) => (entry === undefined ? '' : `${versionText(entry.version)}=${entry.value}`)));
   }
 
-  private noteApplied(_node: MemberId, row: RowName, version: Version, value: number | undefined): void {
+  private noteApplied(id: MemberId, row: RowName, version: Version, value: number | undefined): void {
     const name = `${row}@${versionText(version)}`;
     if (this.states.has(name) && this.states.get(name) !== value) this.violations.add('one version, two states');
     this.states.set(name, value);
+    if (this.running && this.random.chance(this.swarm.eagerness)) {
+      this.kernel.after(0, () => this.redeliver(row, this.world.nodes[id]));
+    }
     if (!this.history.mayHold(row, value ?? 0)) this.violations.add('invented');
   }
 }

@@ -20,6 +20,8 @@ export interface Swarm extends NetworkFaults {
   readonly moves: boolean;
   /** Mean time between deliveries of values by third parties; 0: none. */
   readonly gossipMs: number;
+  /** Probability that a value is delivered by a third party as soon as an owner has it, racing its coordinator. */
+  readonly eagerness: number;
   /** How long third parties hold a value back at most. */
   readonly gossipLateMs: number;
   /** Wall clocks differ by up to this much. */
@@ -62,6 +64,7 @@ export function drawSwarm(random: Prng, moves: boolean | undefined): Swarm {
     cuts: random.chance(0.7),
     moves: moves ?? random.chance(0.3),
     gossipMs: maybe(0.8, 1 + random.next() * 8),
+    eagerness: maybe(0.4, random.next() * 0.6),
     gossipLateMs: maybe(0.6, random.next() * 300),
     skewMs,
     drift: maybe(0.4, random.next() * 0.01),
