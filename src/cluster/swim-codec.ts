@@ -16,6 +16,7 @@
  * nothing is left over; anything else is a `DamagedError`.
  */
 
+import { unreachable } from '../assert.ts';
 import { ByteReader, ByteWriter, DamagedError } from './byte-cursor.ts';
 import { MAX_KNOWN } from './swim-config.ts';
 import type { MemberStatus, News, NodeName, SwimMessage } from './swim-message.ts';
@@ -58,6 +59,7 @@ export function decodeSwim(bytes: Uint8Array): Envelope {
   const reader = new ByteReader(bytes);
   if (reader.u8() !== VERSION) throw new DamagedError('a message of membership of another version');
   const kind = KINDS[reader.u8() - 1];
+  if (kind === undefined) throw new DamagedError('a message of membership of no known kind');
   const from = reader.text();
   const address = reader.text();
   const message = readMessage(reader, kind);
@@ -65,7 +67,7 @@ export function decodeSwim(bytes: Uint8Array): Envelope {
   return { from, address, message };
 }
 
-function readMessage(reader: ByteReader, kind: SwimMessage['kind'] | undefined): SwimMessage {
+function readMessage(reader: ByteReader, kind: SwimMessage['kind']): SwimMessage {
   switch (kind) {
     case 'probe':
     case 'ack':
@@ -81,7 +83,7 @@ function readMessage(reader: ByteReader, kind: SwimMessage['kind'] | undefined):
     case 'compare':
       return { kind, reply: reader.u8() !== 0, news: readNews(reader) };
     default:
-      throw new DamagedError('a message of membership of no known kind');
+      return unreachable(kind);
   }
 }
 

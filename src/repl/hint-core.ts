@@ -257,7 +257,7 @@ export class HintCore {
   private forget(id: MemberId): void {
     const target = this.targets.get(id);
     if (target === undefined) return;
-    for (const hint of [...target.hints.values()]) this.remove(id, target, hint);
+    for (const hint of target.hints.values()) this.remove(id, target, hint);
     this.targets.delete(id);
   }
 

@@ -179,7 +179,7 @@ export class ReadCore<V> {
 
   private wake(nowMs: number): void {
     if (nowMs < this.nextTickMs) return;
-    for (const work of [...this.attempts.values()]) {
+    for (const work of this.attempts.values()) {
       if (work.dueMs > nowMs) continue;
       if (work.phase === 'quorum') this.askAll(work, nowMs);
       else if (work.phase === 'rest') this.begin(work, nowMs);
