@@ -6,35 +6,29 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
-import { startRedis } from '../test/support/redis-process.ts';
-import { type ServerProcess, startKvorum } from '../test/support/server-process.ts';
 import type { Case } from './harness/case-file.ts';
 import { loadCases } from './harness/load-cases.ts';
 import { describe as explain, Reset, runCase } from './harness/run-case.ts';
-
-const SUBJECT_FLAGS = ['--appendfsync', 'no', '--enable-debug-command', 'yes'];
+import { type Servers, startServers } from './harness/servers.ts';
 
 const SELF = process.env['KVORUM_COMPAT_SELF'] === '1';
 
 function runsNow(entry: Case, protocol: 2 | 3): boolean {
-  return entry.protocols.includes(protocol) && !(SELF && entry.from !== undefined);
+  return entry.protocols.includes(protocol) && !(SELF && (entry.from !== undefined || entry.oracle === 'cluster'));
 }
 
 describe('compatibility with redis-server', () => {
-  let oracle: ServerProcess;
-  let subject: ServerProcess;
+  let servers: Servers;
   let reset: Reset;
 
   before(async () => {
-    oracle = await startRedis({ flags: ['--enable-debug-command', 'yes'] });
-    const start = SELF ? startRedis : startKvorum;
-    subject = await start({ flags: SUBJECT_FLAGS });
-    reset = new Reset({ oracle: oracle.port, subject: subject.port });
+    servers = await startServers(SELF);
+    reset = new Reset(servers.ports);
   });
 
   after(async () => {
     reset?.close();
-    await Promise.all([oracle?.stop(), subject?.stop()]);
+    await servers?.stop();
   });
 
   for (const [file, cases] of loadCases()) {
@@ -47,8 +41,7 @@ describe('compatibility with redis-server', () => {
               context.skip(`Kvorum has no ${missing.join(', ')} yet`);
               return;
             }
-            const ports = { oracle: oracle.port, subject: subject.port };
-            const outcomes = await runCase(entry, protocol, ports, reset);
+            const outcomes = await runCase(entry, protocol, servers.ports, reset);
             const different = outcomes.filter((outcome) => outcome.verdict === 'differs');
             assert.ok(outcomes.length > 0, 'a case without commands');
             assert.equal(different.map((outcome) => explain(outcome, file)).join('\n'), '');

@@ -10,10 +10,9 @@
 
 import { parseArgs } from 'node:util';
 
-import { startRedis } from '../test/support/redis-process.ts';
-import { startKvorum } from '../test/support/server-process.ts';
 import { loadCases } from './harness/load-cases.ts';
 import { describe, Reset, runCase } from './harness/run-case.ts';
+import { startServers } from './harness/servers.ts';
 
 /** Cases that take longer are named on standard error. */
 const SLOW_MS = 500;
@@ -28,11 +27,8 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: { self: { type: 'boolean' }, differences: { type: 'boolean' }, file: { type: 'string' } },
   });
-  const oracle = await startRedis({ flags: ['--enable-debug-command', 'yes'] });
-  const start = values.self === true ? startRedis : startKvorum;
-  const subject = await start({ flags: ['--appendfsync', 'no', '--enable-debug-command', 'yes'] });
-  const ports = { oracle: oracle.port, subject: subject.port };
-  const reset = new Reset(ports);
+  const servers = await startServers(values.self === true);
+  const reset = new Reset(servers.ports);
   const rows = new Map<string, TableRow>();
   const differences: string[] = [];
   let cases = 0;
@@ -40,7 +36,7 @@ async function main(): Promise<void> {
   for (const [file, entries] of loadCases()) {
     if (values.file !== undefined && file !== values.file) continue;
     for (const entry of entries) {
-      if (values.self === true && entry.from !== undefined) continue;
+      if (values.self === true && (entry.from !== undefined || entry.oracle === 'cluster')) continue;
       if ((await reset.missing(entry.needs)).length > 0) {
         skipped++;
         continue;
@@ -48,7 +44,7 @@ async function main(): Promise<void> {
       for (const protocol of entry.protocols) {
         cases++;
         const started = performance.now();
-        const outcomes = await runCase(entry, protocol, ports, reset);
+        const outcomes = await runCase(entry, protocol, servers.ports, reset);
         const elapsedMs = performance.now() - started;
         if (elapsedMs > SLOW_MS) console.error(`${file}: ${entry.title}: ${elapsedMs.toFixed(0)} ms`);
         for (const outcome of outcomes) {
@@ -67,7 +63,7 @@ async function main(): Promise<void> {
     }
   }
   reset.close();
-  await Promise.all([oracle.stop(), subject.stop()]);
+  await servers.stop();
   print(rows, cases, skipped, values.differences === true ? differences : []);
   process.exitCode = differences.length === 0 ? 0 : 1;
 }

@@ -22,6 +22,7 @@ function run(command, args) {
 }
 
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(wanted).mtimeMs) {
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  // Not `npm ci`: it refuses a lock file that a registry without the packages of other platforms has written.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 if (process.argv[2] !== '--install-only') run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc')]);

@@ -1,20 +1,23 @@
 /** The command line: `kvorum [kvorum.conf] [--directive value …]`, with Redis's directives as flags. */
 
-import yargs from 'yargs';
 import type { Option } from './config-option.ts';
 import { optionGroups, options } from './config-table.ts';
+import { isToolName, toolNames } from './tools/tool-names.ts';
 
 export type CommandLine =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
   /** Start a node: the file, if one was named, and the `--directive value …` arguments as they stand. */
   | { readonly kind: 'start'; readonly path: string | undefined; readonly args: readonly string[] }
+  /** A tool for a data directory: `check`, `dump` or `repair` and what follows. */
+  | { readonly kind: 'tool'; readonly argv: readonly string[] }
   /** The line makes no sense; `message` says what would. */
   | { readonly kind: 'mistake'; readonly message: string };
 
 /** What the arguments after the program's name ask for. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first] = argv;
+  if (isToolName(first)) return { kind: 'tool', argv };
   if (first === '-h' || argv.includes('--help')) return { kind: 'help' };
   if (first === '-v' || argv.includes('--version')) return { kind: 'version' };
   const hasPath = first !== undefined && !first.startsWith('--');
@@ -26,11 +29,15 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 
 const USAGE = `$0 [kvorum.conf] [--directive value ...]
 
-A Redis server whose data lives on disk. It takes the syntax and the names of redis.conf;
-flags stand above the file. Without either it serves 127.0.0.1:6379 and keeps its data in ./data.`;
+A Redis server whose data lives on disk, with the names of redis.conf;
+flags stand above the file. Without either it serves 127.0.0.1:6379, data in ./data.
+
+$0 ${toolNames.join('|')} DIR  looks at or mends the data of a server that is not running.`;
 
 /** The text of `--help`, as wide as `columns` allows. */
 export async function helpText(columns: number): Promise<string> {
+  // Loaded here: it takes longer than all else that a start needs.
+  const { default: yargs } = await import('yargs');
   let parser = yargs([])
     .scriptName('kvorum')
     .usage(USAGE)

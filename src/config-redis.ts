@@ -98,6 +98,8 @@ const INERT: Readonly<Record<string, string>> = {
   'stream-node-max-entries': '100',
   'syslog-facility': 'local0',
   'syslog-ident': 'redis',
+  // Probes are sent after 300 seconds, Redis's default.
+  'tcp-keepalive': '300',
   'tracking-table-max-keys': '1000000',
   unixsocketperm: '0',
   'zset-max-listpack-entries': '128',

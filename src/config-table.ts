@@ -170,7 +170,6 @@ export const options = {
     change: 'start',
     summary: 'queue of unaccepted connections',
   }),
-  'tcp-keepalive': integer({ initial: 300, min: 0, max: INT_MAX, summary: 'seconds between keepalive probes' }),
   timeout: integer({
     initial: 0,
     min: 0,
@@ -287,16 +286,21 @@ export const options = {
     summary: 'bytes that collect in memory before they become a table',
   }),
   'block-cache-size': memory({
-    initial: 256 * MIB,
+    initial: 128 * MIB,
     min: MIB,
     change: 'start',
     summary: 'bytes of table blocks kept in memory',
   }),
+  'compaction-rate-limit': memory({
+    initial: 0,
+    change: 'start',
+    summary: 'bytes a second that compaction writes at most; 0: no limit',
+  }),
   compression: choice({
-    initial: 'lz4',
+    initial: 'none',
     choices: ['none', 'lz4'],
     change: 'start',
-    summary: 'of table blocks below level 1',
+    summary: 'of table blocks: none or lz4',
   }),
 } as const satisfies Readonly<Record<string, Option<unknown>>>;
 
@@ -313,7 +317,6 @@ export const optionGroups: Readonly<Record<string, readonly OptionName[]>> = {
     'protected-mode',
     'maxclients',
     'timeout',
-    'tcp-keepalive',
     'tcp-backlog',
     'databases',
     'proto-max-bulk-len',
@@ -327,6 +330,7 @@ export const optionGroups: Readonly<Record<string, readonly OptionName[]>> = {
     'save',
     'memtable-size',
     'block-cache-size',
+    'compaction-rate-limit',
     'compression',
     'maxmemory',
     'maxmemory-policy',

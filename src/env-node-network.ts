@@ -56,11 +56,17 @@ class NodeConnection implements Connection {
     this.peer = plainAddress(socket.remoteAddress, socket.remotePort);
     this.local = plainAddress(socket.localAddress, socket.localPort);
     socket.on('close', () => this.#events?.onClose());
+    socket.on('end', () => this.#ended());
     this.#events = events(this);
   }
 
   received(bytes: Uint8Array, end: number): void {
     this.#events?.onData(bytes, end);
+  }
+
+  #ended(): void {
+    if (this.#events?.onEnd === undefined) this.#socket.end();
+    else this.#events.onEnd();
   }
 
   get unsentBytes(): number {
@@ -168,6 +174,7 @@ export class NodeNetwork implements Network {
     // The connection is known only after the socket, which wants its callback first.
     const opened: { connection?: NodeConnection } = {};
     const socket = new Socket({
+      allowHalfOpen: true,
       onread: this.#readInto((end, bytes) => opened.connection?.received(bytes, end)),
     } as SocketConstructorOpts);
     const connection = new NodeConnection(socket);
@@ -204,6 +211,7 @@ export class NodeNetwork implements Network {
     const opened: { connection?: NodeConnection } = {};
     const socketOptions: HandleSocketOptions = {
       handle,
+      allowHalfOpen: true,
       onread: this.#readInto((end, bytes) => opened.connection?.received(bytes, end)),
     };
     const socket = new Socket(socketOptions);

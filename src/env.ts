@@ -125,6 +125,11 @@ export interface ConnectionEvents {
   /** `bytes[0, end)` is valid only during the call: the buffer is shared by all connections. */
   onData(bytes: Uint8Array, end: number): void;
   onDrain(): void;
+  /**
+   * The other side has sent its last byte and may still read: the connection stays open until `end` or `destroy`.
+   * Without this method it is ended at once.
+   */
+  onEnd?(): void;
   /** Called once, last. */
   onClose(): void;
 }

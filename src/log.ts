@@ -5,8 +5,7 @@
  * Kvorum itself; `warning` shows warnings and errors.
  */
 
-import { destination, pino, type Level, type Logger } from 'pino';
-import pretty from 'pino-pretty';
+import { destination, pino, type DestinationStream, type Level, type Logger } from 'pino';
 import type { LogLevel } from './config-table.ts';
 import type { Log, LogFields } from './env.ts';
 
@@ -17,13 +16,28 @@ export interface NodeLog extends Log {
 }
 
 /** `file`: path, or empty for standard output. Lines are written at once: the last ones before a crash matter most. */
-export function createLog(options: { level: LogLevel; file: string; isTerminal: boolean; name: string }): NodeLog {
-  const target = options.file === '' ? 1 : options.file;
-  const stream =
-    options.file === '' && options.isTerminal
-      ? pretty({ sync: true, colorize: true, translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l', ignore: 'pid,hostname,name' })
-      : destination({ dest: target, sync: true, mkdir: true });
+export async function createLog(options: {
+  level: LogLevel;
+  file: string;
+  isTerminal: boolean;
+  name: string;
+}): Promise<NodeLog> {
+  const stream = options.file === '' && options.isTerminal ? await forPeople() : forMachines(options.file);
   return new PinoLog(pino({ name: options.name, level: LEVELS[options.level] }, stream));
+}
+
+async function forPeople(): Promise<DestinationStream> {
+  const { default: pretty } = await import('pino-pretty');
+  return pretty({
+    sync: true,
+    colorize: true,
+    translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
+    ignore: 'pid,hostname,name',
+  });
+}
+
+function forMachines(file: string): DestinationStream {
+  return destination({ dest: file === '' ? 1 : file, sync: true, mkdir: true });
 }
 
 class PinoLog implements NodeLog {

@@ -12,7 +12,7 @@ export function announce(log: Log, node: Node, config: Config, version: string):
     port: server.port,
     bind: node.addresses,
     dir: resolve(config.get('dir')),
-    pid: server.machine.processId,
+    process: server.machine.processId,
     config: config.path ?? 'none',
     appendfsync: config.get('appendfsync'),
     keys: countRows(node),

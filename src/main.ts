@@ -1,10 +1,14 @@
 #!/usr/bin/env node
-/** The program: reads the command line, starts a node, and ends it on SIGTERM, SIGINT or a failed disk. */
+/**
+ * The program: reads the command line, starts a node and ends it on SIGTERM, SIGINT or a failed disk; or runs a tool on a
+ * data directory that no node has open.
+ */
 
 import { readMachine } from './node-machine.ts';
 import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
 import { NodeDisk } from './env-node-disk.ts';
 import { createNodeEnv } from './env-node.ts';
+import { LmdbManifest } from './engine/manifest-lmdb.ts';
 import { helpText, parseCommandLine } from './cli.ts';
 import { Config, ConfigError } from './config.ts';
 import { createLog, type NodeLog } from './log.ts';
@@ -24,7 +28,11 @@ async function main(argv: readonly string[]): Promise<void> {
     const columns = process.stdout.columns ?? NARROWEST_COLUMNS;
     console.log(await helpText(Math.min(Math.max(columns, NARROWEST_COLUMNS), WIDEST_COLUMNS)));
   } else if (line.kind === 'mistake') refuse(line.message);
-  else {
+  else if (line.kind === 'tool') {
+    // Loaded here: a server has no use for it.
+    const { runToolHere } = await import('./main-tool.ts');
+    process.exitCode = await runToolHere(line.argv);
+  } else {
     try {
       await run(Config.load(disk, { path: line.path, args: line.args }), version);
     } catch (error) {
@@ -35,7 +43,7 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function run(config: Config, version: string): Promise<void> {
-  const log = createLog({
+  const log = await createLog({
     level: config.get('loglevel'),
     file: config.get('logfile'),
     isTerminal: process.stdout.isTTY,
@@ -43,6 +51,10 @@ async function run(config: Config, version: string): Promise<void> {
   });
   config.onChange('loglevel', (level) => log.setLevel(level));
   for (const warning of config.warnings) log.warn(warning);
+  process.on('uncaughtException', (error) => {
+    log.error('a bug: the process ends; what was acknowledged is in the log of the data', { stack: error.stack });
+    process.exit(1);
+  });
   try {
     await serve(config, version, log);
   } catch (error) {
@@ -63,6 +75,7 @@ async function serve(config: Config, version: string, log: NodeLog): Promise<voi
       config,
       version,
       machine: readMachine(),
+      openManifest: (directory) => LmdbManifest.open(env.disk, directory),
       onFatal(error) {
         log.error('the disk failed; nothing more is acknowledged, the process ends', { reason: error.message });
         process.exit(1);

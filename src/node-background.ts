@@ -1,5 +1,6 @@
 /** What a node does by the clock: it sweeps expired rows, keeps the clock's ceiling ahead and samples its rates. */
 
+import { EngineError } from './engine/engine-error.ts';
 import type { Timer } from './env.ts';
 import type { Server } from './commands/server-state.ts';
 import type { Hlc } from './repl/hlc.ts';
@@ -25,6 +26,7 @@ class Ticker implements Background {
   private timer: Timer | undefined = undefined;
   private sweep: Promise<void> | undefined = undefined;
   private stopped = false;
+  private lastFailure = '';
 
   constructor(server: Server, hlc: Hlc) {
     this.server = server;
@@ -50,9 +52,19 @@ class Ticker implements Background {
     if (this.stopped || server.keyspace.store.refusal !== undefined) return;
     this.hlc.keepAhead();
     if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
-    this.sweep = this.sweepExpired(nowUs).finally(() => {
-      this.sweep = undefined;
-    });
+    this.sweep = this.sweepExpired(nowUs)
+      .catch((error: unknown) => this.noteFailure(error))
+      .finally(() => {
+        this.sweep = undefined;
+      });
+  }
+
+  /** Readers see expired rows as gone all the same; the next tick tries again. A reason is told once. */
+  private noteFailure(error: unknown): void {
+    if (!(error instanceof EngineError)) throw error;
+    if (error.message === this.lastFailure) return;
+    this.lastFailure = error.message;
+    this.server.env.log.warn('expired rows cannot be swept', { reason: error.message });
   }
 
   private async sweepExpired(startUs: number): Promise<void> {

@@ -13,22 +13,31 @@ import { Server } from './commands/server-state.ts';
 import type { Config } from './config.ts';
 import { Engine } from './engine/engine.ts';
 import type { EngineError } from './engine/engine-error.ts';
+import type { EngineOptions } from './engine/engine-options.ts';
+import type { ManifestStore } from './engine/manifest.ts';
+import { defaultTableFormat } from './engine/sstable-writer.ts';
 import type { Env } from './env.ts';
 import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
-import { type DurableValues, type Identity, identify } from './node-identity.ts';
+import { type Identity, identify } from './node-identity.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
+import type { RowFilterState } from './repl/row-filter.ts';
 import { RespServer } from './resp/server.ts';
 import { defaultSessionLimits, type SessionLimits } from './resp/limits.ts';
 
 /** How long clients may take to read their last replies when the node ends. */
 export const SHUTDOWN_GRACE_MS = 5_000;
 
+/** The module that flushes and compacts, compiled next to this one. */
+const ROW_THREAD = import.meta.url.replace(/node(\.\w+)$/, 'repl/row-thread$1');
+
 export interface NodeOptions {
   readonly env: Env;
   readonly config: Config;
   readonly machine: Machine;
   readonly version: string;
+  /** Opens the manifest in a directory; without it, the one in plain files, which the simulated disk can hold. */
+  readonly openManifest?: (directory: string) => ManifestStore;
   /** The disk has failed for good: nothing is acknowledged any more, the process should end. Called once. */
   onFatal(error: EngineError): void;
   /** A client has asked for the end with SHUTDOWN, and the node is closed. */
@@ -52,19 +61,26 @@ export class Node {
       ...env,
       directory,
       hooks: state.hooks,
-      options: { memtableBytes: config.get('memtable-size'), fsync: config.get('appendfsync') },
+      rules: { moduleUrl: ROW_THREAD, filterState: () => filterState(state) },
+      options: engineSettings(config),
+      ...(options.openManifest === undefined ? {} : { openManifest: options.openManifest }),
       onFatal: (error) => options.onFatal(error),
     });
+    let node: Node;
     try {
       await state.load(engine);
-      const identity = await identify(env, durableValues(engine));
-      const node = new Node(options, engine, state, identity);
-      await node.doors.open();
-      return node;
+      node = new Node(options, engine, state, await identify(env, engine));
     } catch (error) {
       await engine.close();
       throw error;
     }
+    try {
+      await node.doors.open();
+    } catch (error) {
+      await node.close();
+      throw error;
+    }
+    return node;
   }
 
   private constructor(options: NodeOptions, engine: Engine, state: KeyspaceState, identity: Identity) {
@@ -138,8 +154,18 @@ function followLimits(config: Config): SessionLimits {
   return limits;
 }
 
-/** The engine's manifest once it has one; until then the clock starts from the wall clock and the name is new. */
-function durableValues(engine: Engine): DurableValues {
-  if ('getValue' in engine && 'setValue' in engine) return engine as unknown as DurableValues;
-  return { getValue: () => undefined, setValue: async () => {} };
+/** The engine's part of the configuration. */
+function engineSettings(config: Config): Partial<EngineOptions> {
+  return {
+    memtableBytes: config.get('memtable-size'),
+    blockCacheBytes: config.get('block-cache-size'),
+    format: { ...defaultTableFormat, compression: config.get('compression') },
+    compactionBytesPerSecond: config.get('compaction-rate-limit'),
+    fsync: config.get('appendfsync'),
+  };
+}
+
+/** With one copy of the data every deleted head may be purged as soon as nothing older lies below it. */
+function filterState(state: KeyspaceState): RowFilterState {
+  return { flushMarks: state.durableFlushMarks(), floor: Number.MAX_SAFE_INTEGER };
 }

@@ -8,8 +8,8 @@
  *     KEYS *            # unordered     how to compare: after a lone #
  *     @b GET key                        on a second connection named b (the first is a)
  *
- * How replies are compared: `exact` (default); `unordered` (the items of the outermost array, set or map in any
- * order); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
+ * How replies are compared: `exact` (default, but times have some room); `unordered` (the items of the outermost array, set or map in any
+ * order); `command-info` (COMMAND INFO up to the ACL categories, sets in any order); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
  * (same kind); `code` (the first word of an error); `about N` (integers not further apart than N); `lines a b` (the
  * lines `a:…` and `b:…` of a text); `has a b` (both texts have such lines); `ignore`; `differs REASON` (differs by
  * design: counted, and it must differ).
@@ -21,6 +21,7 @@
  *     => "bytes" | 1 | OK | -ERR text | nil | [1 2] | any | ~ regular expression
  *                              the written expectation for the line above (see asWritten in compare.ts)
  *     %from URL or section     the case is newer than redis-server 7.0: only Kvorum runs it, against its `=>` lines
+ *     %oracle cluster          the redis-server to compare with runs in cluster mode
  *     %needs COMMAND …         skipped, and said so, while the subject does not know one of the commands
  *     %only resp2 | resp3      otherwise a case runs in both
  *     %times N COMMAND         sends the command N times in one pipeline, `{i}` counts from 0; replies are one array
@@ -34,7 +35,7 @@
  */
 
 export type Comparison =
-  | { readonly how: 'exact' | 'unordered' | 'pairs' | 'shape' | 'type' | 'code' | 'ignore' }
+  | { readonly how: (typeof PLAIN)[number] }
   | { readonly how: 'about'; readonly tolerance: number }
   | { readonly how: 'lines' | 'has'; readonly names: readonly string[] }
   | { readonly how: 'differs'; readonly reason: string };
@@ -68,6 +69,7 @@ export interface Case {
   from: string | undefined;
   /** Commands that the subject must know. */
   needs: readonly string[];
+  oracle: 'single' | 'cluster';
 }
 
 export class CaseSyntaxError extends Error {
@@ -80,6 +82,14 @@ interface Word {
   readonly bytes: Buffer;
   readonly quoted: boolean;
 }
+
+/** Remaining times differ by the moments between the two servers: room for these unless the case says otherwise. */
+const TIME_TOLERANCE: Readonly<Record<string, number>> = {
+  TTL: 1,
+  EXPIRETIME: 1,
+  PTTL: 1_500,
+  PEXPIRETIME: 1_500,
+};
 
 /** Splits a line into words with redis-cli's quoting. */
 export function splitWords(line: string): Word[] {
@@ -185,7 +195,7 @@ export function parseCases(file: string, text: string): Case[] {
 }
 
 function startCase(file: string, line: number, title: string): Case {
-  return { file, line, title, steps: [], protocols: [2, 3], from: undefined, needs: [] };
+  return { file, line, title, steps: [], protocols: [2, 3], from: undefined, needs: [], oracle: 'single' };
 }
 
 function addLine(current: Case, line: string, number: number): void {
@@ -195,6 +205,8 @@ function addLine(current: Case, line: string, number: number): void {
     last.expected = line.slice(2).trim();
   } else if (line.startsWith('%from ')) {
     current.from = line.slice(6);
+  } else if (line.startsWith('%oracle ')) {
+    current.oracle = line.slice(8).trim() === 'cluster' ? 'cluster' : 'single';
   } else if (line.startsWith('%needs ')) {
     current.needs = line.slice(7).trim().split(/ +/);
   } else if (line.startsWith('%only ')) {
@@ -240,7 +252,9 @@ function parseStep(source: string, line: number): Step {
   const cut = words.findIndex((word) => !word.quoted && word.bytes.toString() === '#');
   const note = cut < 0 ? [] : words.slice(cut + 1).map((word) => word.bytes.toString());
   if (cut >= 0) words = words.slice(0, cut);
-  const { comparison, keepAs, replies, closes } = parseNote(note);
+  const { comparison: noted, keepAs, replies, closes } = parseNote(note);
+  const tolerance = TIME_TOLERANCE[words[0]?.bytes.toString().toUpperCase() ?? ''];
+  const comparison: Comparison = noted ?? (tolerance === undefined ? { how: 'exact' } : { how: 'about', tolerance });
   return {
     kind,
     line,
@@ -255,19 +269,19 @@ function parseStep(source: string, line: number): Step {
   };
 }
 
-const PLAIN = ['exact', 'unordered', 'pairs', 'shape', 'type', 'code', 'ignore'] as const;
+const PLAIN = ['exact', 'unordered', 'command-info', 'pairs', 'shape', 'type', 'code', 'ignore'] as const;
 
 function isPlainComparison(word: string): word is (typeof PLAIN)[number] {
   return (PLAIN as readonly string[]).includes(word);
 }
 
 function parseNote(note: readonly string[]): {
-  comparison: Comparison;
+  comparison: Comparison | undefined;
   keepAs: string | undefined;
   replies: number;
   closes: boolean;
 } {
-  let comparison: Comparison = { how: 'exact' };
+  let comparison: Comparison | undefined;
   let keepAs: string | undefined;
   let replies = 1;
   let closes = false;

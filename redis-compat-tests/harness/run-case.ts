@@ -191,18 +191,21 @@ async function runStep(step: Step, side: Side, other: Side | undefined, nowMs: n
 }
 
 export interface Ports {
-  /** A real redis-server. */
+  /** A real redis-server, and one in cluster mode. */
   readonly oracle: number;
+  readonly cluster: number;
   readonly subject: number;
 }
 
 /** Brings both servers back to what a case may expect: empty, no password, nothing paused. */
 export class Reset {
-  private readonly ports: Ports;
-  private readonly admins: (TestConnection | undefined)[] = [];
+  private readonly ports: readonly number[];
+  private readonly subject: number;
+  private readonly admins = new Map<number, TestConnection>();
 
   constructor(ports: Ports) {
-    this.ports = ports;
+    this.ports = [ports.oracle, ports.cluster, ports.subject];
+    this.subject = ports.subject;
   }
 
   async run(): Promise<void> {
@@ -210,9 +213,9 @@ export class Reset {
       ['CLIENT', 'UNPAUSE'],
       ['CONFIG', 'SET', 'requirepass', ''],
     ];
-    for (const side of [0, 1]) {
-      for (const command of words) await this.send(side, command);
-      const reply = await this.send(side, ['FLUSHALL']);
+    for (const port of this.ports) {
+      for (const command of words) await this.send(port, command);
+      const reply = await this.send(port, ['FLUSHALL']);
       if (show(reply) !== '+OK') throw new Error(`FLUSHALL answered ${show(reply)}`);
     }
   }
@@ -221,25 +224,25 @@ export class Reset {
   async missing(commands: readonly string[]): Promise<string[]> {
     const missing: string[] = [];
     for (const command of commands) {
-      const reply = await this.send(1, [command]);
+      const reply = await this.send(this.subject, [command]);
       if (reply.kind === 'error' && reply.text.startsWith('ERR unknown command')) missing.push(command);
     }
     return missing;
   }
 
   close(): void {
-    for (const admin of this.admins) admin?.close();
+    for (const admin of this.admins.values()) admin.close();
   }
 
   /** Cases may kill every connection, so these are opened again when they are gone. */
-  private async send(side: number, words: readonly string[]): Promise<Tree> {
-    let admin = this.admins[side];
+  private async send(port: number, words: readonly string[]): Promise<Tree> {
+    let admin = this.admins.get(port);
     if (admin === undefined || admin.closed) {
-      admin = await TestConnection.open(side === 0 ? this.ports.oracle : this.ports.subject);
-      this.admins[side] = admin;
+      admin = await TestConnection.open(port);
+      this.admins.set(port, admin);
     }
     const reply = await admin.send(...words);
-    return reply.kind === 'closed' ? this.send(side, words) : reply;
+    return reply.kind === 'closed' ? this.send(port, words) : reply;
   }
 }
 
@@ -263,7 +266,7 @@ export async function runCase(entry: Case, protocol: 2 | 3, ports: Ports, reset:
   const written = entry.from !== undefined;
   const nowMs = Date.now();
   const subject = new Side(ports.subject, protocol);
-  const oracle = written ? undefined : new Side(ports.oracle, protocol);
+  const oracle = written ? undefined : new Side(entry.oracle === 'cluster' ? ports.cluster : ports.oracle, protocol);
   const outcomes: Outcome[] = [];
   try {
     for (const step of entry.steps) {

@@ -7,6 +7,7 @@ import type { Command, CommandFlag, Context } from './command.ts';
 import { CommandError, NOT_AN_INTEGER, wrongArity } from './errors.ts';
 import { DEFAULT_USER, passwordHash } from './password.ts';
 import { ErrorReply, MapReply, OK, type Reply, SetReply, SimpleString } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import { ADMIN, container, integerOf, OPEN, plainRow, refusing, wrongSubcommand } from './server-row.ts';
 import type { Server } from './server-state.ts';
 
@@ -43,7 +44,7 @@ function category(_view: View, args: Args, { server }: Context): Reply {
   if (args.count > 3) throw wrongSubcommand(args);
   if (args.count === 2) return CATEGORIES.map((name) => name);
   const wanted = args.text(2).toLowerCase();
-  if (!CATEGORIES.includes(wanted)) throw new CommandError(`ERR Unknown category '${args.utf8(2)}'`);
+  if (!CATEGORIES.includes(wanted)) throw new CommandError(`ERR Unknown category '${args.text(2)}'`);
   return namesIn(server, wanted);
 }
 
@@ -57,7 +58,7 @@ function namesIn(server: Server, wanted: string): string[] {
 
 function generatePassword(_view: View, args: Args, { server }: Context): Reply {
   if (args.count > 3) throw wrongSubcommand(args);
-  const bits = args.count === 3 ? integerOf(args, 2, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER) : DEFAULT_BITS;
+  const bits = args.count === 3 ? integerOf(args, 2, NOT_AN_INTEGER, INT64_MIN) : DEFAULT_BITS;
   if (bits <= 0 || bits > MAX_BITS) throw new CommandError(BAD_BITS);
   const digits = Math.ceil(bits / 4);
   return Buffer.from(server.env.random.bytes(Math.ceil(digits / 2)))
@@ -73,9 +74,9 @@ function deleteUsers(_view: View, args: Args): Reply {
 }
 
 function dryRun(_view: View, args: Args, { server }: Context): Reply {
-  if (args.utf8(2) !== DEFAULT_USER) throw new CommandError(`ERR User '${args.utf8(2)}' not found`);
+  if (args.utf8(2) !== DEFAULT_USER) throw new CommandError(`ERR User '${args.text(2)}' not found`);
   const command = server.findCommand(args.utf8(3));
-  if (command === undefined) throw new CommandError(`ERR Command '${args.utf8(3)}' not found`);
+  if (command === undefined) throw new CommandError(`ERR Command '${args.text(3)}' not found`);
   const words = args.count - 3;
   if (command.arity > 0 ? words !== command.arity : words < -command.arity) {
     return new ErrorReply(wrongArity(command.name));
@@ -87,7 +88,7 @@ function log(_view: View, args: Args): Reply {
   if (args.count > 3) throw wrongSubcommand(args);
   if (args.count === 2) return [];
   if (args.upper(2) === 'RESET') return OK;
-  integerOf(args, 2, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER);
+  integerOf(args, 2, NOT_AN_INTEGER, INT64_MIN);
   return [];
 }
 

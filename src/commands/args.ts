@@ -41,12 +41,12 @@ export class Args {
     return this.bytes.subarray(this.starts[i], this.ends[i]);
   }
 
-  /** Word i with a byte a character: for names of options and for numbers. */
+  /** Word i with a byte a character: for names of options, numbers and what an error quotes. */
   text(i: number): string {
     return latin1(this.bytes, this.starts[i], this.ends[i]);
   }
 
-  /** Word i as UTF-8 text: for messages. */
+  /** Word i as UTF-8 text: for names that people read, and the log. */
   utf8(i: number): string {
     return textOf(this.at(i));
   }

@@ -8,6 +8,7 @@ import type { Command, Context } from './command.ts';
 import { BAD_CLIENT_NAME, clientName } from './connection.ts';
 import { CommandError } from './errors.ts';
 import { MapReply, NO_REPLY, OK, type Reply, SetReply, VerbatimReply } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import {
   ADMIN,
   container,
@@ -37,7 +38,7 @@ function setName(_view: View, args: Args, { client }: Context): Reply {
 function setInfo(_view: View, args: Args, { client }: Context): Reply {
   const attribute = args.upper(2);
   if (attribute !== 'LIB-NAME' && attribute !== 'LIB-VER') {
-    throw new CommandError(`ERR Unrecognized option '${args.utf8(2)}'`);
+    throw new CommandError(`ERR Unrecognized option '${args.text(2)}'`);
   }
   const value = args.text(3);
   if (/[^!-~]/.test(value)) throw new CommandError(BAD_CLIENT_NAME.replace('Client names', attribute.toLowerCase()));
@@ -51,7 +52,7 @@ function pause(_view: View, args: Args, { server }: Context): Reply {
     args,
     2,
     'ERR timeout is not an integer or out of range',
-    Number.MIN_SAFE_INTEGER,
+    INT64_MIN,
     Number.MAX_SAFE_INTEGER,
   );
   if (timeoutMs < 0) throw new CommandError('ERR timeout is negative');
@@ -88,7 +89,7 @@ function unblock(_view: View, args: Args): Reply {
   if (args.count === 4 && args.upper(3) !== 'TIMEOUT' && args.upper(3) !== 'ERROR') {
     throw new CommandError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');
   }
-  integerOf(args, 2, 'ERR value is not an integer or out of range', Number.MIN_SAFE_INTEGER);
+  integerOf(args, 2, 'ERR value is not an integer or out of range', INT64_MIN);
   // No command blocks yet, so nobody is ever waiting.
   return 0;
 }

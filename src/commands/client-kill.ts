@@ -8,12 +8,13 @@ import type { Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { DEFAULT_USER } from './password.ts';
 import { OK, type Reply, VerbatimReply } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import { integerOf, syntaxError } from './server-row.ts';
 import type { Server } from './server-state.ts';
 
 function typeAt(args: Args, i: number): ClientType {
   const type = clientType(args.text(i));
-  if (type === undefined) throw new CommandError(`ERR Unknown client type '${args.utf8(i)}'`);
+  if (type === undefined) throw new CommandError(`ERR Unknown client type '${args.text(i)}'`);
   return type;
 }
 
@@ -83,7 +84,7 @@ function filter(name: string, args: Args, i: number): Filter {
     case 'LADDR':
       return (candidate) => candidate.connection.local === value;
     case 'USER': {
-      if (value !== DEFAULT_USER) throw new CommandError(`ERR No such user '${args.utf8(i)}'`);
+      if (value !== DEFAULT_USER) throw new CommandError(`ERR No such user '${args.text(i)}'`);
       return (candidate) => candidate.user === value;
     }
     default:
@@ -106,7 +107,7 @@ function chosen(server: Server, args: Args): Client[] {
   }
   if (option !== 'ID' || args.count < 4) throw syntaxError();
   const ids = Array.from({ length: args.count - 3 }, (_, i) =>
-    integerOf(args, i + 3, 'ERR Invalid client ID', Number.MIN_SAFE_INTEGER),
+    integerOf(args, i + 3, 'ERR Invalid client ID', INT64_MIN),
   );
   return ids.flatMap((id) => server.clients.get(id) ?? []);
 }

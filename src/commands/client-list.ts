@@ -31,7 +31,7 @@ export function typeOf(client: Client): ClientType {
 function flagsOf(client: Client): string {
   let flags = '';
   if (client.monitor) flags += 'O';
-  if (client.connection.outputClass === 'pubsub') flags += 'P';
+  if (typeOf(client) === 'pubsub') flags += 'P';
   if (client.queue !== undefined) flags += 'x';
   if (client.readonly) flags += 'r';
   if (client.noEvict) flags += 'e';

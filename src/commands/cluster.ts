@@ -11,9 +11,8 @@ import type { Client } from './client.ts';
 import type { Command, CommandFlag, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
-import { MapReply, OK, type Reply } from './reply.ts';
+import { MapReply, OK, type Reply, VerbatimReply } from './reply.ts';
 import { container, plainRow, refusing } from './server-row.ts';
-import type { Server } from './server-state.ts';
 
 /** The bus of a node listens this far above its port, as in Redis Cluster. */
 const BUS_PORT_OFFSET = 10_000;
@@ -28,7 +27,7 @@ function hostOf(client: Client): string {
 }
 
 function slots(_view: View, _args: Args, { client, server }: Context): Reply {
-  return [[0, SLOT_COUNT - 1, [hostOf(client), server.port, server.nodeId, []]]];
+  return [[0, SLOT_COUNT - 1, [hostOf(client), server.port, server.nodeId, new MapReply([])]]];
 }
 
 function shards(_view: View, _args: Args, { client, server }: Context): Reply {
@@ -50,9 +49,10 @@ function shards(_view: View, _args: Args, { client, server }: Context): Reply {
   ];
 }
 
-function nodeLine(client: Client, server: Server): string {
+function nodes(_view: View, _args: Args, { client, server }: Context): Reply {
   const address = `${hostOf(client)}:${server.port}@${server.port + BUS_PORT_OFFSET}`;
-  return `${server.nodeId} ${address} myself,master - 0 0 0 connected 0-${SLOT_COUNT - 1}\n`;
+  const line = `${server.nodeId} ${address} myself,master - 0 0 0 connected 0-${SLOT_COUNT - 1}\n`;
+  return new VerbatimReply('txt', line);
 }
 
 function info(): Reply {
@@ -71,7 +71,7 @@ function info(): Reply {
     ['cluster_stats_messages_received', 0],
     ['total_cluster_links_buffer_limit_exceeded', 0],
   ];
-  return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
+  return new VerbatimReply('txt', fields.map(([name, value]) => `${name}:${value}\r\n`).join(''));
 }
 
 function keySlot(_view: View, args: Args): Reply {
@@ -104,12 +104,12 @@ function* getKeysInSlot(view: View, args: Args): Generator<Promise<void> | undef
 }
 
 function noReplicas(_view: View, args: Args, { server }: Context): Reply {
-  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.utf8(2)}`);
+  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.text(2)}`);
   return [];
 }
 
 function failureReports(_view: View, args: Args, { server }: Context): Reply {
-  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.utf8(2)}`);
+  if (args.text(2) !== server.nodeId) throw new CommandError(`ERR Unknown node ${args.text(2)}`);
   return 0;
 }
 
@@ -136,7 +136,6 @@ const refusals: readonly Command[] = (
     ['forget', 3],
     ['meet', -4],
     ['replicate', 3],
-    ['reset', -2],
     ['set-config-epoch', 3],
     ['setslot', -4],
   ] as const
@@ -151,7 +150,7 @@ export const clusterCommands: readonly Command[] = [
     subcommands: [
       row('slots', 2, STALE, 'Ranges of slots and their nodes.', slots),
       row('shards', 2, STALE, 'Ranges of slots and their nodes, with names.', shards),
-      row('nodes', 2, STALE, 'A line for each node.', (_view, _args, { client, server }) => nodeLine(client, server)),
+      row('nodes', 2, STALE, 'A line for each node.', nodes),
       row('info', 2, STALE, 'The state of the cluster.', info),
       row('myid', 2, STALE, 'The name of this node.', (_view, _args, { server }) => server.nodeId),
       row('keyslot', 3, STALE, 'The slot of a key.', keySlot),
@@ -174,6 +173,7 @@ export const clusterCommands: readonly Command[] = [
       row('replicas', 3, ['admin', 'stale'], 'Replicas of a node: none.', noReplicas),
       row('slaves', 3, ['admin', 'stale'], 'The older name of REPLICAS.', noReplicas),
       row('count-failure-reports', 3, ['admin', 'stale'], 'Always 0.', failureReports),
+      row('reset', -2, ['admin', 'noscript', 'stale'], 'Refused: there is one node.', refusing(ONE_NODE)),
       row('saveconfig', 2, CHANGE, 'Accepted: it is always saved.', () => OK),
       ...refusals,
     ],

@@ -3,10 +3,11 @@
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { categoriesOf } from './categories.ts';
-import { commandDoc, commandInfo, keyFlagsOf } from './command-info.ts';
+import { commandDoc, commandInfo } from './command-info.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { globMatches } from './glob.ts';
+import { keyFlagsOfCall } from './key-flags.ts';
 import { MapReply, type Reply, SetReply, SimpleString } from './reply.ts';
 import { container, plainRow, type PlainRow, syntaxError } from './server-row.ts';
 import type { Server } from './server-state.ts';
@@ -60,19 +61,27 @@ function list(_view: View, args: Args, { server }: Context): Reply {
   }
 }
 
+interface KeysOf {
+  readonly fullName: string;
+  readonly command: Command;
+  readonly words: Args;
+  readonly keys: readonly number[];
+}
+
 /** The command that words 2 and on make up, with its words and the indexes of its keys. */
-function keysOf(server: Server, args: Args): { command: Command; words: Args; keys: readonly number[] } {
+function keysOf(server: Server, args: Args): KeysOf {
   const words = args.from(2);
   const name = words.text(0);
   const container = server.findCommand(name);
   const hasSubcommands = container?.subcommands !== undefined && words.count > 1;
-  const command = hasSubcommands ? server.findCommand(`${name}|${words.text(1)}`) : container;
+  const fullName = (hasSubcommands ? `${name}|${words.text(1)}` : name).toLowerCase();
+  const command = server.findCommand(fullName);
   if (command === undefined || name.includes('|')) throw new CommandError('ERR Invalid command specified');
   if (command.keys === undefined) throw new CommandError('ERR The command has no key arguments');
   if (command.arity > 0 ? words.count !== command.arity : words.count < -command.arity) {
     throw new CommandError('ERR Invalid number of arguments specified for command');
   }
-  return { command, words, keys: keyIndexes(command, words) };
+  return { fullName, command, words, keys: keyIndexes(command, words) };
 }
 
 function getKeys(_view: View, args: Args, { server }: Context): Reply {
@@ -81,9 +90,11 @@ function getKeys(_view: View, args: Args, { server }: Context): Reply {
 }
 
 function getKeysAndFlags(_view: View, args: Args, { server }: Context): Reply {
-  const { command, words, keys } = keysOf(server, args);
-  const flags = new SetReply(keyFlagsOf(command).map((flag) => new SimpleString(flag)));
-  return keys.map((i) => [words.at(i), flags]);
+  const { fullName, command, words, keys } = keysOf(server, args);
+  return keys.map((i, position) => {
+    const flags = keyFlagsOfCall(fullName, command, words, position).map((flag) => new SimpleString(flag));
+    return [words.at(i), new SetReply(flags)];
+  });
 }
 
 const rows: readonly PlainRow[] = [

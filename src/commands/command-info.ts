@@ -3,6 +3,7 @@
 import { categoriesOf } from './categories.ts';
 import { tipsOf } from './command-tips.ts';
 import type { Command, KeyRange } from './command.ts';
+import { differsForSecond, keyFlags } from './key-flags.ts';
 import { MapReply, type Reply, SetReply, SimpleString } from './reply.ts';
 
 function statusSet(words: readonly string[]): SetReply {
@@ -14,18 +15,10 @@ function rangeOf({ keys }: Command): KeyRange | undefined {
   return keys === undefined ? undefined : 'range' in keys ? keys.range : keys;
 }
 
-/** What a command does to its keys, in the words of Redis's key specifications. */
-export function keyFlagsOf(command: Command): readonly string[] {
-  if (command.flags.includes('readonly') || command.access === 'read') return ['RO', 'access'];
-  if (command.access === 'overwrite') return ['OW', 'update'];
-  if (command.name === 'del' || command.name === 'unlink' || command.name === 'getdel') return ['RM', 'delete'];
-  return ['RW', 'access', 'update'];
-}
-
 /** One key specification: where the keys begin and how they go on. */
-function keySpecification(command: Command, range: KeyRange): Reply {
+function keySpecification(flags: readonly string[], range: KeyRange): Reply {
   return new MapReply([
-    ['flags', statusSet(keyFlagsOf(command))],
+    ['flags', statusSet(flags)],
     [
       'begin_search',
       new MapReply([
@@ -50,6 +43,15 @@ function keySpecification(command: Command, range: KeyRange): Reply {
   ]);
 }
 
+function keySpecifications(name: string, command: Command, range: KeyRange | undefined): Reply[] {
+  if (range === undefined || range.first === 0) return [];
+  if (!differsForSecond(name)) return [keySpecification(keyFlags(name, command, 0), range)];
+  return [0, 1].map((position) => {
+    const index = range.first + position * range.step;
+    return keySpecification(keyFlags(name, command, position), { first: index, last: index, step: 1 });
+  });
+}
+
 /** `container`: the name before `|`, for a subcommand. */
 export function commandInfo(command: Command, container?: string): Reply {
   const name = container === undefined ? command.name : `${container}|${command.name}`;
@@ -65,7 +67,7 @@ export function commandInfo(command: Command, container?: string): Reply {
     range?.step ?? 0,
     statusSet(categoriesOf(command).map((category) => `@${category}`)),
     new SetReply(tipsOf(name)),
-    new SetReply(range === undefined || range.first === 0 ? [] : [keySpecification(command, range)]),
+    new SetReply(keySpecifications(name, command, range)),
     new SetReply((command.subcommands ?? []).map((sub) => commandInfo(sub, name))),
   ];
 }

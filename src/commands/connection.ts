@@ -4,8 +4,9 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { Command, Context } from './command.ts';
-import { CommandError, INDEX_OUT_OF_RANGE, NOT_AN_INTEGER, SYNTAX_ERROR, wrongArity } from './errors.ts';
-import { clampToSafe, parseInt64 } from './number.ts';
+import { CommandError, SYNTAX_ERROR, wrongArity } from './errors.ts';
+import { databaseAt } from './key-row.ts';
+import { parseInt64 } from './number.ts';
 import { authenticate, DEFAULT_USER } from './password.ts';
 import { MapReply, OK, PONG, type Reply, SimpleString } from './reply.ts';
 import { EARLY, FAST, plainRow, type PlainRow } from './server-row.ts';
@@ -47,7 +48,7 @@ function helloOptions(args: Args): HelloOptions {
     } else if (name === 'SETNAME' && i + 1 < args.count) {
       options.name = clientName(args, i + 1);
       i += 1;
-    } else throw new CommandError(`ERR Syntax error in HELLO option '${args.utf8(i)}'`);
+    } else throw new CommandError(`ERR Syntax error in HELLO option '${args.text(i)}'`);
   }
   return options;
 }
@@ -85,13 +86,7 @@ function hello(_view: View, args: Args, { client, server }: Context): Reply {
 }
 
 function select(_view: View, args: Args, { client, server }: Context): Reply {
-  const index = parseInt64(args.bytes, args.starts[1] as number, args.ends[1] as number);
-  if (index === undefined) throw new CommandError(NOT_AN_INTEGER);
-  const database = clampToSafe(index);
-  // An index beyond 32 bits is no integer to Redis.
-  if (database > 2 ** 31 - 1 || database < -(2 ** 31)) throw new CommandError(NOT_AN_INTEGER);
-  if (database < 0 || database >= server.settings.databases) throw new CommandError(INDEX_OUT_OF_RANGE);
-  client.database = database;
+  client.database = databaseAt(args, 1, server.settings.databases);
   return OK;
 }
 

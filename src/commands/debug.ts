@@ -27,7 +27,7 @@ const SUBCOMMANDS: ReadonlyMap<string, readonly [min: number, max: number, run: 
   ['SLEEP', [3, 3, sleep]],
   ['OBJECT', [3, 4, object]],
   ['SET-ACTIVE-EXPIRE', [3, 3, setActiveExpire]],
-  ['ERROR', [3, 3, (_view, args) => new ErrorReply(args.utf8(2))]],
+  ['ERROR', [3, 3, (_view, args) => new ErrorReply(args.text(2))]],
   ['LOG', [3, 3, log]],
   ['PROTOCOL', [3, 3, (_view, args, { client }) => protocolExample(args.upper(2), client.protocol)]],
   ['POPULATE', [3, 5, populate]],
@@ -82,7 +82,7 @@ function debug(view: View, args: Args, context: Context): Reply | Promise<Reply>
   const found = SUBCOMMANDS.get(args.upper(1));
   if (found === undefined || args.count < found[0] || args.count > found[1]) {
     throw new CommandError(
-      `ERR unknown subcommand or wrong number of arguments for '${args.utf8(1).slice(0, 128)}'. Try DEBUG HELP.`,
+      `ERR unknown subcommand or wrong number of arguments for '${args.text(1).slice(0, 128)}'. Try DEBUG HELP.`,
     );
   }
   return found[2](view, args, context);

@@ -11,14 +11,16 @@
  * takes the slow path, with a copy of its words.
  */
 
+import { EngineError } from '../engine/engine-error.ts';
 import type { Store } from '../engine/store.ts';
+import { DiskError } from '../env.ts';
 import { Miss, type View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError, NO_AUTH, wrongArity } from './errors.ts';
-import { ErrorReply, QUEUED, type Reply } from './reply.ts';
+import { ErrorReply, ownBytes, QUEUED, type Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
 import { CommandTable, keyIndexes } from './table.ts';
 import { refuseQueued, runsInsideMulti, transactionCommands } from './transaction.ts';
@@ -28,6 +30,10 @@ const QUOTED_ARGUMENTS_LENGTH = 128;
 
 /** A slow handler is not retried for ever: each round brings in at least one more block. */
 const MAX_ROUNDS = 100_000;
+
+/** How long a write waits for flush and compaction to catch up before it is refused, and how often it looks. */
+const OVERLOAD_PATIENCE_MS = 30_000;
+const OVERLOAD_POLL_MS = 10;
 
 export class Dispatcher {
   readonly table: CommandTable;
@@ -71,7 +77,7 @@ export class Dispatcher {
       client.queue.push({ command, args: args.copy() });
       return QUEUED;
     }
-    const delay = server.observer.before(client, command, args);
+    const delay = server.observer.before(client, command, args) ?? this.untilWritable(command);
     if (delay !== undefined) return this.runLater(client, command, args.copy(), delay);
     return this.runNow(client, command, args);
   }
@@ -93,16 +99,15 @@ export class Dispatcher {
     const writes = command.name === 'exec' ? client.queue?.some((queued) => isWrite(queued.command)) : isWrite(command);
     if (writes !== true) return undefined;
     const refused = this.store.refusal;
-    if (refused === undefined) return undefined;
-    return new ErrorReply(`MISCONF Kvorum takes no writes at the moment: ${refused.message}`);
+    // An overload passes: the command waits for it (`untilWritable`).
+    if (refused === undefined || refused.code === 'overloaded') return undefined;
+    return new ErrorReply(refusedWrites(refused.message));
   }
 
   private unknown(args: Args): ErrorReply {
     const container = this.table.find(args.bytes, args.starts[0] as number, args.ends[0] as number);
     if (container === undefined) return unknownCommand(args);
-    return new ErrorReply(
-      `ERR unknown subcommand '${args.utf8(1).slice(0, QUOTED_ARGUMENTS_LENGTH)}'. Try ${container.name.toUpperCase()} HELP.`,
-    );
+    return new ErrorReply(`ERR unknown subcommand '${quotedWord(args, 1)}'. Try ${container.name.toUpperCase()} HELP.`);
   }
 
   /** `get`, or `config|get` for a subcommand. */
@@ -118,11 +123,11 @@ export class Dispatcher {
     view.begin(client.database, server.env.clock.wallMs());
     let reply: Reply | Promise<Reply>;
     try {
-      reply = command.run === undefined ? this.runSliced(command, args, context) : command.run(view, args, context);
+      reply = this.runHandler(command, args, context);
       this.commit(view, command);
     } catch (thrown) {
       if (thrown instanceof Miss) return this.runAgain(client, command, args.copy(), thrown, startUs);
-      reply = errorReplyOf(thrown);
+      reply = this.errorReplyOf(thrown);
     }
     if (reply instanceof Promise) return this.finishLater(client, command, args.copy(), reply, startUs);
     server.observer.after(client, command, args, startUs, reply);
@@ -138,27 +143,46 @@ export class Dispatcher {
 
   /** A handler missed: bring in what it needs (all its keys at once), and run it until it misses no more. */
   private async runAgain(client: Client, command: Command, args: Args, miss: Miss, startUs: number): Promise<Reply> {
-    const { server, view } = this;
-    let pending: Miss | undefined = miss;
-    let reply: Reply | Promise<Reply> | undefined;
-    for (let round = 0; pending !== undefined; round++) {
-      if (round > MAX_ROUNDS) throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
-      await (round === 0 ? this.prefetch(client, command, args, pending) : pending.load());
-      pending = undefined;
-      view.begin(client.database, server.env.clock.wallMs());
-      try {
-        reply = (command.run as NonNullable<Command['run']>)(view, args, client.context);
-        this.commit(view, command);
-      } catch (thrown) {
-        if (thrown instanceof Miss) pending = thrown;
-        else reply = errorReplyOf(thrown);
-      }
+    let settled: Reply;
+    let sequence = 0;
+    try {
+      const reply = await this.untilNoMiss(client, command, args, miss);
+      sequence = reply.sequence;
+      settled = reply.reply instanceof Promise ? await reply.reply : reply.reply;
+    } catch (thrown) {
+      settled = this.errorReplyOf(thrown);
     }
-    const sequence = this.sequence;
-    const settled = await (reply as Reply | Promise<Reply>);
     await this.whenDurable(sequence);
-    server.observer.after(client, command, args, startUs, settled);
+    this.server.observer.after(client, command, args, startUs, settled);
     return settled;
+  }
+
+  private async untilNoMiss(
+    client: Client,
+    command: Command,
+    args: Args,
+    miss: Miss,
+  ): Promise<{ reply: Reply | Promise<Reply>; sequence: number }> {
+    const { view } = this;
+    await this.prefetch(client, command, args, miss);
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      view.begin(client.database, this.server.env.clock.wallMs());
+      let load: Promise<void>;
+      try {
+        const reply = this.runHandler(command, args, client.context);
+        this.commit(view, command);
+        return { reply: reply instanceof Promise ? reply : ownBytes(reply), sequence: this.sequence };
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        load = thrown.load();
+      }
+      await load;
+    }
+    throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
+  }
+
+  private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
+    return command.run === undefined ? this.runSliced(command, args, context) : command.run(this.view, args, context);
   }
 
   private async prefetch(client: Client, command: Command, args: Args, miss: Miss): Promise<void> {
@@ -178,18 +202,38 @@ export class Dispatcher {
     try {
       reply = await promised;
     } catch (thrown) {
-      reply = errorReplyOf(thrown);
+      reply = this.errorReplyOf(thrown);
     }
     await this.whenDurable(sequence);
     this.server.observer.after(client, command, args, startUs, reply);
     return reply;
   }
 
+  /** A promise when this command writes and flush or compaction is too far behind to take it now. */
+  private untilWritable(command: Command): Promise<void> | undefined {
+    if (this.store.refusal?.code !== 'overloaded' || !isWrite(command)) return undefined;
+    return this.overloadPasses();
+  }
+
+  private async overloadPasses(): Promise<void> {
+    const { timers } = this.server.env;
+    for (let waitedMs = 0; waitedMs < OVERLOAD_PATIENCE_MS; waitedMs += OVERLOAD_POLL_MS) {
+      if (this.store.refusal?.code !== 'overloaded') return;
+      await new Promise<void>((resolve) => timers.after(OVERLOAD_POLL_MS, resolve));
+    }
+  }
+
   private async runLater(client: Client, command: Command, args: Args, delay: Promise<void>): Promise<Reply> {
     await delay;
+    await this.untilWritable(command);
     const refused = this.writeRefusal(client, command);
     if (refused !== undefined) return refused;
-    return await this.runNow(client, command, args);
+    const reply = this.runNow(client, command, args);
+    if (reply instanceof Promise) return await reply;
+    const sequence = this.sequence;
+    const kept = ownBytes(reply);
+    await this.whenDurable(sequence);
+    return kept;
   }
 
   /** Drives a sliced read: at once while it needs neither the disk nor a rest, otherwise slice by slice. */
@@ -218,6 +262,19 @@ export class Dispatcher {
     }
   }
 
+  /** What a handler or the store threw, as a reply; what is nobody's but ours is thrown on. */
+  private errorReplyOf(thrown: unknown): ErrorReply {
+    if (thrown instanceof CommandError) return thrown.reply;
+    if (thrown instanceof EngineError && (thrown.code === 'refused' || thrown.code === 'closed')) {
+      return new ErrorReply(refusedWrites(thrown.message));
+    }
+    if (thrown instanceof EngineError || thrown instanceof DiskError) {
+      this.server.env.log.error('a command failed at the disk', { code: thrown.code, cause: thrown.message });
+      return new ErrorReply(`ERR the data cannot be read or written: ${thrown.message}`);
+    }
+    throw thrown;
+  }
+
   private turnEnd(): Promise<void> {
     return new Promise((resolve) => this.server.env.timers.atTurnEnd(resolve));
   }
@@ -242,7 +299,7 @@ export class Dispatcher {
       return runWhole((command.runSliced as NonNullable<Command['runSliced']>)(view, args, context));
     } catch (thrown) {
       if (thrown instanceof Miss) throw thrown;
-      return errorReplyOf(thrown);
+      return this.errorReplyOf(thrown);
     }
   }
 }
@@ -253,8 +310,14 @@ function runWhole(slices: ReturnType<NonNullable<Command['runSliced']>>): Reply 
     const step = slices.next();
     if (step.done === true) return step.value;
     const wait = step.value;
-    if (wait !== undefined) throw new Miss(() => wait);
+    if (wait === undefined) continue;
+    // The handler will run from the start: what this run has opened is closed once the blocks are there.
+    throw new Miss(() => wait.finally(() => slices.return(null)));
   }
+}
+
+function refusedWrites(reason: string): string {
+  return `MISCONF Kvorum takes no writes at the moment: ${reason}`;
 }
 
 export function isWrite(command: Command): boolean {
@@ -269,16 +332,15 @@ function queuedKeys(client: Client, command: Command, args: Args): Uint8Array[] 
   );
 }
 
-function errorReplyOf(thrown: unknown): ErrorReply {
-  if (thrown instanceof CommandError) return thrown.reply;
-  throw thrown;
-}
-
 function unknownCommand(args: Args): ErrorReply {
-  const name = args.utf8(0).slice(0, QUOTED_ARGUMENTS_LENGTH);
   let quoted = '';
   for (let i = 1; i < args.count && quoted.length < QUOTED_ARGUMENTS_LENGTH; i++) {
-    quoted += `'${args.utf8(i).slice(0, QUOTED_ARGUMENTS_LENGTH - quoted.length)}' `;
+    quoted += `'${quotedWord(args, i).slice(0, QUOTED_ARGUMENTS_LENGTH - quoted.length)}' `;
   }
-  return new ErrorReply(`ERR unknown command '${name}', with args beginning with: ${quoted}`);
+  return new ErrorReply(`ERR unknown command '${quotedWord(args, 0)}', with args beginning with: ${quoted}`);
+}
+
+/** A word as Redis quotes it in errors: up to its first zero byte, and not too much of it. */
+function quotedWord(args: Args, i: number): string {
+  return args.text(i).split('\0', 1).join('').slice(0, QUOTED_ARGUMENTS_LENGTH);
 }

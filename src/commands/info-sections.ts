@@ -3,6 +3,7 @@
  * tool that needs it is left out. `kvorum` and `engine` are our own.
  */
 
+import { typeOf } from './client-list.ts';
 import { humanBytes, type InfoFields, percent, secondsOf } from './info-format.ts';
 import { REDIS_VERSION, type Server } from './server-state.ts';
 
@@ -47,7 +48,7 @@ export function clientFields(server: Server): InfoFields {
     const counters = client.connection.counters();
     longestInput = Math.max(longestInput, counters.queryBuffer);
     longestOutput = Math.max(longestOutput, counters.outputBuffer + counters.outputMemory);
-    if (client.connection.outputClass === 'pubsub') pubsub++;
+    if (typeOf(client) === 'pubsub') pubsub++;
   }
   return [
     ['connected_clients', server.clients.size],

@@ -1,8 +1,7 @@
 /** Whole databases: DBSIZE FLUSHDB FLUSHALL SWAPDB RANDOMKEY. */
 
-import { SLOT_COUNT } from '../cluster/slot.ts';
 import { DATABASE_LIMIT } from '../repl/keyspace.ts';
-import { scanStep } from '../repl/row-scan.ts';
+import { boundAt, type KeyBound, type ScanOptions, scanStep } from '../repl/row-scan.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
@@ -11,6 +10,8 @@ import { int32Of, keyCommand, keyDoc } from './key-row.ts';
 import { optionName, syntaxError } from './options.ts';
 import { OK, type Reply } from './reply.ts';
 import { SLICE_CELLS, type Slices } from './scan.ts';
+
+type Walk = Generator<Promise<void> | undefined, Uint8Array | undefined>;
 
 export const databaseCommands: readonly Command[] = [
   keyCommand({
@@ -88,31 +89,34 @@ function swapDatabases(view: View, args: Args, { server }: Context): Reply {
   return OK;
 }
 
-/** Rows of a slot that RANDOMKEY walks over at most; all but the first so many of a fuller slot come less often. */
+/** Rows that RANDOMKEY walks over at most. */
 const RANDOM_WALK_ROWS = 1000;
+
+/** Bytes after the common prefix that a random place between two keys is drawn in: below 2^48, so exact. */
+const DRAWN_BYTES = 6;
 
 /**
  * Draws a row number below the size of the database, goes to the slot that the counts say it is in, and there to that
- * row: every key is as likely as any other while no slot has more than RANDOM_WALK_ROWS keys.
+ * row: every key is as likely as any other while no slot has more than RANDOM_WALK_ROWS keys. In a fuller slot the walk
+ * starts at a random place between its first and its last key.
  */
 function* randomKey(view: View, _args: Args, { server }: Context): Slices {
   const size = view.size();
   if (size <= 0) return null;
-  const drawn = view.keyspace.slotOfRow(
-    view.physicalDatabase(view.database),
-    Math.floor(server.env.random.next() * size),
-  );
-  const skip = drawn.row % RANDOM_WALK_ROWS;
-  return (yield* rowAfter(view, drawn.slot, skip)) ?? (yield* rowAfter(view, 0, 0)) ?? null;
+  const { random } = server.env;
+  const physical = view.physicalDatabase(view.database);
+  const { slot, row } = view.keyspace.slotOfRow(physical, Math.floor(random.next() * size));
+  if (row >= RANDOM_WALK_ROWS || view.keyspace.sizeOfSlot(view.database, slot) > RANDOM_WALK_ROWS) {
+    const lower = yield* randomPlace(view, slot, random.next());
+    const found = yield* rowAfter(view, { slot, endSlot: slot + 1, ...lower }, row % RANDOM_WALK_ROWS);
+    if (found !== undefined) return found;
+  }
+  return (yield* rowAfter(view, { slot }, row % RANDOM_WALK_ROWS)) ?? (yield* rowAfter(view, {}, 0)) ?? null;
 }
 
-/** The live row after `skip` others from the slot on, or the last before the end; undefined when there is none. */
-function* rowAfter(
-  view: View,
-  slot: number,
-  skip: number,
-): Generator<Promise<void> | undefined, Uint8Array | undefined> {
-  const rows = view.scan({ slot, endSlot: SLOT_COUNT, budget: SLICE_CELLS });
+/** The live row after `skip` others, or the last of the walk; undefined when there is none. */
+function* rowAfter(view: View, options: ScanOptions, skip: number): Walk {
+  const rows = view.scan({ ...options, budget: SLICE_CELLS });
   try {
     let found: Uint8Array | undefined;
     for (let seen = 0; seen <= skip;) {
@@ -129,4 +133,30 @@ function* rowAfter(
   } finally {
     rows.close();
   }
+}
+
+/** A bound at a random place between the first and the last key of a slot; `random` in [0, 1). */
+function* randomPlace(
+  view: View,
+  slot: number,
+  random: number,
+): Generator<Promise<void> | undefined, { readonly lower?: KeyBound }> {
+  const first = yield* rowAfter(view, { slot, endSlot: slot + 1 }, 0);
+  const last = yield* rowAfter(view, { slot, endSlot: slot + 1, reverse: true }, 0);
+  if (first === undefined || last === undefined) return {};
+  let common = 0;
+  while (common < first.length && first[common] === last[common]) common++;
+  const low = numberAt(first, common);
+  const drawn = Math.floor(low + random * (numberAt(last, common) - low));
+  const key = new Uint8Array(common + DRAWN_BYTES);
+  key.set(first.subarray(0, common));
+  for (let i = 0; i < DRAWN_BYTES; i++) key[common + i] = Math.floor(drawn / 256 ** (DRAWN_BYTES - 1 - i));
+  return { lower: boundAt(key, true) };
+}
+
+/** The DRAWN_BYTES bytes from `at` on as a number, zero bytes where the key is shorter. */
+function numberAt(key: Uint8Array, at: number): number {
+  let value = 0;
+  for (let i = 0; i < DRAWN_BYTES; i++) value = value * 256 + (key[at + i] ?? 0);
+  return value;
 }

@@ -94,7 +94,7 @@ function expireConditions(args: Args): ExpireConditions {
     else if (name === 'XX') conditions.xx = true;
     else if (name === 'GT') conditions.gt = true;
     else if (name === 'LT') conditions.lt = true;
-    else throw new CommandError(`ERR Unsupported option ${args.utf8(i)}`);
+    else throw new CommandError(`ERR Unsupported option ${args.text(i)}`);
   }
   const { nx, xx, gt, lt } = conditions;
   if (nx && (xx || gt || lt)) {

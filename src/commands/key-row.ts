@@ -4,8 +4,8 @@ import { rowType, type RowType } from '../repl/head.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, CommandDoc, KeyRange } from './command.ts';
-import { CommandError, INDEX_OUT_OF_RANGE, NOT_AN_INTEGER } from './errors.ts';
-import { parseSafeInteger } from './number.ts';
+import { CommandError, INDEX_OUT_OF_RANGE, NOT_32_BITS, NOT_AN_INTEGER } from './errors.ts';
+import { parseInt64, parseSafeInteger } from './number.ts';
 
 export const FIRST_KEY: KeyRange = { first: 1, last: 1, step: 1 };
 export const ALL_KEYS: KeyRange = { first: 1, last: -1, step: 1 };
@@ -32,12 +32,13 @@ export function int32Of(args: Args, i: number): number | undefined {
   return value >= -INT32_MAX - 1 && value <= INT32_MAX ? value : undefined;
 }
 
-/** Word i as the index of a database. Throws `CommandError`; `notInteger` is the text when it is no integer. */
-export function databaseAt(args: Args, i: number, databases: number, notInteger = NOT_AN_INTEGER): number {
-  const index = int32Of(args, i);
-  if (index === undefined) throw new CommandError(notInteger);
+/** Word i as the index of a database. Throws `CommandError`. */
+export function databaseAt(args: Args, i: number, databases: number): number {
+  const index = parseInt64(args.bytes, args.starts[i] as number, args.ends[i] as number);
+  if (index === undefined) throw new CommandError(NOT_AN_INTEGER);
+  if (index < -(2 ** 31) || index > INT32_MAX) throw new CommandError(NOT_32_BITS);
   if (index < 0 || index >= databases) throw new CommandError(INDEX_OUT_OF_RANGE);
-  return index;
+  return Number(index);
 }
 
 const TYPE_NAMES: Readonly<Record<RowType, string>> = {

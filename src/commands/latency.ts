@@ -28,7 +28,7 @@ function history(_view: View, args: Args, { server }: Context): Reply {
 
 function graph(_view: View, args: Args, { server }: Context): Reply {
   const event = server.latency.event(args.utf8(2));
-  if (event === undefined) throw new CommandError(`ERR No samples available for event '${args.utf8(2)}'`);
+  if (event === undefined) throw new CommandError(`ERR No samples available for event '${args.text(2)}'`);
   return new VerbatimReply('txt', drawGraph(event));
 }
 

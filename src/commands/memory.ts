@@ -7,6 +7,7 @@ import { clientMemory } from './info-sections.ts';
 import { rowType } from '../repl/head.ts';
 import { HEAD_OVERHEAD } from '../repl/row-key.ts';
 import { DoubleReply, MapReply, OK, type Reply, VerbatimReply } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import { container, integerOf, plainRow, syntaxError } from './server-row.ts';
 import { NOT_AN_INTEGER } from './errors.ts';
 
@@ -16,7 +17,7 @@ const ROW_OVERHEAD_BYTES = 48;
 function usage(view: View, args: Args): Reply {
   if (args.count > 3) {
     if (args.count !== 5 || args.upper(3) !== 'SAMPLES') throw syntaxError();
-    if (integerOf(args, 4, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER) < 0) throw syntaxError();
+    if (integerOf(args, 4, NOT_AN_INTEGER, INT64_MIN) < 0) throw syntaxError();
   }
   const key = args.at(2);
   const row = view.row(key);

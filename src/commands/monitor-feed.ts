@@ -17,6 +17,8 @@ export class MonitorFeed {
   add(client: Client): void {
     client.monitor = true;
     client.connection.idleExempt = true;
+    // What is pushed to a client that does not read must end somewhere; `normal` has no limit.
+    client.connection.outputClass = 'pubsub';
     this.watchers.add(client);
   }
 
@@ -24,6 +26,7 @@ export class MonitorFeed {
     if (!this.watchers.delete(client)) return;
     client.monitor = false;
     client.connection.idleExempt = false;
+    client.connection.outputClass = 'normal';
   }
 
   /** Tells every watcher. `timeUs` since 1970. */

@@ -12,8 +12,7 @@
 
 import { compareBytes, copyOf } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
-import { headKey } from '../repl/row-key.ts';
-import { type KeyBound, type RowScan, type ScanOptions, scanStep } from '../repl/row-scan.ts';
+import { boundAt, type RowScan, type ScanOptions, scanStep } from '../repl/row-scan.ts';
 import { Miss, type View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
@@ -44,7 +43,11 @@ export const rangeCommands: readonly Command[] = [
     arity: -3,
     flags: ['readonly'],
     access: 'read',
-    doc: keyDoc('Returns the keys from one to another in order.', '0.1.0', 'O(S+N) for S slots and N keys in the range'),
+    doc: keyDoc(
+      'Returns the keys from one to another in order.',
+      '0.1.0',
+      'O(S+N) for S slots and N keys in the range',
+    ),
     runSliced: range,
   }),
 ];
@@ -104,13 +107,12 @@ function rangeOptions(args: Args): RangeOptions {
 }
 
 function scanOptions(min: End, max: End): ScanOptions {
-  const bounds = { ...(min.key && { lower: boundOf(min) }), ...(max.key && { upper: boundOf(max) }) };
+  const bounds = {
+    ...(min.key && { lower: boundAt(min.key, min.inclusive) }),
+    ...(max.key && { upper: boundAt(max.key, max.inclusive) }),
+  };
   const only = min.key && max.key && slotOfPrefix(commonPrefix(min.key, max.key));
   return only === undefined ? bounds : { ...bounds, slot: only, endSlot: only + 1 };
-}
-
-function boundOf(end: End): KeyBound {
-  return { suffix: headKey(0, end.key as Uint8Array).subarray(3), inclusive: end.inclusive };
 }
 
 function commonPrefix(a: Uint8Array, b: Uint8Array): Uint8Array {

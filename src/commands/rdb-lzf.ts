@@ -29,7 +29,7 @@ export function compressLzf(bytes: Uint8Array, limit: number): Uint8Array | unde
   const out = new Uint8Array(limit + MAX_LITERALS + 4);
   let end = 0;
   let literals = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const match = findMatch(bytes, at);
     if (match === undefined) {
       at++;
@@ -42,9 +42,10 @@ export function compressLzf(bytes: Uint8Array, limit: number): Uint8Array | unde
       if (literals > 0) end = writeLiterals(out, end, bytes, at - literals, literals);
       literals = 0;
       end = writeCopy(out, end, match.offset, match.length);
-      // The sequences inside the copy can be found too; a few suffice.
-      for (let i = at + 1; i < Math.min(at + 4, bytes.length - 2); i++) remember(bytes, i);
-      at += match.length;
+      const next = at + match.length;
+      // The sequences inside the copy can be found too; the first few suffice.
+      for (let i = at + 1; i < Math.min(at + 4, next, bytes.length - 2); i++) remember(bytes, i);
+      at = next;
     }
     if (end > limit) return undefined;
   }
@@ -57,7 +58,7 @@ export function decompressLzf(stream: Uint8Array, length: number): Uint8Array | 
   if (length > stream.length * MAX_RATIO) return undefined;
   const out = new Uint8Array(length);
   let end = 0;
-  for (let at = 0; at < stream.length; ) {
+  for (let at = 0; at < stream.length;) {
     const control = stream[at++] as number;
     if (control < MAX_LITERALS) {
       const count = control + 1;

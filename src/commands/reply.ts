@@ -10,6 +10,8 @@
  * | the classes below | as each says | |
  */
 
+import { copyOf } from '../bytes.ts';
+
 export type Reply =
   | Uint8Array
   | string
@@ -37,7 +39,10 @@ export class SimpleString {
   }
 }
 
-/** `-message`. The first word is the code, as Redis writes it. CR and LF become spaces. */
+/**
+ * `-message`. The first word is the code, as Redis writes it. CR and LF become spaces. A byte a character, so that
+ * what it quotes of a request (`args.text`) goes back as it came.
+ */
 export class ErrorReply {
   readonly message: string;
   constructor(message: string) {
@@ -118,3 +123,16 @@ export const PONG = new SimpleString('PONG');
 export const QUEUED = new SimpleString('QUEUED');
 export const NULL_ARRAY = new NullArray();
 export const NO_REPLY = new NoReply();
+
+/**
+ * The reply with bytes in memory of its own. The bytes of a handler's reply may be the engine's, which are valid until
+ * the turn ends: a reply that has to wait is kept in this form.
+ */
+export function ownBytes(reply: Reply): Reply {
+  if (reply instanceof Uint8Array) return copyOf(reply);
+  if (Array.isArray(reply)) return (reply as readonly Reply[]).map(ownBytes);
+  if (reply instanceof SetReply) return new SetReply(reply.members.map(ownBytes));
+  if (reply instanceof MapReply)
+    return new MapReply(reply.entries.map(([key, value]) => [ownBytes(key), ownBytes(value)]));
+  return reply;
+}

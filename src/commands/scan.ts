@@ -26,13 +26,15 @@ const DEFAULT_COUNT = 10;
 /** Cells that a step of SCAN looks at for each row of COUNT, so that it ends where little is alive or ours. */
 const CELLS_PER_COUNT = 10;
 
+/** Keys in one reply of KEYS, about 150 bytes of memory each: beyond them SCAN is the way. */
+export const KEYS_MAX = 2_000_000;
+
 /** Cells after which a walk lets others run: about a millisecond. */
 export const SLICE_CELLS = 1000;
 
-/** Cursors that are numbers for Redis: up to 2^64 − 1. */
-const CURSOR_MAX = 18_446_744_073_709_550_000;
-const MAX_CURSOR_LENGTH = 32;
-const BAD_CURSOR = 'ERR invalid cursor';
+/** The greatest number that Redis takes for a cursor, and the longest text of one. */
+const CURSOR_MAX = '18446744073709551615';
+const MAX_CURSOR_LENGTH = 64;
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
@@ -134,11 +136,11 @@ function scanStart(view: View, cursor: number, filter: ScanFilter, tokens: ScanT
 
 /** The cursor as C's strtoul reads it; one that no server gave ends the walk. */
 function cursorOf(args: Args): number {
-  const text = args.length(1) > MAX_CURSOR_LENGTH ? 'x' : args.text(1);
-  if (!/^(?:[+-]?[0-9]+)?$/.test(text)) throw new CommandError(BAD_CURSOR);
-  const cursor = Number(text);
-  if (Math.abs(cursor) > CURSOR_MAX) throw new CommandError(BAD_CURSOR);
-  return cursor < 0 ? CURSOR_MAX : cursor;
+  const match = args.length(1) > MAX_CURSOR_LENGTH ? null : /^(?:([+-]?)0*([0-9]{1,20}))?$/.exec(args.text(1));
+  if (match === null) throw new CommandError('ERR invalid cursor');
+  const [, sign, digits = '0'] = match;
+  if (digits.length === CURSOR_MAX.length && digits > CURSOR_MAX) throw new CommandError('ERR invalid cursor');
+  return sign === '-' && Number(digits) > 0 ? Number(CURSOR_MAX) : Number(digits);
 }
 
 function scanFilter(args: Args): ScanFilter {
@@ -178,7 +180,9 @@ function* keys(view: View, args: Args): Slices {
       else if (step === scanStep.ABSENT) return found;
       else {
         const key = rows.key;
-        if (all || globMatches(pattern, key)) found.push(key);
+        if (!all && !globMatches(pattern, key)) continue;
+        if (found.length === KEYS_MAX) throw new CommandError(`ERR more than ${KEYS_MAX} keys match: use SCAN`);
+        found.push(key);
       }
     }
   } finally {

@@ -25,13 +25,11 @@ export class ServerObserver implements CommandObserver {
     });
   }
 
-  before(client: Client, command: Command, args: Args): Promise<void> | undefined {
+  before(client: Client, command: Command): Promise<void> | undefined {
     const { server } = this;
     client.lastCommand = command;
     client.commandsRun++;
-    if (server.pause.mode !== 'none' && mustPause(server, client, command))
-      return this.afterPause(client, command, args);
-    if (server.monitors.active) this.monitor(client, command, args);
+    if (server.pause.mode !== 'none' && mustPause(server, client, command)) return this.afterPause(client, command);
     const delayMs = server.keyspace.store.writeDelayMs;
     if (delayMs > 0 && writes(client, command)) return this.slowedDown(delayMs);
     return undefined;
@@ -42,6 +40,8 @@ export class ServerObserver implements CommandObserver {
     const us = server.env.clock.monotonicUs() - startUs;
     const failed = reply instanceof ErrorReply;
     server.commandsRun++;
+    // After the command, as in Redis: MONITOR itself is not shown, SELECT with the new database.
+    if (server.monitors.active) this.monitor(client, command, args);
     server.commandStats.of(command).record(us, failed, this.isTracking);
     if (failed) server.errorStats.count(reply.message);
     const { slowlog, latency } = server;
@@ -78,11 +78,9 @@ export class ServerObserver implements CommandObserver {
   }
 
   /** Waits as long as a pause holds this command. */
-  private async afterPause(client: Client, command: Command, args: Args): Promise<void> {
+  private async afterPause(client: Client, command: Command): Promise<void> {
     const { server } = this;
-    const words = server.monitors.active ? args.copy() : undefined;
     while (server.pause.mode !== 'none' && mustPause(server, client, command)) await server.pause.over();
-    if (words !== undefined && server.monitors.active) this.monitor(client, command, words);
   }
 
   private slowedDown(delayMs: number): Promise<void> {

@@ -3,7 +3,7 @@
 import { CommandError, SYNTAX_ERROR } from './errors.ts';
 import type { Args } from './args.ts';
 import type { Command, CommandFlag, KeyRange, Run } from './command.ts';
-import { parseInt64 } from './number.ts';
+import { clampToSafe, parseInt64 } from './number.ts';
 import { type Reply, SimpleString } from './reply.ts';
 
 export interface PlainRow {
@@ -73,11 +73,19 @@ export function container(options: {
   };
 }
 
-/** Word i as an integer between the limits, or the error. */
-export function integerOf(args: Args, i: number, message: string, min = 0, max = Number.MAX_SAFE_INTEGER): number {
+/** Word i as an integer between the limits, or the error; what is beyond 2^53 counts as 2^53 − 1. */
+export function integerOf(
+  args: Args,
+  i: number,
+  message: string,
+  min: number | bigint = 0,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   const value = parseInt64(args.bytes, args.starts[i] as number, args.ends[i] as number);
-  if (typeof value !== 'number' || value < min || value > max) throw new CommandError(message);
-  return value;
+  if (value === undefined || value < min) throw new CommandError(message);
+  const clamped = clampToSafe(value);
+  if (clamped > max) throw new CommandError(message);
+  return clamped;
 }
 
 export function syntaxError(): CommandError {
@@ -87,7 +95,7 @@ export function syntaxError(): CommandError {
 /** Too many words of a subcommand, where Redis has no more to say than this. */
 export function wrongSubcommand(args: Args): CommandError {
   return new CommandError(
-    `ERR unknown subcommand or wrong number of arguments for '${args.utf8(1).slice(0, 128)}'. Try ${args.upper(0)} HELP.`,
+    `ERR unknown subcommand or wrong number of arguments for '${args.text(1).slice(0, 128)}'. Try ${args.upper(0)} HELP.`,
   );
 }
 

@@ -6,6 +6,7 @@ import type { Command, Context } from './command.ts';
 import { CommandError, NOT_AN_INTEGER } from './errors.ts';
 import { lolwutText } from './lolwut.ts';
 import { NO_REPLY, OK, type Reply, SimpleString, VerbatimReply } from './reply.ts';
+import { INT64_MIN } from './number.ts';
 import { ADMIN, container, FAST, integerOf, plainRow, type PlainRow, refusing, syntaxError } from './server-row.ts';
 import type { Server } from './server-state.ts';
 
@@ -70,8 +71,8 @@ function shutdown(_view: View, args: Args, { client, server }: Context): Reply {
 
 /** One node has no other copy of the data: nobody else can acknowledge. */
 function wait(_view: View, args: Args): Reply {
-  integerOf(args, 1, NOT_AN_INTEGER, Number.MIN_SAFE_INTEGER);
-  const timeoutMs = integerOf(args, 2, 'ERR timeout is not an integer or out of range', Number.MIN_SAFE_INTEGER);
+  integerOf(args, 1, NOT_AN_INTEGER, INT64_MIN);
+  const timeoutMs = integerOf(args, 2, 'ERR timeout is not an integer or out of range', INT64_MIN);
   if (timeoutMs < 0) throw new CommandError('ERR timeout is negative');
   return 0;
 }

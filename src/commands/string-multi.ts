@@ -1,7 +1,7 @@
 /** Several strings at once: MGET, MSET, MSETNX, MSETEX. */
 
 import { rowType } from '../repl/head.ts';
-import type { Row, View } from '../repl/view.ts';
+import { Miss, type Row, type View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, KeyFinder, KeyRange } from './command.ts';
 import { CommandError, wrongArity } from './errors.ts';
@@ -65,13 +65,27 @@ export const multiStringCommands: readonly Command[] = [
   }),
 ];
 
+/** Looks at every key before it misses, so that what is on disk is read at once and not one after another. */
 function getMany(view: View, args: Args): Reply {
   const values: Reply[] = [];
+  let misses: Miss[] | undefined;
   for (let i = 1; i < args.count; i++) {
-    const row = rowAt(view, args, i);
-    values.push(row.live && row.type === rowType.STRING ? view.string(row) : null);
+    try {
+      const row = rowAt(view, args, i);
+      values.push(row.live && row.type === rowType.STRING ? view.string(row) : null);
+    } catch (thrown) {
+      if (!(thrown instanceof Miss)) throw thrown;
+      (misses ??= []).push(thrown);
+    }
   }
+  if (misses !== undefined) throw allOf(misses);
   return values;
+}
+
+function allOf(misses: readonly Miss[]): Miss {
+  return new Miss(async () => {
+    await Promise.all(misses.map((miss) => miss.load()));
+  });
 }
 
 function setMany(view: View, args: Args): Reply {

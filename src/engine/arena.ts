@@ -66,9 +66,10 @@ export class Arena {
   readonly generation: number;
   readonly firstSequence: number;
 
-  constructor(capacity: number, number: number, generation: number, firstSequence: number) {
-    assert(capacity <= MAX_ARENA_BYTES, 'arena within its limit');
-    this.buffer = new SharedArrayBuffer((capacity + 7) & ~7);
+  /** `memory`: its capacity in bytes, or memory that nobody else uses, of a multiple of 8 bytes. */
+  constructor(memory: number | SharedArrayBuffer, number: number, generation: number, firstSequence: number) {
+    this.buffer = typeof memory === 'number' ? new SharedArrayBuffer((memory + 7) & ~7) : memory;
+    assert(this.buffer.byteLength <= MAX_ARENA_BYTES, 'arena within its limit');
     this.bytes = new Uint8Array(this.buffer);
     this.words = new Uint32Array(this.buffer);
     this.number = number;
@@ -122,6 +123,15 @@ export class Arena {
     this.groupStart = 0;
     this.lastGroup = start;
     return start;
+  }
+
+  /** Gives up the memory, for another arena; nothing can be read here any more. */
+  release(): SharedArrayBuffer {
+    const memory = this.buffer;
+    this.buffer = new SharedArrayBuffer(0);
+    this.bytes = new Uint8Array(this.buffer);
+    this.words = new Uint32Array(this.buffer);
+    return memory;
   }
 
   /** Moves to larger memory. Whoever holds views of the old memory keeps what they saw. */

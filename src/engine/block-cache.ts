@@ -38,6 +38,8 @@ export class CachedBlock {
   frequency = 0;
   place: Place = place.NOWHERE;
   pinnedUntil = 0;
+  /** Readers that still load other things and will need this block when they have them. */
+  holds = 0;
   next: CachedBlock | undefined;
   readonly slots: (CachedBlock | undefined)[];
   readonly slot: number;
@@ -119,11 +121,20 @@ export class BlockCache {
     entry.bytes = bytes;
     entry.index = index;
     slots[slot] = entry;
-    entry.pinnedUntil = this.#turn + 2;
-    this.#countTurns();
+    this.#pin(entry);
     this.#enter(entry, wasGhost ? place.MAIN : place.SMALL);
     this.misses++;
     this.#shrink();
+  }
+
+  /** Keeps a block until `letGo`, and then until the second turn end. */
+  hold(block: CachedBlock): void {
+    block.holds++;
+  }
+
+  letGo(block: CachedBlock): void {
+    block.holds--;
+    this.#pin(block);
   }
 
   /** Drops all blocks of a table that is gone. */
@@ -162,7 +173,7 @@ export class BlockCache {
   #shiftSmall(): boolean {
     const block = this.#small.shift();
     if (block === undefined || block.bytes === undefined) return false;
-    if (block.pinnedUntil > this.#turn) {
+    if (this.#isPinned(block)) {
       this.#small.push(block);
       return true;
     }
@@ -179,7 +190,7 @@ export class BlockCache {
   #shiftMain(): boolean {
     const block = this.#main.shift();
     if (block === undefined || block.bytes === undefined) return false;
-    const pinned = block.pinnedUntil > this.#turn;
+    const pinned = this.#isPinned(block);
     if (pinned || block.frequency > 0) {
       if (!pinned) block.frequency--;
       this.#main.push(block);
@@ -189,6 +200,15 @@ export class BlockCache {
     block.place = place.NOWHERE;
     block.slots[block.slot] = undefined;
     return false;
+  }
+
+  #isPinned(block: CachedBlock): boolean {
+    return block.holds > 0 || block.pinnedUntil > this.#turn;
+  }
+
+  #pin(block: CachedBlock): void {
+    block.pinnedUntil = this.#turn + 2;
+    this.#countTurns();
   }
 
   #empty(block: CachedBlock): void {

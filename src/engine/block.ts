@@ -1,20 +1,24 @@
 /**
- * Data blocks: records in order, keys prefix-compressed.
+ * Data blocks: records in order, keys prefix-compressed, keys and payloads apart.
  *
  * ```
- * block    record* | restart offsets u32 × n | n u32
- * record   shared varint      bytes of the key that the record before has too
- *          unshared varint    bytes of the key that follow
- *          tag varint         payload length × 4 + 2 if the payload starts with a sequence + 1 if it is a put
- *          key suffix
- *          payload            sequence varint (if the tag says so, else the sequence is 0) and the value
+ * block     key part* | payload* | restart × n | length of all key parts u32 | n u32
+ * key part  shared varint      bytes of the key that the record before has too
+ *           unshared varint    bytes of the key that follow
+ *           tag varint         payload length × 4 + 2 if the payload starts with a sequence + 1 if it is a put
+ *           key suffix
+ * payload   sequence varint (if the tag says so, else the sequence is 0), value
+ * restart   offset of a key part u32 | offset of its payload u32, both from the start of the block
  * ```
  *
- * Fixed-width numbers are little-endian. Records are ordered by key ascending (unsigned bytes), then by sequence
- * descending. A restart point is a record with `shared` = 0; one comes after at least 16 records, and only at the first
- * record of a key. Hence all records of a key stand in one restart interval, `unshared` = 0 means "the same key
- * again", and a search steps from the last restart point whose key is ≤ what it looks for. All records of a key are in
- * one block, so an index of keys alone (key-index.ts) leads to every record.
+ * Fixed-width numbers are little-endian; payloads stand in the order of the key parts. Records are ordered by key
+ * ascending (unsigned bytes), then by sequence descending. A restart point is a key part with `shared` = 0; one comes
+ * after at least 16 records, and only at the first record of a key. Hence all records of a key stand in one restart
+ * interval, `unshared` = 0 means "the same key again", and a search steps from the last restart point whose key is ≤ what
+ * it looks for. All records of a key are in one block, so an index of keys alone (key-index.ts) leads to every record.
+ *
+ * Keys stand apart from values because a search then touches two or three cache lines of keys instead of one for each
+ * record that it steps over.
  *
  * The first record is a restart point; a block has at least one record.
  */
@@ -30,6 +34,9 @@ const TAG_PUT = 1;
 const TAG_SEQUENCE = 2;
 const TAG_SHIFT = 2;
 
+const RESTART_BYTES = 8;
+const TRAILER_BYTES = 8;
+
 /** Longest value: its payload length, shifted, must stay within 32 bits. */
 export const MAX_VALUE_BYTES = 0x3fff_ff00;
 
@@ -44,13 +51,17 @@ function u32At(bytes: Uint8Array, at: number): number {
 }
 
 export class BlockBuilder {
-  #bytes = new Uint8Array(16 * 1024);
-  #length = 0;
+  #keys = new Uint8Array(4 * 1024);
+  #keysLength = 0;
+  #payloads = new Uint8Array(16 * 1024);
+  #payloadsLength = 0;
+  /** Pairs: offset among the key parts, offset among the payloads. */
   #restarts: number[] = [];
   #sinceRestart = 0;
   #lastKey = new Uint8Array(64);
   #lastKeyLength = 0;
   #count = 0;
+  #finished = new Uint8Array(0);
   readonly #restartInterval: number;
 
   constructor(restartInterval = RESTART_INTERVAL) {
@@ -63,7 +74,7 @@ export class BlockBuilder {
 
   /** Length of the block if it were finished now. */
   get byteLength(): number {
-    return this.#length + 4 * this.#restarts.length + 4;
+    return this.#keysLength + this.#payloadsLength + (RESTART_BYTES / 2) * this.#restarts.length + TRAILER_BYTES;
   }
 
   /** The last key added is lastKey[0, lastKeyLength). */
@@ -92,38 +103,47 @@ export class BlockBuilder {
     let shared = this.#count === 0 ? 0 : this.#sharedWith(keyBytes, keyStart, keyLength);
     const sameKey = this.#count > 0 && shared === keyLength && shared === this.#lastKeyLength;
     if (this.#count === 0 || (this.#sinceRestart >= this.#restartInterval && !sameKey)) {
-      this.#restarts.push(this.#length);
+      this.#restarts.push(this.#keysLength, this.#payloadsLength);
       this.#sinceRestart = 0;
       shared = 0;
     }
     const unshared = keyLength - shared;
     const payload = (sequence === 0 ? 0 : varintBytes(sequence)) + valueLength;
-    this.#reserve(unshared + payload + 3 * MAX_VARINT_BYTES);
-    const bytes = this.#bytes;
-    let at = writeVarint(bytes, this.#length, shared);
-    at = writeVarint(bytes, at, unshared);
+    const keys = this.#keysFor(unshared + 3 * MAX_VARINT_BYTES);
+    let at = writeVarint(keys, this.#keysLength, shared);
+    at = writeVarint(keys, at, unshared);
     const tag = (recordKind === kind.PUT ? TAG_PUT : 0) + (sequence === 0 ? 0 : TAG_SEQUENCE);
-    at = writeVarint(bytes, at, payload * (1 << TAG_SHIFT) + tag);
-    at = copyRange(keyBytes, keyStart + shared, keyEnd, bytes, at);
-    if (sequence !== 0) at = writeVarint(bytes, at, sequence);
-    this.#length = copyRange(valueBytes, valueStart, valueEnd, bytes, at);
+    at = writeVarint(keys, at, payload * (1 << TAG_SHIFT) + tag);
+    this.#keysLength = copyRange(keyBytes, keyStart + shared, keyEnd, keys, at);
+    const payloads = this.#payloadsFor(payload);
+    const value = sequence === 0 ? this.#payloadsLength : writeVarint(payloads, this.#payloadsLength, sequence);
+    this.#payloadsLength = copyRange(valueBytes, valueStart, valueEnd, payloads, value);
     this.#remember(keyBytes, keyStart, keyEnd, shared);
     this.#sinceRestart++;
     this.#count++;
   }
 
-  /** The whole block; valid until the next `add` or `clear`. */
+  /** The whole block; valid until the next `finish`. */
   finish(): Uint8Array {
     assert(this.#count > 0, 'a block has a record');
-    this.#reserve(4 * this.#restarts.length + 4);
-    let at = this.#length;
-    for (const restart of this.#restarts) at = writeU32(this.#bytes, at, restart);
-    at = writeU32(this.#bytes, at, this.#restarts.length);
-    return this.#bytes.subarray(0, at);
+    const length = this.byteLength;
+    if (this.#finished.length < length) this.#finished = new Uint8Array(length * 2);
+    const bytes = this.#finished;
+    bytes.set(this.#keys.subarray(0, this.#keysLength));
+    bytes.set(this.#payloads.subarray(0, this.#payloadsLength), this.#keysLength);
+    let at = this.#keysLength + this.#payloadsLength;
+    for (let i = 0; i < this.#restarts.length; i += 2) {
+      at = writeU32(bytes, at, this.#restarts[i] as number);
+      at = writeU32(bytes, at, this.#keysLength + (this.#restarts[i + 1] as number));
+    }
+    at = writeU32(bytes, at, this.#keysLength);
+    at = writeU32(bytes, at, this.#restarts.length / 2);
+    return bytes.subarray(0, at);
   }
 
   clear(): void {
-    this.#length = 0;
+    this.#keysLength = 0;
+    this.#payloadsLength = 0;
     this.#restarts = [];
     this.#sinceRestart = 0;
     this.#lastKeyLength = 0;
@@ -149,12 +169,23 @@ export class BlockBuilder {
     this.#lastKeyLength = keyLength;
   }
 
-  #reserve(count: number): void {
-    if (this.#length + count <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(this.#length + count, this.#bytes.length * 2));
-    larger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = larger;
+  #keysFor(count: number): Uint8Array {
+    if (this.#keysLength + count > this.#keys.length) this.#keys = grown(this.#keys, this.#keysLength, count);
+    return this.#keys;
   }
+
+  #payloadsFor(count: number): Uint8Array {
+    if (this.#payloadsLength + count > this.#payloads.length) {
+      this.#payloads = grown(this.#payloads, this.#payloadsLength, count);
+    }
+    return this.#payloads;
+  }
+}
+
+function grown(bytes: Uint8Array, used: number, count: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(Math.max(used + count, bytes.length * 2));
+  larger.set(bytes.subarray(0, used));
+  return larger;
 }
 
 /** Copies short ranges by a loop, since a view for `set` costs more than the copy, and returns where the copy ends. */
@@ -195,8 +226,11 @@ export function findInBlock(
   hit: BlockHit,
 ): boolean {
   const restartCount = u32At(block, block.length - 4);
-  const limit = block.length - 4 - 4 * restartCount;
-  let at = u32At(block, limit + 4 * lastRestartNotAfter(block, limit, restartCount, key, 0, keyLength));
+  const limit = u32At(block, block.length - 8);
+  const restarts = block.length - TRAILER_BYTES - RESTART_BYTES * restartCount;
+  const restart = restarts + RESTART_BYTES * lastRestartNotAfter(block, restarts, restartCount, key, 0, keyLength);
+  let at = u32At(block, restart);
+  let payload = u32At(block, restart + 4);
   let matched = 0;
   while (at < limit) {
     let shared = block[at++] as number;
@@ -214,32 +248,39 @@ export function findInBlock(
       tag = continuedVarint(block, at, tag);
       at = varintEnd(block, at);
     }
-    const next = at + unshared + (tag >>> TAG_SHIFT);
+    const keyEnd = at + unshared;
+    const payloadEnd = payload + (tag >>> TAG_SHIFT);
     if (shared < matched) return false;
     if (shared === matched) {
-      const keyEnd = at + unshared;
       while (at < keyEnd && matched < keyLength && block[at] === key[matched]) {
         at++;
         matched++;
       }
       if (at === keyEnd) {
-        if (matched === keyLength) {
-          const recordSequence = (tag & TAG_SEQUENCE) === 0 ? 0 : sequenceAt(block, keyEnd);
-          if (recordSequence <= sequence) {
-            hit.kind = (tag & TAG_PUT) === 0 ? kind.DELETE : kind.PUT;
-            hit.sequence = recordSequence;
-            hit.valueStart = (tag & TAG_SEQUENCE) === 0 ? keyEnd : varintEnd(block, keyEnd);
-            hit.valueEnd = next;
-            return true;
-          }
+        if (matched === keyLength && isVisible(block, payload, tag, sequence, hit)) {
+          hit.valueEnd = payloadEnd;
+          return true;
         }
       } else if (matched === keyLength || (block[at] as number) > (key[matched] as number)) {
         return false;
       }
     }
-    at = next;
+    at = keyEnd;
+    payload = payloadEnd;
   }
   return false;
+}
+
+/** Whether a record may be seen at `sequence`; then `hit` says all but where its value ends. */
+function isVisible(block: Uint8Array, payload: number, tag: number, sequence: number, hit: BlockHit): boolean {
+  hit.sequence = 0;
+  hit.valueStart = payload;
+  if ((tag & TAG_SEQUENCE) !== 0) {
+    hit.sequence = sequenceAt(block, payload);
+    hit.valueStart = varintEnd(block, payload);
+  }
+  hit.kind = (tag & TAG_PUT) === 0 ? kind.DELETE : kind.PUT;
+  return hit.sequence <= sequence;
 }
 
 /** The last restart point whose key is ≤ key[start, end); 0 when there is none. */
@@ -256,7 +297,7 @@ function lastRestartNotAfter(
   while (low < high) {
     const middle = (low + high + 1) >> 1;
     // `shared` of a restart point is the single byte 0.
-    let at = u32At(block, restarts + 4 * middle) + 1;
+    let at = u32At(block, restarts + RESTART_BYTES * middle) + 1;
     let unshared = block[at++] as number;
     if (unshared >= 0x80) {
       unshared = continuedVarint(block, at, unshared);
@@ -319,13 +360,17 @@ export class BlockCursor {
   valueEnd = 0;
   /** The record has the same key as the one before it in the block. */
   sameKey = false;
+  /** Where the key parts end. */
   #limit = 0;
+  #restarts = 0;
   #restartCount = 0;
-  /** Offset of the record after the current one. */
+  /** Offsets of the key part and the payload after the current ones. */
   #next = 0;
+  #nextPayload = 0;
   /** The interval that a backward walk is in: index of its restart point, its records, the current one. */
   #interval = -1;
-  readonly #records: number[] = [];
+  readonly #tags: number[] = [];
+  readonly #payloads: number[] = [];
   readonly #keyStarts: number[] = [];
   readonly #keyEnds: number[] = [];
   #position = 0;
@@ -334,8 +379,9 @@ export class BlockCursor {
   open(block: Uint8Array): void {
     this.block = block;
     this.#restartCount = u32At(block, block.length - 4);
-    this.#limit = block.length - 4 - 4 * this.#restartCount;
-    this.#next = 0;
+    this.#limit = u32At(block, block.length - 8);
+    this.#restarts = block.length - TRAILER_BYTES - RESTART_BYTES * this.#restartCount;
+    this.#goTo(0);
     this.#interval = -1;
     this.keyStart = 0;
     this.keyEnd = 0;
@@ -344,17 +390,18 @@ export class BlockCursor {
   /** Steps forwards. Requires: the last call was `open`, `next` or `seek`. */
   next(): boolean {
     if (this.#next >= this.#limit) return false;
-    this.keyEnd = this.#read(this.#next, 0, 0);
+    const tag = this.#readKey(0, 0);
+    this.#readPayload(tag, this.#nextPayload);
+    this.#nextPayload = this.valueEnd;
     return true;
   }
 
   /** Goes to the first record whose key is ≥ key[start, end). */
   seek(key: Uint8Array, start: number, end: number): boolean {
-    const restart = lastRestartNotAfter(this.block, this.#limit, this.#restartCount, key, start, end);
     this.#interval = -1;
     this.keyStart = 0;
     this.keyEnd = 0;
-    this.#next = u32At(this.block, this.#limit + 4 * restart);
+    this.#goTo(lastRestartNotAfter(this.block, this.#restarts, this.#restartCount, key, start, end));
     while (this.next()) if (this.#compare(key, start, end) >= 0) return true;
     return false;
   }
@@ -362,13 +409,13 @@ export class BlockCursor {
   /** Goes to the last record. */
   last(): boolean {
     this.#openInterval(this.#restartCount - 1);
-    return this.#show(this.#records.length - 1);
+    return this.#show(this.#tags.length - 1);
   }
 
   /** Goes to the last record whose key is ≤ key[start, end). */
   seekBack(key: Uint8Array, start: number, end: number): boolean {
-    this.#openInterval(lastRestartNotAfter(this.block, this.#limit, this.#restartCount, key, start, end));
-    let position = this.#records.length - 1;
+    this.#openInterval(lastRestartNotAfter(this.block, this.#restarts, this.#restartCount, key, start, end));
+    let position = this.#tags.length - 1;
     while (this.#show(position)) {
       if (this.#compare(key, start, end) <= 0) return true;
       position--;
@@ -381,7 +428,7 @@ export class BlockCursor {
     if (this.#position > 0) return this.#show(this.#position - 1);
     if (this.#interval <= 0) return false;
     this.#openInterval(this.#interval - 1);
-    return this.#show(this.#records.length - 1);
+    return this.#show(this.#tags.length - 1);
   }
 
   /**
@@ -398,44 +445,51 @@ export class BlockCursor {
     return visible;
   }
 
+  #goTo(restart: number): void {
+    const at = this.#restarts + RESTART_BYTES * restart;
+    this.#next = u32At(this.block, at);
+    this.#nextPayload = u32At(this.block, at + 4);
+  }
+
   #show(position: number): boolean {
     if (position < 0) return false;
     this.#position = position;
-    const start = this.#keyStarts[position] as number;
-    this.keyStart = start;
+    this.keyStart = this.#keyStarts[position] as number;
     this.keyEnd = this.#keyEnds[position] as number;
-    this.#readRest(this.#records[position] as number);
+    this.#readPayload(this.#tags[position] as number, this.#payloads[position] as number);
     return true;
   }
 
   /** Puts the keys of all records of an interval side by side into `keyBytes`. */
   #openInterval(interval: number): void {
-    const end = interval + 1 < this.#restartCount ? u32At(this.block, this.#limit + 4 * interval + 4) : this.#limit;
+    const isLast = interval + 1 === this.#restartCount;
+    const end = isLast ? this.#limit : u32At(this.block, this.#restarts + RESTART_BYTES * (interval + 1));
     this.#interval = interval;
-    this.#records.length = 0;
+    this.#tags.length = 0;
+    this.#payloads.length = 0;
     this.#keyStarts.length = 0;
     this.#keyEnds.length = 0;
-    let keyStart = 0;
-    let keyEnd = 0;
-    this.#next = u32At(this.block, this.#limit + 4 * interval);
+    this.keyStart = 0;
+    this.keyEnd = 0;
+    this.#goTo(interval);
+    let payload = this.#nextPayload;
     while (this.#next < end) {
-      const record = this.#next;
-      const next = this.#read(record, keyStart, keyEnd);
-      if (!this.sameKey) keyStart = keyEnd;
-      keyEnd = next;
-      this.#records.push(record);
-      this.#keyStarts.push(keyStart);
-      this.#keyEnds.push(keyEnd);
+      const tag = this.#readKey(this.keyStart, this.keyEnd);
+      this.#tags.push(tag);
+      this.#payloads.push(payload);
+      this.#keyStarts.push(this.keyStart);
+      this.#keyEnds.push(this.keyEnd);
+      payload += tag >>> TAG_SHIFT;
     }
   }
 
   /**
-   * Reads the record at offset `record`, the one before having its key at keyBytes[previousStart, previousEnd). Puts
-   * the key together at `previousEnd`, or in place when it continues at `previousStart` = 0, and returns its end.
+   * Reads the next key part; the key before it stands at keyBytes[previousStart, previousEnd). The key is put together at
+   * `previousEnd`, or, with 0 and 0, in place over the key before. Returns the tag.
    */
-  #read(record: number, previousStart: number, previousEnd: number): number {
+  #readKey(previousStart: number, previousEnd: number): number {
     const block = this.block;
-    let at = record;
+    let at = this.#next;
     let shared = block[at++] as number;
     if (shared >= 0x80) {
       shared = continuedVarint(block, at, shared);
@@ -446,44 +500,36 @@ export class BlockCursor {
       unshared = continuedVarint(block, at, unshared);
       at = varintEnd(block, at);
     }
-    this.sameKey = unshared === 0;
-    if (unshared === 0 && previousEnd > 0) {
-      this.#readPayload(varintEnd(block, at), at);
-      return previousEnd;
-    }
-    const tagAt = at;
-    at = varintEnd(block, at);
-    const keyStart = previousEnd;
-    const keyEnd = keyStart + shared + unshared;
-    if (keyEnd > this.keyBytes.length) this.#growKeys(keyEnd);
-    const keys = this.keyBytes;
-    if (previousEnd > 0) for (let i = 0; i < shared; i++) keys[keyStart + i] = keys[previousStart + i] as number;
-    copyRange(block, at, at + unshared, keys, keyStart + shared);
-    this.#readPayload(at + unshared, tagAt);
-    return keyEnd;
-  }
-
-  #readRest(record: number): void {
-    const block = this.block;
-    let at = varintEnd(block, record);
-    let unshared = block[at++] as number;
-    if (unshared >= 0x80) {
-      unshared = continuedVarint(block, at, unshared);
+    let tag = block[at++] as number;
+    if (tag >= 0x80) {
+      tag = continuedVarint(block, at, tag);
       at = varintEnd(block, at);
     }
+    this.#next = at + unshared;
     this.sameKey = unshared === 0;
-    this.#readPayload(varintEnd(block, at) + unshared, at);
+    if (unshared === 0) return tag;
+    const start = previousEnd;
+    const end = start + shared + unshared;
+    if (end > this.keyBytes.length) this.#growKeys(end);
+    const keys = this.keyBytes;
+    if (previousEnd > 0) for (let i = 0; i < shared; i++) keys[start + i] = keys[previousStart + i] as number;
+    copyRange(block, at, at + unshared, keys, start + shared);
+    this.keyStart = start;
+    this.keyEnd = end;
+    return tag;
   }
 
-  #readPayload(payload: number, tagAt: number): void {
+  #readPayload(tag: number, payload: number): void {
     const block = this.block;
-    let tag = block[tagAt] as number;
-    if (tag >= 0x80) tag = continuedVarint(block, tagAt + 1, tag);
-    this.#next = payload + (tag >>> TAG_SHIFT);
     this.kind = (tag & TAG_PUT) === 0 ? kind.DELETE : kind.PUT;
-    this.sequence = (tag & TAG_SEQUENCE) === 0 ? 0 : sequenceAt(block, payload);
-    this.valueStart = (tag & TAG_SEQUENCE) === 0 ? payload : varintEnd(block, payload);
-    this.valueEnd = this.#next;
+    this.valueEnd = payload + (tag >>> TAG_SHIFT);
+    if ((tag & TAG_SEQUENCE) === 0) {
+      this.sequence = 0;
+      this.valueStart = payload;
+    } else {
+      this.sequence = sequenceAt(block, payload);
+      this.valueStart = varintEnd(block, payload);
+    }
   }
 
   #compare(key: Uint8Array, start: number, end: number): number {

@@ -101,7 +101,10 @@ export function pickCompaction(input: PickerInput): Choice | undefined {
 
 /** A compaction of everything in `level` into the next one, for compacting by hand; undefined: there is nothing. */
 export function pickWholeLevel(input: PickerInput, level: number): Choice | undefined {
-  const tables = (input.version.levels[level] ?? []).filter((table) => !input.excluded.has(table.number));
+  const all = input.version.levels[level] ?? [];
+  // In level 0 nothing may overtake an older table that has to stay.
+  const from = level === 0 ? all.findLastIndex((table) => input.excluded.has(table.number)) + 1 : 0;
+  const tables = all.slice(from).filter((table) => !input.excluded.has(table.number));
   if (tables.length === 0) return undefined;
   if (level === 0) return choiceOf(input, 'manual', 0, 1, tables);
   return choiceOf(input, 'manual', level, Math.min(level + 1, LEVELS - 1), tables);

@@ -7,7 +7,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { compareRanges, EMPTY } from '../bytes.ts';
+import { compareRanges, EMPTY, equalBytes } from '../bytes.ts';
 import { kind } from './record.ts';
 import type { Source } from './source.ts';
 import { lookup } from './store.ts';
@@ -44,6 +44,8 @@ export class MergeCursor implements Cursor {
   /** Where sources that owe a seek go. */
   #target: Uint8Array | undefined;
   #current: Source | undefined;
+  /** Key of the last seek, if it missed. */
+  #missedSeek: Uint8Array | undefined;
   #closed = false;
 
   constructor(options: MergeCursorOptions) {
@@ -70,6 +72,7 @@ export class MergeCursor implements Cursor {
 
   next(): Lookup {
     assert(!this.#closed, 'the cursor is open');
+    this.#missedSeek = undefined;
     const current = this.#current;
     if (current !== undefined) {
       this.#leave(current);
@@ -80,10 +83,15 @@ export class MergeCursor implements Cursor {
 
   seek(key: Uint8Array): Lookup {
     assert(!this.#closed, 'the cursor is open');
-    this.#current = undefined;
-    this.#target = this.#clamp(key);
-    this.#states.fill(state.OWES_SEEK);
-    return this.#find();
+    // After a miss the sources that have found their place keep it; all would have to be in memory at once otherwise.
+    if (this.#missedSeek === undefined || !equalBytes(this.#missedSeek, key)) {
+      this.#current = undefined;
+      this.#target = this.#clamp(key);
+      this.#states.fill(state.OWES_SEEK);
+    }
+    const found = this.#find();
+    this.#missedSeek = found === lookup.MISS ? key.slice() : undefined;
+    return found;
   }
 
   /** A seek beyond the bound where the walk begins begins at the bound. */

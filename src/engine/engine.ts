@@ -3,71 +3,49 @@
  * up, opens cursors, and sees to it that memtables become tables.
  *
  * Invariants:
- * - Memtables are in order: every record of a frozen one is older than every record of the next.
+ * - Every record of a frozen memtable is older than every record of the next; those of tables are older still.
  * - `durableSequence ≤ lastSequence`; both only grow.
  * - A batch is in exactly one group of exactly one WAL, so it is there whole after a crash or not at all.
+ * - What a snapshot or cursor can see survives flushes and compactions until it is released.
  */
 
 import { assert, must } from '../assert.ts';
-import type { Clock, Disk, Log, Random, Threads, Timers } from '../env.ts';
+import type { Timer } from '../env.ts';
 import { DiskError } from '../env.ts';
-import { Arena, GROUP_HEADER_BYTES } from './arena.ts';
+import { GROUP_HEADER_BYTES } from './arena.ts';
+import type { ArenaPool } from './arena-pool.ts';
+import { writeCheckpoint } from './checkpoint.ts';
 import { MergeCursor } from './cursor.ts';
-import type { Covering } from './cursor.ts';
 import { EngineError } from './engine-error.ts';
-import { answer, arenaCapacity, Memtable } from './memtable.ts';
-import type { HashSecret } from './memtable.ts';
+import { engineMetrics } from './engine-metrics.ts';
+import { openManifestOf, openStore, startGeneration } from './engine-open.ts';
+import type { OpenedStore } from './engine-open.ts';
+import { engineOptions } from './engine-options.ts';
+import type { EngineOpen, EngineOptions } from './engine-options.ts';
+import { Flusher } from './flusher.ts';
+import type { Generation } from './flusher.ts';
+import type { ManifestStore } from './manifest.ts';
+import { answer } from './memtable.ts';
+import type { HashSecret, Memtable } from './memtable.ts';
 import { MemtableSource } from './memtable-source.ts';
-import { readWals } from './recovery.ts';
-import { kind, recordAt } from './record.ts';
+import { Pins } from './pins.ts';
 import type { Source } from './source.ts';
+import type { Batch, Cursor, CursorOptions, Found, FsyncPolicy, Lookup, Refusal, Snapshot, Store } from './store.ts';
 import { lookup } from './store.ts';
-import type {
-  Batch,
-  Cursor,
-  CursorOptions,
-  Found,
-  FsyncPolicy,
-  Lookup,
-  Refusal,
-  Snapshot,
-  Store,
-  StoreHooks,
-} from './store.ts';
-import { Wal } from './wal.ts';
-import type { WalFile } from './wal.ts';
+import { Tree } from './tree.ts';
+import type { Wal, WalFile } from './wal.ts';
 import { WriteBatch } from './write-batch.ts';
+import { stallOf } from './write-stall.ts';
 
-export type EngineOptions = {
-  /** Bytes of records after which a memtable is frozen and written out. */
-  readonly memtableBytes: number;
-  readonly fsync: FsyncPolicy;
-};
+/** How often free space is looked at. */
+const SPACE_INTERVAL_MS = 1000;
 
-export const defaultEngineOptions: EngineOptions = {
-  memtableBytes: 64 << 20,
-  fsync: 'everysec',
-};
-
-export type EngineOpen = {
-  readonly disk: Disk;
-  readonly threads: Threads;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly log: Log;
-  /** Made when it is not there. */
-  readonly directory: string;
-  readonly options?: Partial<EngineOptions>;
-  readonly hooks?: StoreHooks;
-  /** Called once when the disk has failed for good: nothing is acknowledged any more, the process should end. */
-  readonly onFatal?: (error: EngineError) => void;
-};
-
-/** A memtable and the WAL that holds the same records. */
-type Generation = { readonly memtable: Memtable; readonly walFile: WalFile };
+/** As a limit of sequences: the present. */
+const PRESENT = Number.MAX_SAFE_INTEGER;
 
 const CLOSING: Refusal = { code: 'closing', message: 'the store is closing' };
+const DISK_FULL: Refusal = { code: 'disk-full', message: 'the disk is full' };
+const OVERLOADED: Refusal = { code: 'overloaded', message: 'the disk does not keep up with the writes' };
 
 export class Engine implements Store {
   lastSequence: number;
@@ -77,69 +55,83 @@ export class Engine implements Store {
   readonly #env: EngineOpen;
   readonly #options: EngineOptions;
   readonly #secret: HashSecret;
+  readonly #pool: ArenaPool;
+  /** Memtables in tables by now, whose memory is not in the pool yet. */
+  readonly #flushed = new Set<Memtable>();
+  readonly #manifest: ManifestStore;
   readonly #wal: Wal;
+  readonly #tree: Tree;
+  readonly #flusher: Flusher;
+  /** Memtables on their way to tables, oldest first. */
+  readonly #frozen: readonly Generation[];
   #memtable: Memtable;
   #walFile: WalFile;
-  /** Oldest first. */
-  readonly #frozen: Generation[];
   #turnEndAsked = false;
   readonly #turnEnd = (): void => this.flushGroup();
   readonly #listeners = new Set<() => void>();
-  /** Sequences that snapshots and cursors look at, with how many of them do. */
-  readonly #pinned = new Map<number, number>();
-  #closed = false;
+  readonly #pins = new Pins();
+  /** Sequences at which a `getAt` has missed, for the `fetch` that follows. */
+  readonly #missedAt = new Set<number>();
+  readonly #spaceCheck: Timer;
+  #isDiskFull = false;
+  #stallStartUs = 0;
+  #stallUs = 0;
+  #userBytes = 0;
+  #closing: Promise<void> | undefined;
 
   /** Opens the store in `directory`. Rejects with an `EngineError` or a `DiskError`. */
   static async open(env: EngineOpen): Promise<Engine> {
-    const options = { ...defaultEngineOptions, ...env.options };
-    env.disk.makeDirectory(env.directory);
-    const { wals, free } = await readWals({
-      disk: env.disk,
-      log: env.log,
-      directory: env.directory,
-      oldestNumber: 0,
-      firstSequence: 1,
-      arenaBytes: arenaCapacity(options.memtableBytes, 0),
-    });
-    const wal = openWal(env, options, wals.at(-1)?.arena.lastSequence ?? 0);
-    for (const file of free) wal.adoptFree(file);
-    const secret = newSecret(env.random);
-    const generations: Generation[] = [];
-    try {
-      for (const { file, arena } of wals) {
-        const memtable = new Memtable(arena, options.memtableBytes, secret);
-        memtable.indexReplayed(replayer(arena, env.hooks));
-        generations.push({ memtable, walFile: wal.adopt(file, arena) });
-      }
-      const last = generations.at(-1);
-      if (last === undefined || !last.memtable.hasRoom(0, 0)) {
-        const number = (last?.memtable.arena.number ?? 0) + 1;
-        generations.push(startGeneration(wal, options, secret, env.random, number, wal.durableSequence + 1, 0));
-      }
-    } catch (error) {
-      wal.closeFiles();
-      throw error;
-    }
-    return new Engine(env, options, secret, wal, generations);
+    const options = engineOptions(env.options);
+    return new Engine(env, options, await openStore(env, options));
   }
 
-  private constructor(
-    env: EngineOpen,
-    options: EngineOptions,
-    secret: HashSecret,
-    wal: Wal,
-    generations: readonly Generation[],
-  ) {
+  private constructor(env: EngineOpen, options: EngineOptions, opened: OpenedStore) {
+    const { wal, manifest, generations } = opened;
     this.#env = env;
     this.#options = options;
-    this.#secret = secret;
+    this.#secret = opened.secret;
+    this.#pool = opened.pool;
+    this.#manifest = manifest;
     this.#wal = wal;
     wal.onDurable = () => this.#announce();
     this.lastSequence = wal.durableSequence;
+    const onChange = (): void => this.#weigh();
+    const onFull = (error: unknown): void => this.#noteFull(error);
+    this.#tree = new Tree({
+      ...options,
+      disk: env.disk,
+      threads: env.threads,
+      clock: env.clock,
+      timers: env.timers,
+      log: env.log,
+      directory: env.directory,
+      manifest,
+      threadModule: env.rules?.moduleUrl ?? DEFAULT_THREAD_MODULE,
+      filterState: () => env.rules?.filterState?.(),
+      pinned: () => this.#pins.sequences(),
+      onChange,
+      onFull,
+      onFatal: (error) => this.#fail(error),
+    });
+    this.#flusher = new Flusher({
+      tree: this.#tree,
+      wal,
+      timers: env.timers,
+      log: env.log,
+      onFlushed: (memtable) => {
+        this.#flushed.add(memtable);
+        this.#reclaim(memtable);
+      },
+      onChange,
+      onFull,
+    });
+    this.#frozen = this.#flusher.queue;
     const active = must(generations.at(-1), 'an active memtable');
     this.#memtable = active.memtable;
     this.#walFile = active.walFile;
-    this.#frozen = generations.slice(0, -1);
+    for (const frozen of generations.slice(0, -1)) this.#flusher.add(frozen);
+    this.#spaceCheck = env.timers.every(SPACE_INTERVAL_MS, () => this.#checkSpace());
+    this.#tree.compactIfDue();
   }
 
   get durableSequence(): number {
@@ -155,7 +147,7 @@ export class Engine implements Store {
       if (older !== answer.UNKNOWN) return older;
     }
     found.sequence = 0;
-    return lookup.ABSENT;
+    return this.#tree.versions.current.get(key, keyLength, PRESENT, found);
   }
 
   getAt(snapshot: Snapshot, key: Uint8Array, keyLength: number, found: Found): Lookup {
@@ -168,11 +160,22 @@ export class Engine implements Store {
       if (older !== answer.UNKNOWN) return older;
     }
     found.sequence = 0;
-    return lookup.ABSENT;
+    const said = this.#tree.versions.current.get(key, keyLength, limit, found);
+    if (said === lookup.MISS) this.#missedAt.add(limit);
+    return said;
   }
 
-  fetch(_key: Uint8Array): Promise<void> {
-    return Promise.resolve();
+  async fetch(key: Uint8Array): Promise<void> {
+    const limits = [...this.#missedAt];
+    this.#missedAt.clear();
+    const { versions } = this.#tree;
+    const reader = versions.retain();
+    try {
+      await reader.fetch(key, PRESENT);
+      for (const limit of limits) await reader.fetch(key, limit);
+    } finally {
+      versions.release(reader);
+    }
   }
 
   newBatch(): Batch {
@@ -189,6 +192,7 @@ export class Engine implements Store {
     if (end > this.#walFile.secured) this.#secure(end);
     memtable.append(batch);
     this.lastSequence += batch.count;
+    this.#userBytes += batch.byteLength;
     if (!this.#turnEndAsked) {
       this.#turnEndAsked = true;
       this.#env.timers.atTurnEnd(this.#turnEnd);
@@ -210,20 +214,28 @@ export class Engine implements Store {
     this.#onDisk(() => this.#wal.prepare());
     this.#appendFreezeRecords();
     this.#wal.endFile();
-    this.#frozen.push({ memtable: this.#memtable, walFile: this.#walFile });
-    const number = this.#memtable.arena.number + 1;
-    const first = this.lastSequence + 1;
-    const options = this.#options;
-    const next = startGeneration(this.#wal, options, this.#secret, this.#env.random, number, first, nextBatchBytes);
+    const frozen: Generation = { memtable: this.#memtable, walFile: this.#walFile };
+    const next = startGeneration({
+      wal: this.#wal,
+      pool: this.#pool,
+      options: this.#options,
+      secret: this.#secret,
+      random: this.#env.random,
+      number: this.#memtable.arena.number + 1,
+      firstSequence: this.lastSequence + 1,
+      firstBatchBytes: nextBatchBytes,
+    });
     this.#memtable = next.memtable;
     this.#walFile = next.walFile;
+    this.#flusher.add(frozen);
+    this.#weigh();
   }
 
   #appendFreezeRecords(): void {
-    const onFreeze = this.#env.hooks?.onFreeze;
-    if (onFreeze === undefined) return;
+    const hooks = this.#env.hooks;
+    if (hooks?.onFreeze === undefined) return;
     const batch = new WriteBatch();
-    onFreeze.call(this.#env.hooks, batch);
+    hooks.onFreeze(batch);
     if (batch.count === 0) return;
     this.#secure(this.#memtable.arena.end + GROUP_HEADER_BYTES + batch.byteLength);
     this.#memtable.append(batch);
@@ -240,6 +252,7 @@ export class Engine implements Store {
       prepare();
     } catch (error) {
       if (!(error instanceof DiskError) || error.code !== 'ENOSPC') throw error;
+      this.#noteFull(error);
       throw new EngineError('refused', `the disk is full: ${error.message}`, error);
     }
   }
@@ -270,16 +283,44 @@ export class Engine implements Store {
     const limit = options.snapshot?.sequence ?? this.lastSequence;
     const reverse = options.reverse === true;
     const { lower, upper } = options;
+    const { timers } = this.#env;
     const sources: Source[] = [];
-    const covering: Covering[] = [];
-    for (const memtable of this.#memtablesUpTo(limit)) {
-      const timers = this.#env.timers;
+    const memtables = this.#memtablesUpTo(limit);
+    for (const memtable of memtables) {
       if (memtable.keyCount > 0) sources.push(new MemtableSource({ memtable, timers, limit, reverse, lower, upper }));
-      if (memtable.rangeDeletes.length > 0) covering.push(memtable);
     }
-    this.#pin(limit);
-    const onClose = (): void => this.#unpin(limit);
-    return new MergeCursor({ sources, covering, limit, lower, upper, reverse, onClose });
+    const { versions } = this.#tree;
+    const reader = versions.retain();
+    sources.push(reader.source({ sequence: limit, reverse, lower, upper }));
+    this.#pins.add(limit);
+    for (const memtable of memtables) memtable.readers++;
+    return new MergeCursor({
+      sources,
+      // Range deletes in tables are seen to by their source, and nothing older is merged with it.
+      covering: memtables.filter((memtable) => memtable.rangeDeletes.length > 0),
+      limit,
+      lower,
+      upper,
+      reverse,
+      onClose: () => {
+        this.#pins.remove(limit);
+        versions.release(reader);
+        for (const memtable of memtables) {
+          memtable.readers--;
+          this.#reclaim(memtable);
+        }
+      },
+    });
+  }
+
+  /**
+   * Uses the memory of a flushed memtable again once nobody can read it: when no cursor walks it, and what a look-up
+   * found in it (valid for the rest of its turn) is forgotten.
+   */
+  #reclaim(memtable: Memtable): void {
+    if (memtable.readers > 0 || !this.#flushed.delete(memtable)) return;
+    const { timers } = this.#env;
+    timers.atTurnEnd(() => timers.atTurnEnd(() => this.#pool.give(memtable.arena.release())));
   }
 
   /** Memtables with records that `limit` may see, newest first. */
@@ -291,110 +332,140 @@ export class Engine implements Store {
 
   snapshot(): Snapshot {
     const sequence = this.lastSequence;
-    this.#pin(sequence);
+    this.#pins.add(sequence);
     let released = false;
     const release = (): void => {
-      if (!released) this.#unpin(sequence);
+      if (!released) this.#pins.remove(sequence);
       released = true;
     };
     return { sequence, release };
   }
 
-  #pin(sequence: number): void {
-    this.#pinned.set(sequence, (this.#pinned.get(sequence) ?? 0) + 1);
+  /** A small named value that survives with the data, as of the last change that is durable. */
+  getValue(name: string): Uint8Array | undefined {
+    return this.#manifest.getValue(name);
   }
 
-  #unpin(sequence: number): void {
-    const left = must(this.#pinned.get(sequence), 'a pinned sequence') - 1;
-    if (left === 0) this.#pinned.delete(sequence);
-    else this.#pinned.set(sequence, left);
+  /** Sets a named value (at most 1 MiB); durable once resolved. */
+  setValue(name: string, value: Uint8Array): Promise<void> {
+    return this.#manifest.setValue(name, value);
   }
 
   async flush(): Promise<void> {
-    await this.#wal.syncAll();
-  }
-
-  checkpoint(_directory: string): Promise<void> {
-    return Promise.reject(new EngineError('refused', 'checkpoints need tables'));
+    if (this.#memtable.arena.recordCount > 0) this.#freeze(0);
+    this.flushGroup();
+    await this.#flusher.drained();
   }
 
   async compact(): Promise<void> {
     await this.flush();
+    await this.#tree.compactAll();
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  async checkpoint(target: string): Promise<void> {
+    await this.flush();
+    const { versions } = this.#tree;
+    const { state } = this.#manifest;
+    const reader = versions.retain();
+    try {
+      await writeCheckpoint({
+        disk: this.#env.disk,
+        directory: this.#env.directory,
+        target,
+        version: reader.version,
+        state,
+        openManifest: openManifestOf(this.#env),
+      });
+    } finally {
+      versions.release(reader);
+    }
+  }
+
+  #checkSpace(): void {
+    let free: number;
+    try {
+      free = this.#env.disk.freeBytes(this.#env.directory);
+    } catch (error) {
+      this.#env.log.warn('free space cannot be told', { cause: String(error) });
+      return;
+    }
+    const isFull = free < this.#options.diskReserveBytes;
+    if (isFull === this.#isDiskFull) return;
+    this.#isDiskFull = isFull;
+    this.#env.log.warn(isFull ? 'the disk is full: writes are refused' : 'the disk has space again', { free });
+    if (!isFull) this.#flusher.retry();
+    this.#weigh();
+  }
+
+  /** The disk refused something for want of space. Writes wait until the next look at it. */
+  #noteFull(error: unknown): void {
+    if (!(error instanceof DiskError) || error.code !== 'ENOSPC' || this.#isDiskFull) return;
+    this.#isDiskFull = true;
+    this.#env.log.warn('the disk is full: writes are refused', { cause: error.message });
+    this.#weigh();
+  }
+
+  /** Decides anew whether and how fast writes are taken. */
+  #weigh(): void {
+    const { delayMs, stop } = stallOf(this.#frozen.length, this.#tree.level0Tables, this.#options.stall);
+    const nowUs = this.#env.clock.monotonicUs();
+    if (this.writeDelayMs > 0) this.#stallUs += nowUs - this.#stallStartUs;
+    this.#stallStartUs = nowUs;
+    this.writeDelayMs = delayMs;
+    if (this.#closing !== undefined) this.refusal = CLOSING;
+    else if (this.#isDiskFull) this.refusal = DISK_FULL;
+    else this.refusal = stop ? OVERLOADED : undefined;
+  }
+
+  /** Tables can no longer be changed: as after a failed WAL write, nothing is acknowledged any more. */
+  #fail(error: EngineError): void {
+    this.#wal.stop(error);
+    this.#env.onFatal?.(error);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    this.#spaceCheck.cancel();
     this.refusal = CLOSING;
-    await this.#wal.close();
+    try {
+      await this.#flushForClose();
+      await this.#flusher.close();
+      await this.#tree.close();
+    } finally {
+      await this.#wal.close();
+    }
+  }
+
+  /** What is not flushed stays in the WAL, so a failure here costs time at the next open and nothing else. */
+  async #flushForClose(): Promise<void> {
+    if (this.#wal.failure !== undefined || this.#isDiskFull) return;
+    try {
+      if (this.#memtable.arena.end > this.#options.closeFlushBytes) await this.flush();
+      else await this.#flusher.drained();
+    } catch (error) {
+      this.#env.log.warn('a memtable stays in the WAL', { cause: String(error) });
+    }
   }
 
   metrics(): Readonly<Record<string, number>> {
-    const wal = this.#wal;
-    return {
-      memtable_bytes: this.#memtable.arena.end,
-      memtables_frozen: this.#frozen.length,
-      wal_bytes: wal.liveBytes,
-      wal_written_bytes: wal.writtenBytes,
-      wal_groups: wal.groupCount,
-      wal_syncs: wal.syncCount,
-      wal_sync_us: wal.syncMicroseconds,
-      wal_sync_max_us: wal.syncMaxMicroseconds,
-      snapshots: this.#pinned.size,
-      last_sequence: this.lastSequence,
-      durable_sequence: this.durableSequence,
-    };
+    const since = this.writeDelayMs > 0 ? this.#env.clock.monotonicUs() - this.#stallStartUs : 0;
+    return engineMetrics({
+      tree: this.#tree,
+      wal: this.#wal,
+      frozen: this.#frozen,
+      memtable: this.#memtable,
+      userBytes: this.#userBytes,
+      stallUs: this.#stallUs + since,
+      writeDelayMs: this.writeDelayMs,
+      pins: this.#pins.count,
+      lastSequence: this.lastSequence,
+    });
   }
 }
 
-function openWal(env: EngineOpen, options: EngineOptions, lastSequence: number): Wal {
-  return new Wal(
-    {
-      disk: env.disk,
-      clock: env.clock,
-      timers: env.timers,
-      log: env.log,
-      directory: env.directory,
-      policy: options.fsync,
-      fileBytes: arenaCapacity(options.memtableBytes, 0),
-      onFatal: (error) => env.onFatal?.(error),
-    },
-    lastSequence,
-  );
-}
-
-function startGeneration(
-  wal: Wal,
-  options: EngineOptions,
-  secret: HashSecret,
-  random: Random,
-  number: number,
-  firstSequence: number,
-  firstBatchBytes: number,
-): Generation {
-  const capacity = arenaCapacity(options.memtableBytes, firstBatchBytes);
-  const arena = new Arena(capacity, number, viewOf(random.bytes(4)).getUint32(0), firstSequence);
-  wal.prepare();
-  return { memtable: new Memtable(arena, options.memtableBytes, secret), walFile: wal.start(arena) };
-}
-
-function newSecret(random: Random): HashSecret {
-  const bytes = viewOf(random.bytes(8));
-  return { seed: bytes.getUint32(0), multiplier: bytes.getUint32(4) };
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-/** What tells the owner of the store of each replayed record. */
-function replayer(arena: Arena, hooks: StoreHooks | undefined): (offset: number) => void {
-  const onReplay = hooks?.onReplay?.bind(hooks);
-  if (onReplay === undefined) return () => {};
-  return (offset) => {
-    const record = recordAt(arena.words, offset);
-    if (record.kind === kind.DELETE_RANGE) return;
-    const key = arena.bytes.subarray(record.keyStart, record.keyEnd);
-    onReplay(key, record.kind === kind.PUT ? arena.bytes.subarray(record.keyEnd, record.valueEnd) : undefined);
-  };
-}
+/** The module beside this one, built or not. */
+const DEFAULT_THREAD_MODULE = import.meta.url.replace(/engine(\.\w+)$/, 'engine-thread$1');

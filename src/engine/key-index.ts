@@ -66,12 +66,20 @@ export class KeyIndexBuilder {
   }
 }
 
-/** A read-only index over ascending keys, also used for the tables of a level. */
+/**
+ * A read-only index over ascending keys, also used for the tables of a level.
+ *
+ * All keys share their first bytes (`#common`); the four bytes after them are kept as numbers, so that most of a
+ * bisection compares numbers and only keys that agree in those too are looked at.
+ */
 export class KeyIndex {
   readonly count: number;
   readonly #bytes: Uint8Array;
   /** Where each key ends in `#bytes`; it starts where the one before ends. */
   readonly #ends: Int32Array;
+  readonly #common: number;
+  /** The four bytes of each key after the common ones, big-endian; bytes that are not there count as 0. */
+  readonly #heads: Uint32Array;
   /** Position of the first entry, when the index was read from a table. */
   readonly #entries: number;
 
@@ -80,6 +88,11 @@ export class KeyIndex {
     this.#bytes = bytes;
     this.#ends = ends;
     this.#entries = entries;
+    this.#common = this.#commonBytes();
+    this.#heads = new Uint32Array(this.count);
+    for (let i = 0; i < this.count; i++) {
+      this.#heads[i] = headAt(bytes, (i === 0 ? 0 : (ends[i - 1] as number)) + this.#common, ends[i] as number);
+    }
   }
 
   /** Reads an index block. */
@@ -106,31 +119,69 @@ export class KeyIndex {
 
   /** Bytes of memory beside the block itself. */
   get extraBytes(): number {
-    return this.#ends.byteLength;
+    return this.#ends.byteLength + this.#heads.byteLength;
   }
 
   /** Index of the first key ≥ key[start, end); `count` when there is none. */
   firstNotBelow(key: Uint8Array, start: number, end: number): number {
+    return this.#bisect(key, start, end, 0);
+  }
+
+  /** Index of the first key > key[start, end); `count` when there is none. */
+  firstAbove(key: Uint8Array, start: number, end: number): number {
+    return this.#bisect(key, start, end, 1);
+  }
+
+  /** Index of the first key whose order to key[start, end) is at least `least`. */
+  #bisect(key: Uint8Array, start: number, end: number, least: number): number {
+    const side = this.#commonOrder(key, start, end);
+    if (side !== 0) return side > 0 ? 0 : this.count;
+    const heads = this.#heads;
+    const head = headAt(key, start + this.#common, end);
     let low = 0;
     let high = this.count;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.#compare(middle, key, start, end) < 0) low = middle + 1;
+      if ((heads[middle] as number) < head) low = middle + 1;
+      else high = middle;
+    }
+    if (low === this.count || heads[low] !== head) return low;
+    high = low + 1;
+    while (high < this.count && heads[high] === head) high = Math.min(this.count, high + (high - low));
+    return this.#bisectBytes(key, start, end, least, low, high);
+  }
+
+  #bisectBytes(key: Uint8Array, start: number, end: number, least: number, from: number, to: number): number {
+    let low = from;
+    let high = to;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#compare(middle, key, start, end) < least) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** Index of the first key > key[start, end); `count` when there is none. */
-  firstAbove(key: Uint8Array, start: number, end: number): number {
-    let low = 0;
-    let high = this.count;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#compare(middle, key, start, end) <= 0) low = middle + 1;
-      else high = middle;
+  /** Order of all keys to key[start, end) as far as the common bytes decide it; 0: they do not. */
+  #commonOrder(key: Uint8Array, start: number, end: number): number {
+    const bytes = this.#bytes;
+    const common = this.#common;
+    for (let i = 0; i < common; i++) {
+      if (start + i === end) return 1;
+      const difference = (bytes[i] as number) - (key[start + i] as number);
+      if (difference !== 0) return difference;
     }
-    return low;
+    return 0;
+  }
+
+  #commonBytes(): number {
+    if (this.count === 0) return 0;
+    const bytes = this.#bytes;
+    const last = this.count === 1 ? 0 : (this.#ends[this.count - 2] as number);
+    const limit = Math.min(this.#ends[0] as number, (this.#ends[this.count - 1] as number) - last);
+    let common = 0;
+    while (common < limit && bytes[common] === bytes[last + common]) common++;
+    return common;
   }
 
   /** The i-th key; a copy. */
@@ -162,4 +213,19 @@ export class KeyIndex {
     }
     return keyEnd - at - (end - of);
   }
+}
+
+function headAt(bytes: Uint8Array, at: number, end: number): number {
+  if (at + 4 <= end) {
+    return (
+      (((bytes[at] as number) << 24) |
+        ((bytes[at + 1] as number) << 16) |
+        ((bytes[at + 2] as number) << 8) |
+        (bytes[at + 3] as number)) >>>
+      0
+    );
+  }
+  let head = 0;
+  for (let i = 0; i < 4; i++) head = head * 256 + (at + i < end ? (bytes[at + i] as number) : 0);
+  return head;
 }

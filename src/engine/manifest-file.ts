@@ -69,6 +69,8 @@ export class FileManifest implements ManifestStore {
     if (newest === undefined)
       return new FileManifest(disk, directory, 0, { state: emptyManifestState, values: new Map() });
     const content = readContent(disk, pathOf(directory, newest));
+    // Its name may be one that a dying process gave it and no sync has made durable yet.
+    disk.syncDirectory(directory);
     for (const old of generations.slice(0, -KEPT_GENERATIONS)) disk.unlink(pathOf(directory, old));
     return new FileManifest(disk, directory, newest, content);
   }

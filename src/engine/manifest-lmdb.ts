@@ -12,7 +12,8 @@
  *
  * Each value is followed by 4 bytes: CRC32C of key and value, little-endian, since LMDB's pages have no checksum. The
  * records are specified in manifest.ts. Every change is one transaction, durable before it is answered: lmdb-js
- * acknowledges before the sync unless `overlappingSync` is off. A manifest is valid if and only if every checksum
+ * acknowledges before the sync unless `overlappingSync` is off. Before LMDB sees the file, lmdb-check.ts looks over its
+ * pages. A manifest is valid if and only if every checksum
  * holds and the counters agree with the tables; anything else stops the open.
  */
 
@@ -20,6 +21,8 @@ import { crc32c } from '@node-rs/crc32';
 import { open, type RootDatabase } from 'lmdb';
 import { assert } from '../assert.ts';
 import { concatBytes, copyOf, utf8 } from '../bytes.ts';
+import type { Disk } from '../env.ts';
+import { lmdbDamage } from './lmdb-check.ts';
 import {
   applyEdit,
   countersOf,
@@ -58,9 +61,11 @@ export class LmdbManifest implements ManifestStore {
   readonly #values: Map<string, Uint8Array>;
   #failure: unknown;
 
-  /** Opens the manifest in `directory`, which must be there, on the real disk. */
-  static open(directory: string): LmdbManifest {
+  /** Opens the manifest in `directory`, which must be there. `disk` must be the real one: LMDB goes to it by itself. */
+  static open(disk: Disk, directory: string): LmdbManifest {
     const path = `${directory}/manifest.mdb`;
+    const shape = disk.exists(path) ? lmdbDamage(readWhole(disk, path)) : undefined;
+    if (shape !== undefined) throw manifestDamage(path, shape);
     let database: Database;
     try {
       database = open<Buffer, string>({ path, encoding: 'binary', overlappingSync: false, noSync: false });
@@ -148,6 +153,16 @@ export class LmdbManifest implements ManifestStore {
     const sum = new Uint8Array(4);
     new DataView(sum.buffer).setUint32(0, checksumOf(key, value), true);
     void this.#database.put(key, Buffer.from(concatBytes(value, sum)));
+  }
+}
+
+function readWhole(disk: Disk, path: string): Uint8Array {
+  const file = disk.open(path, 'read');
+  try {
+    const bytes = new Uint8Array(file.size());
+    return bytes.subarray(0, file.readSync(bytes, 0));
+  } finally {
+    file.close();
   }
 }
 

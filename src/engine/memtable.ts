@@ -60,6 +60,8 @@ export class Memtable {
   readonly firstSequence: number;
   /** Distinct keys. */
   keyCount = 0;
+  /** Open cursors that walk it. */
+  readers = 0;
   readonly rangeDeletes: RangeDelete[] = [];
   readonly sorted: SortedKeys;
 

@@ -10,7 +10,7 @@
  * in `#owing` has missed and will be asked again before anything else.
  */
 
-import { compareRanges } from '../bytes.ts';
+import { compareRanges, equalBytes } from '../bytes.ts';
 import type { RangeTombstones, TombstoneFragment } from './range-tombstones.ts';
 import { newestVisible } from './range-tombstones.ts';
 import { kind, type Kind } from './record.ts';
@@ -42,6 +42,13 @@ export class MergeIterator implements Source {
   /** Age of the source that has missed, or -1; where it was to seek, if it was. */
   #owing = -1;
   #owingSeek: Uint8Array | undefined;
+  /**
+   * The seek to `#seekKey` has missed; asked again it goes on, with the sources in `#seekOwed` if there are any. A seek
+   * that began anew after each miss would never end in a cache that is smaller than one block of every source.
+   */
+  #seeking = false;
+  #seekKey: Uint8Array | undefined;
+  #seekOwed: number[] = [];
   /** The key that was shown or found dead last, whose other records are to be passed over. */
   #lastKey = new Uint8Array(64);
   #lastKeyLength = 0;
@@ -86,18 +93,31 @@ export class MergeIterator implements Source {
   }
 
   seek(key: Uint8Array | undefined): Lookup {
-    this.#size = 0;
-    this.#owing = -1;
-    this.#passing = false;
-    const missed: Source[] = [];
-    for (let age = 0; age < this.#sources.length; age++) {
-      const source = this.#sources[age] as Source;
-      const found = source.seek(key);
-      if (found === lookup.MISS) missed.push(source);
+    if (!this.#seeking || !isSameKey(key, this.#seekKey)) {
+      this.#size = 0;
+      this.#owing = -1;
+      this.#passing = false;
+      this.#seekOwed = [...this.#sources.keys()];
+      this.#seekKey = key?.slice();
+      this.#seeking = true;
+    }
+    const found = this.#seekOn(key);
+    this.#seeking = found === lookup.MISS;
+    return found;
+  }
+
+  #seekOn(key: Uint8Array | undefined): Lookup {
+    const owed = this.#seekOwed;
+    if (owed.length === 0) return this.#show();
+    this.#seekOwed = [];
+    for (const age of owed) {
+      const found = (this.#sources[age] as Source).seek(key);
+      if (found === lookup.MISS) this.#seekOwed.push(age);
       else if (found === lookup.FOUND) this.#push(age);
     }
-    this.#missed = missed;
-    return missed.length > 0 ? lookup.MISS : this.#show();
+    if (this.#seekOwed.length === 0) return this.#show();
+    this.#missed = this.#seekOwed.map((age) => this.#sources[age] as Source);
+    return lookup.MISS;
   }
 
   step(): Lookup {
@@ -270,6 +290,10 @@ export class MergeIterator implements Source {
     if (order === 0) return a < b;
     return this.#reverse ? order > 0 : order < 0;
   }
+}
+
+function isSameKey(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && equalBytes(a, b));
 }
 
 /** What is shown where there are no sources. */

@@ -103,6 +103,7 @@ async function readOpened(options: ReplayOptions, opened: readonly DiskFile[]): 
   }
   for (const tail of torn) await erase(tail);
   for (const wal of wals) await makeDurable(wal);
+  if (wals.length > 0) options.disk.syncDirectory(options.directory);
   return { wals, free };
 }
 
@@ -205,12 +206,10 @@ function endsCleanly(file: DiskFile, arena: Arena): boolean {
   const from = arena.end;
   const to = file.size() & ~3;
   const lastFlags = arena.lastGroup === 0 ? 0 : (arena.words[(arena.lastGroup >> 2) + 5] as number);
-  // A file in use has blocks beyond its groups, so one that ends with a group was cut by somebody, unless it was closed.
   const closed = (lastFlags & groupFlag.CLEAN_CLOSE) !== 0;
+  // A file in use has blocks beyond its groups, so one that ends with a group was closed, or cut by somebody.
   if (!closed && to - from < GROUP_HEADER_BYTES) return false;
-  // The file may have been used again after it was closed, so what stands behind is looked at all the same.
-  if (looksBegun(arena, from, to)) return false;
-  return strongestClaim(arena, from, to) === undefined;
+  return !looksBegun(arena, from, to) && strongestClaim(arena, from, to) === undefined;
 }
 
 /** What stands behind the last valid group, unless it was durable. */

@@ -5,7 +5,7 @@
 
 import { crc32c } from '@node-rs/crc32';
 import { compressSync, uncompressSync } from 'lz4-napi';
-import { textOf, utf8 } from '../bytes.ts';
+import { copyOf, textOf, utf8 } from '../bytes.ts';
 import { BlockBuilder, BlockCursor } from './block.ts';
 import { EngineError } from './engine-error.ts';
 import { kind } from './record.ts';
@@ -160,7 +160,7 @@ export function encodeFooter(footer: Footer): Uint8Array {
 }
 
 function footerChecksum(bytes: Uint8Array): number {
-  return crc32c(bytes.subarray(96), crc32c(bytes.subarray(0, 88)));
+  return crc32c(bytes.subarray(92), crc32c(bytes.subarray(0, 88)));
 }
 
 /** Reads a footer. Throws `corruption` unless it is whole and belongs to this file. */
@@ -207,7 +207,7 @@ export function decodeProperties(block: Uint8Array): Properties {
   while (cursor.next()) {
     properties.set(
       textOf(cursor.keyBytes.subarray(cursor.keyStart, cursor.keyEnd)),
-      block.slice(cursor.valueStart, cursor.valueEnd),
+      copyOf(block.subarray(cursor.valueStart, cursor.valueEnd)),
     );
   }
   return properties;
@@ -229,7 +229,7 @@ export function decodeRangeTombstones(block: Uint8Array): RangeTombstones {
   while (cursor.next()) {
     list.push({
       start: cursor.keyBytes.slice(cursor.keyStart, cursor.keyEnd),
-      end: block.slice(cursor.valueStart, cursor.valueEnd),
+      end: copyOf(block.subarray(cursor.valueStart, cursor.valueEnd)),
       sequence: cursor.sequence,
     });
   }

@@ -47,6 +47,8 @@ export interface TableTail {
   readonly twoLevel: boolean;
   readonly blockCount: number;
   readonly properties: Properties;
+  /** As `decodeRangeTombstones` takes them; undefined: there are none. */
+  readonly rangeTombstones: Uint8Array | undefined;
 }
 
 /** Reads a tail: the last `bytes.length` bytes of the file. Throws `corruption`. */
@@ -76,6 +78,7 @@ export function parseTail(bytes: Uint8Array, fileNumber: number, fileBytes: numb
     twoLevel: footer.twoLevel,
     blockCount: Number(textOf(properties.get('blocks') ?? new Uint8Array(0))),
     properties,
+    rangeTombstones: footer.rangeTombstones.length > 0 ? piece(footer.rangeTombstones) : undefined,
   };
 }
 
@@ -85,6 +88,8 @@ export class Table {
   /** Set by every use, cleared by the table cache when it looks for a tail to drop. */
   tailUsed = false;
   tailPinnedUntil = 0;
+  /** Readers that still load other things and will need the tail when they have them. */
+  tailHolds = 0;
   /** As long as the table has blocks and partitions from the first time that the tail is there. */
   blocks: (CachedBlock | undefined)[] = [];
   partitions: (CachedBlock | undefined)[] = [];

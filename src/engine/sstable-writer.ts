@@ -10,7 +10,7 @@
  *          16  4 × { offset u64, length u64 }  filter, range tombstones, index, properties; length 0: there is none
  *          80  u32  flags: bit 0, the index has two levels
  *          84  u32  length of the tail
- *          88  u32  CRC32C of bytes 0 to 88 and 96 to 104
+ *          88  u32  CRC32C of bytes 0 to 88 and 92 to 104
  *          92  u32  0
  *          96  "KVORSST" and the version of the format, 0x01
  * ```
@@ -31,7 +31,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { compareBytes, utf8 } from '../bytes.ts';
+import { compareBytes, copyOf, EMPTY, utf8 } from '../bytes.ts';
 import type { Disk, DiskFile } from '../env.ts';
 import { BlockBuilder } from './block.ts';
 import { buildFilter, DEFAULT_BITS_PER_KEY, hashKey } from './bloom-filter.ts';
@@ -102,7 +102,7 @@ export class TableWriter {
   #blockOffset = 0;
   #hashes = new Uint32Array(4096);
   #hashCount = 0;
-  #lastPrefix = new Uint8Array(0);
+  #lastPrefix: Uint8Array = EMPTY;
   #firstKey: Uint8Array | undefined;
   #records = 0;
   #tombstones = 0;
@@ -151,7 +151,7 @@ export class TableWriter {
       if (block.count > 0 && this.#isFull(valueLength)) {
         this.#finishBlock(separator(block.lastKey, block.lastKeyLength, keyBytes, keyStart, keyEnd));
       }
-      this.#firstKey ??= keyBytes.slice(keyStart, keyEnd);
+      this.#firstKey ??= copyOf(keyBytes.subarray(keyStart, keyEnd));
       this.#addHashes(keyBytes, keyStart, keyEnd);
     }
     block.add(keyBytes, keyStart, keyEnd, recordKind, sequence, valueBytes, valueStart, valueEnd);
@@ -308,7 +308,7 @@ export class TableWriter {
     let same = length === last.length;
     for (let i = 0; same && i < length; i++) same = last[i] === keyBytes[keyStart + i];
     if (same) return;
-    this.#lastPrefix = keyBytes.slice(keyStart, prefixEnd);
+    this.#lastPrefix = copyOf(keyBytes.subarray(keyStart, prefixEnd));
     this.#addHash(hashKey(keyBytes, keyStart, prefixEnd));
   }
 
@@ -385,6 +385,6 @@ function separator(
   const nextLength = nextEnd - nextStart;
   let shared = 0;
   while (shared < lastLength && last[shared] === next[nextStart + shared]) shared++;
-  if (shared < lastLength && shared + 1 < nextLength) return next.slice(nextStart, nextStart + shared + 1);
+  if (shared < lastLength && shared + 1 < nextLength) return copyOf(next.subarray(nextStart, nextStart + shared + 1));
   return last.slice(0, lastLength);
 }

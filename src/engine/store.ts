@@ -20,7 +20,10 @@ export class Found {
   bytes: Uint8Array = new Uint8Array(0);
   start = 0;
   end = 0;
-  /** Sequence number of the record; 0 when it was read from a table (and so is durable). */
+  /**
+   * Sequence number of the record; 0 when it was read from a table (and so is durable). Also set on ABSENT: of the
+   * deletion that says so, or 0.
+   */
   sequence = 0;
 }
 
@@ -69,8 +72,11 @@ export interface CursorOptions {
   readonly snapshot?: Snapshot;
 }
 
-/** Why writes are refused for the time being; `undefined` while they are taken. */
-export type Refusal = { readonly code: 'disk-full' | 'closing'; readonly message: string };
+/**
+ * Why writes are refused for the time being; `undefined` while they are taken. `overloaded`: flush or compaction is so
+ * far behind that memory or read cost would grow without bound; who waits for `writeDelayMs` hardly ever gets there.
+ */
+export type Refusal = { readonly code: 'disk-full' | 'overloaded' | 'closing'; readonly message: string };
 
 export interface Store {
   readonly lastSequence: number;
@@ -84,7 +90,7 @@ export interface Store {
   get(key: Uint8Array, keyLength: number, found: Found): Lookup;
   /** As `get`, in a snapshot. */
   getAt(snapshot: Snapshot, key: Uint8Array, keyLength: number, found: Found): Lookup;
-  /** Brings in what a `get` of this key missed. The blocks stay until the callers of this turn have run again. */
+  /** Brings in what a `get` or `getAt` of this key missed. The blocks stay until the callers of this turn have run again. */
   fetch(key: Uint8Array): Promise<void>;
 
   newBatch(): Batch;

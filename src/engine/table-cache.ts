@@ -7,17 +7,20 @@
  * turn end, whatever the budget says.
  */
 
-import type { Disk, DiskFile, Timers } from '../env.ts';
+import type { Clock, Disk, DiskFile, Timers } from '../env.ts';
 import { DiskError } from '../env.ts';
 import { BlockCache } from './block-cache.ts';
 import { EngineError } from './engine-error.ts';
 import { KeyIndex } from './key-index.ts';
+import { ReadPace } from './read-pace.ts';
 import { openPiece, PARTITION_BLOCKS, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
 import { MISSING_TAIL, parseTail, Table, type TableTail } from './sstable-reader.ts';
 
 export interface TableCacheOptions {
   readonly disk: Disk;
   readonly directory: string;
+  /** Without one nothing is read at once (read-pace.ts). */
+  readonly clock?: Clock;
   readonly timers: Pick<Timers, 'atTurnEnd'>;
   readonly blockCacheBytes: number;
   readonly tailCacheBytes: number;
@@ -26,14 +29,26 @@ export interface TableCacheOptions {
   readonly onDamage: (meta: TableMeta, error: EngineError) => void;
 }
 
+/** How often bytes that look damaged are read before their table counts as damaged. */
+const READ_ATTEMPTS = 3;
+
 export const defaultTableCacheOptions = {
   blockCacheBytes: 128 << 20,
   tailCacheBytes: 64 << 20,
   maxOpenFiles: 512,
 };
 
+/** Something to be read: bytes [offset, offset + length) of a table's file, and who takes them. */
+interface Piece {
+  readonly offset: number;
+  readonly length: number;
+  /** `count`: how many bytes came. Throws `corruption`. */
+  take(bytes: Uint8Array, count: number): void;
+}
+
 export class TableCache {
   readonly blocks: BlockCache;
+  readonly pace: ReadPace;
   tailBytes = 0;
   tailLoads = 0;
   readonly #options: TableCacheOptions;
@@ -50,6 +65,7 @@ export class TableCache {
   constructor(options: TableCacheOptions) {
     this.#options = options;
     this.blocks = new BlockCache(options.blockCacheBytes, options.timers);
+    this.pace = new ReadPace(options.clock, options.timers);
   }
 
   get openFiles(): number {
@@ -95,17 +111,69 @@ export class TableCache {
     return load;
   }
 
-  async #loadOne(table: Table, missing: number, readAheadBytes: number): Promise<void> {
-    try {
-      if (missing === MISSING_TAIL) await this.#loadTail(table);
-      else if (missing < MISSING_TAIL) await this.#loadPartition(table, -2 - missing);
-      else await this.#loadBlocks(table, missing, readAheadBytes);
-    } catch (error) {
-      const damage = damageOf(error, table.meta.number);
-      if (damage === undefined) throw error;
-      this.#quarantine(table, damage);
-      throw damage;
+  /** Keeps what a load has brought, until the returned function is called, for a reader that needs several loads. */
+  hold(table: Table, missing: number): () => void {
+    if (missing === MISSING_TAIL) {
+      table.tailHolds++;
+      return () => {
+        table.tailHolds--;
+        this.#pinTail(table);
+      };
     }
+    const block = missing < MISSING_TAIL ? table.partitions[-2 - missing] : table.blocks[missing];
+    if (block === undefined) return () => {};
+    this.blocks.hold(block);
+    return () => this.blocks.letGo(block);
+  }
+
+  async #loadOne(table: Table, missing: number, readAheadBytes: number): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const piece = this.#pieceFor(table, missing, readAheadBytes);
+      if (piece === undefined) return;
+      try {
+        const bytes = new Uint8Array(piece.length);
+        piece.take(bytes, await this.#file(table.meta.number).read(bytes, piece.offset));
+        return;
+      } catch (error) {
+        this.#judge(table, error, attempt);
+      }
+    }
+  }
+
+  /**
+   * As `load`, at once, when reads are quick at present (read-pace.ts). False: nothing was done. Throws as `load` rejects.
+   */
+  loadNow(table: Table, missing: number, readAheadBytes = 0): boolean {
+    const startUs = this.pace.begin();
+    if (startUs < 0 || this.#tables.get(table.meta.number) !== table) return false;
+    if (table.damage !== undefined) throw table.damage;
+    for (let attempt = 1; ; attempt++) {
+      const piece = this.#pieceFor(table, missing, readAheadBytes);
+      if (piece === undefined) return true;
+      try {
+        const bytes = new Uint8Array(piece.length);
+        piece.take(bytes, this.#file(table.meta.number).readSync(bytes, piece.offset));
+        this.pace.end(startUs);
+        return true;
+      } catch (error) {
+        this.#judge(table, error, attempt);
+      }
+    }
+  }
+
+  /** After a load that failed: returns when it should be tried again, since one bad transfer is not a bad table. */
+  #judge(table: Table, error: unknown, attempt: number): void {
+    const damage = damageOf(error, table.meta.number);
+    if (damage === undefined) throw error;
+    if (attempt < READ_ATTEMPTS) return;
+    this.#quarantine(table, damage);
+    throw damage;
+  }
+
+  #pieceFor(table: Table, missing: number, readAheadBytes: number): Piece | undefined {
+    if (table.tail === undefined || missing === MISSING_TAIL) return this.#tailPiece(table);
+    if (missing < MISSING_TAIL) return this.#partitionPiece(table, -2 - missing);
+    return this.#blocksPiece(table, missing, readAheadBytes);
   }
 
   /** Marks a table as damaged, also when someone else has found it to be so. */
@@ -120,63 +188,76 @@ export class TableCache {
     this.#options.onDamage(table.meta, damage);
   }
 
-  async #loadTail(table: Table): Promise<void> {
-    if (table.tail !== undefined) return;
-    const { bytes, tailBytes, number } = table.meta;
-    const tail = parseTail(await this.#read(table, bytes - tailBytes, tailBytes), number, bytes);
-    if (this.#tables.get(number) !== table || table.tail !== undefined) return;
+  #tailPiece(table: Table): Piece | undefined {
+    if (table.tail !== undefined) return undefined;
+    const { bytes: fileBytes, tailBytes, number } = table.meta;
+    const offset = fileBytes - tailBytes;
+    return {
+      offset,
+      length: tailBytes,
+      take: (bytes, count) => {
+        const tail = parseTail(whole(bytes, count, number, offset), number, fileBytes);
+        if (this.#tables.get(number) !== table || table.tail !== undefined) return;
+        this.#keepTail(table, tail);
+        this.tailLoads++;
+      },
+    };
+  }
+
+  #keepTail(table: Table, tail: TableTail): void {
     table.setTail(tail);
-    table.tailPinnedUntil = this.#turn + 2;
-    this.#countTurns();
+    this.#pinTail(table);
     this.#withTail.push(table);
     this.tailBytes += tailSize(tail);
-    this.tailLoads++;
     this.#dropTails();
   }
 
-  async #loadPartition(table: Table, partition: number): Promise<void> {
-    const tail = table.tail;
-    if (tail === undefined) return this.#loadTail(table);
+  #partitionPiece(table: Table, partition: number): Piece | undefined {
+    const { tail } = table;
+    if (tail === undefined) return this.#tailPiece(table);
+    const { number } = table.meta;
     const offset = tail.index.offset(partition);
     const length = tail.index.offset(partition + 1) - offset;
-    const payload = openPiece(await this.#read(table, offset, length), 0, length, table.meta.number, offset);
-    if (table.partitions[partition]?.bytes !== undefined || this.#tables.get(table.meta.number) !== table) return;
-    this.blocks.insert(table.partitions, partition, payload, KeyIndex.parse(payload));
+    return {
+      offset,
+      length,
+      take: (bytes, count) => {
+        const payload = openPiece(whole(bytes, count, number, offset), 0, length, number, offset);
+        if (table.partitions[partition]?.bytes !== undefined || this.#tables.get(number) !== table) return;
+        this.blocks.insert(table.partitions, partition, payload, KeyIndex.parse(payload));
+      },
+    };
   }
 
-  async #loadBlocks(table: Table, ordinal: number, readAheadBytes: number): Promise<void> {
-    const tail = table.tail;
-    if (tail === undefined) return this.#loadTail(table);
+  #blocksPiece(table: Table, ordinal: number, readAheadBytes: number): Piece | undefined {
+    const { tail } = table;
+    if (tail === undefined) return this.#tailPiece(table);
+    const { number } = table.meta;
     let index = tail.index;
     let first = ordinal;
     if (tail.twoLevel) {
       const partition = Math.floor(ordinal / PARTITION_BLOCKS);
       const cached = table.partition(partition);
-      if (cached === undefined) return this.#loadPartition(table, partition);
+      if (cached === undefined) return this.#partitionPiece(table, partition);
       index = cached;
       first = ordinal % PARTITION_BLOCKS;
     }
     const offset = index.offset(first);
     let end = first + 1;
     while (end < index.count && index.offset(end + 1) - offset <= readAheadBytes) end++;
-    const bytes = await this.#read(table, offset, index.offset(end) - offset);
-    for (let i = first; i < end; i++) {
-      const at = ordinal + i - first;
-      if (table.blocks[at]?.bytes !== undefined || this.#tables.get(table.meta.number) !== table) continue;
-      const start = index.offset(i) - offset;
-      const payload = openPiece(bytes, start, index.offset(i + 1) - offset, table.meta.number, offset + start);
-      // A view would keep everything that was read with it in memory.
-      const own = payload.buffer === bytes.buffer && end - first > 1 ? payload.slice() : payload;
-      this.blocks.insert(table.blocks, at, own);
-    }
-  }
-
-  async #read(table: Table, offset: number, length: number): Promise<Uint8Array> {
-    const target = new Uint8Array(length);
-    const count = await this.#file(table.meta.number).read(target, offset);
-    if (count !== length)
-      throw tableDamage(table.meta.number, offset, `the file ends after ${count} of ${length} bytes`);
-    return target;
+    const take = (bytes: Uint8Array, count: number): void => {
+      whole(bytes, count, number, offset);
+      for (let i = first; i < end; i++) {
+        const at = ordinal + i - first;
+        if (table.blocks[at]?.bytes !== undefined || this.#tables.get(number) !== table) continue;
+        const start = index.offset(i) - offset;
+        const payload = openPiece(bytes, start, index.offset(i + 1) - offset, number, offset + start);
+        // A view would keep everything that was read with it in memory.
+        const own = payload.buffer === bytes.buffer && end - first > 1 ? payload.slice() : payload;
+        this.blocks.insert(table.blocks, at, own);
+      }
+    };
+    return { offset, length: index.offset(end) - offset, take };
   }
 
   #file(number: number): DiskFile {
@@ -196,7 +277,7 @@ export class TableCache {
     for (let tried = 0; this.tailBytes > this.#options.tailCacheBytes && tried < 2 * this.#withTail.length; tried++) {
       if (this.#hand >= this.#withTail.length) this.#hand = 0;
       const table = this.#withTail[this.#hand] as Table;
-      if (!table.tailUsed && table.tailPinnedUntil <= this.#turn) {
+      if (!table.tailUsed && table.tailHolds === 0 && table.tailPinnedUntil <= this.#turn) {
         this.#dropTail(table);
       } else {
         table.tailUsed = false;
@@ -214,6 +295,11 @@ export class TableCache {
     this.#withTail.pop();
   }
 
+  #pinTail(table: Table): void {
+    table.tailPinnedUntil = this.#turn + 2;
+    this.#countTurns();
+  }
+
   #countTurns(): void {
     const idle = this.#turnsToCount === 0;
     this.#turnsToCount = 3;
@@ -226,6 +312,12 @@ export class TableCache {
     if (this.#turnsToCount > 0) this.#options.timers.atTurnEnd(() => this.#turnEnd());
     else this.#dropTails();
   }
+}
+
+function whole(bytes: Uint8Array, count: number, number: number, offset: number): Uint8Array {
+  if (count !== bytes.length)
+    throw tableDamage(number, offset, `the file ends after ${count} of ${bytes.length} bytes`);
+  return bytes;
 }
 
 function tailSize(tail: TableTail): number {

@@ -7,6 +7,7 @@
  */
 
 import { assert } from '../assert.ts';
+import { copyOf } from '../bytes.ts';
 import type { Disk } from '../env.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import type { Kind } from './record.ts';
@@ -52,10 +53,13 @@ export class TableOutput {
     return this.#writer !== undefined && this.#writer.byteLength >= this.#options.tableBytes;
   }
 
-  /** Closes the table that is being written, if any; the next one begins with keyBytes[keyStart, keyEnd). */
+  /**
+   * Closes the table that is being written, if any; the next one begins with keyBytes[keyStart, keyEnd). The last table
+   * for which there is a number takes all that is left: inputs that were compressed may make more than was reckoned.
+   */
   cutBefore(keyBytes: Uint8Array, keyStart: number, keyEnd: number): void {
-    if (this.#writer === undefined) return;
-    const key = keyBytes.slice(keyStart, keyEnd);
+    if (this.#writer === undefined || this.#used === this.#options.numbers) return;
+    const key = copyOf(keyBytes.subarray(keyStart, keyEnd));
     this.#finish(key);
     this.#from = key;
   }

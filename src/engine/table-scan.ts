@@ -3,14 +3,14 @@
  * through the caches, and every checksum is checked.
  */
 
-import { compareRanges, EMPTY } from '../bytes.ts';
+import { compareBytes, compareRanges, EMPTY } from '../bytes.ts';
 import type { Disk, DiskFile } from '../env.ts';
 import { DiskError } from '../env.ts';
 import { BlockCursor } from './block.ts';
 import { hashKey, mayContain } from './bloom-filter.ts';
 import { KeyIndex } from './key-index.ts';
 import { kind } from './record.ts';
-import { openPiece, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
+import { decodeRangeTombstones, openPiece, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
 import { parseTail, type TableTail } from './sstable-reader.ts';
 
 /** Bytes read at a time; a larger block is read alone. */
@@ -188,16 +188,30 @@ class Verification {
 
   #checkTotals(blocks: number): void {
     const meta = this.#meta;
-    for (const { sequence } of meta.rangeTombstones.list()) {
-      this.#minSequence = Math.min(this.#minSequence, sequence);
-      this.#maxSequence = Math.max(this.#maxSequence, sequence);
-    }
+    this.#checkRangeTombstones();
     if (blocks !== this.#scan.tail.blockCount) throw this.#damage('the number of blocks is wrong');
     if (this.#records !== meta.records || this.#tombstones !== meta.tombstones) {
       throw this.#damage(`it has ${this.#records} records where ${meta.records} were written`);
     }
     if (this.#minSequence !== meta.minSequence || this.#maxSequence !== meta.maxSequence) {
       throw this.#damage('its sequences are not those that were written');
+    }
+  }
+
+  #checkRangeTombstones(): void {
+    const { rangeTombstones } = this.#scan.tail;
+    const written = rangeTombstones === undefined ? [] : decodeRangeTombstones(rangeTombstones).list();
+    const expected = this.#meta.rangeTombstones.list();
+    const same = written.every((each, i) => {
+      const other = expected[i];
+      if (other === undefined || other.sequence !== each.sequence) return false;
+      return compareBytes(other.start, each.start) === 0 && compareBytes(other.end, each.end) === 0;
+    });
+    if (!same || written.length !== expected.length)
+      throw this.#damage('its range tombstones are not those that were written');
+    for (const { sequence } of written) {
+      this.#minSequence = Math.min(this.#minSequence, sequence);
+      this.#maxSequence = Math.max(this.#maxSequence, sequence);
     }
   }
 

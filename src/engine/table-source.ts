@@ -19,6 +19,9 @@ import type { TableCache } from './table-cache.ts';
 const FIRST_READ_AHEAD_BYTES = 16 * 1024;
 const MAX_READ_AHEAD_BYTES = 512 * 1024;
 
+/** The same for reads that hold the event loop. */
+const MAX_READ_AHEAD_NOW_BYTES = 32 * 1024;
+
 /** Where to stand in a block once it is there. */
 const entry = { STANDING: 0, FIRST: 1, LAST: 2 } as const;
 type Entry = (typeof entry)[keyof typeof entry];
@@ -48,6 +51,18 @@ export class TableSource implements Source {
   #shown = false;
   #missedTable: Table | undefined;
   #missed = MISSING_TAIL;
+  /**
+   * What loads brought since the source last stood somewhere: a walk over many sources waits for the slowest of their
+   * loads, and a step may need one table after another, while a cache that is small for them drops the first ones.
+   */
+  readonly #heldTails = new Map<Table, TableTail>();
+  /** The last seek, to `#seekKey`, missed on its walk from block to block; asked again it goes on. */
+  #resumable = false;
+  #seekKey: Uint8Array | undefined;
+  #walking = false;
+  #heldBlock: Uint8Array | undefined;
+  #heldBlockOf: Table | undefined;
+  #heldOrdinal = 0;
   #readAheadBytes = 0;
 
   constructor(options: TableSourceOptions) {
@@ -87,28 +102,80 @@ export class TableSource implements Source {
     return key === undefined ? this.seekRange(undefined, 0, 0) : this.seekRange(key, 0, key.length);
   }
 
-  /** `seek` to key[start, end). */
+  /** `seek` to key[start, end). After MISS the same seek goes on where it missed, if it had got past its first block. */
   seekRange(key: Uint8Array | undefined, start: number, end: number): Lookup {
-    this.#ended = false;
-    this.#shown = false;
-    this.#readAheadBytes = 0;
-    return this.#reverse ? this.#seekBack(key, start, end) : this.#seekForth(key, start, end);
+    let found = this.#seekOnce(key, start, end);
+    while (found === lookup.MISS && this.#loadNow()) found = this.#seekOnce(key, start, end);
+    return found;
+  }
+
+  #seekOnce(key: Uint8Array | undefined, start: number, end: number): Lookup {
+    let found: Lookup;
+    if (this.#resumable && isSame(this.#seekKey, key, start, end)) {
+      found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    } else {
+      this.#ended = false;
+      this.#shown = false;
+      this.#readAheadBytes = 0;
+      this.#walking = false;
+      found = this.#reverse ? this.#seekBack(key, start, end) : this.#seekForth(key, start, end);
+      this.#resumable = found === lookup.MISS && this.#walking;
+      if (this.#resumable) this.#seekKey = key?.slice(start, end);
+    }
+    if (found !== lookup.MISS) {
+      this.#resumable = false;
+      this.#letGo();
+    }
+    return found;
   }
 
   step(): Lookup {
+    this.#resumable = false;
     if (this.#ended) return lookup.ABSENT;
-    return this.#reverse ? this.#walkBack() : this.#walkForth();
+    let found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    while (found === lookup.MISS && this.#loadNow()) found = this.#reverse ? this.#walkBack() : this.#walkForth();
+    if (found !== lookup.MISS) this.#letGo();
+    return found;
   }
 
   load(): Promise<void> {
     const table = this.#missedTable;
     if (table === undefined) return Promise.resolve();
     this.#missedTable = undefined;
-    return this.#cache.load(table, this.#missed, this.#reverse ? 0 : this.#readAheadBytes);
+    return this.#loadAndHold(table, this.#missed);
+  }
+
+  async #loadAndHold(table: Table, missed: number): Promise<void> {
+    await this.#cache.load(table, missed, this.#reverse ? 0 : this.#readAheadBytes);
+    this.#hold(table, missed);
+  }
+
+  /** Loads at once what was missed. False: that must be waited for. */
+  #loadNow(): boolean {
+    const table = this.#missedTable;
+    if (table === undefined) return false;
+    const readAheadBytes = this.#reverse ? 0 : Math.min(this.#readAheadBytes, MAX_READ_AHEAD_NOW_BYTES);
+    if (!this.#cache.loadNow(table, this.#missed, readAheadBytes)) return false;
+    this.#missedTable = undefined;
+    this.#hold(table, this.#missed);
+    return true;
+  }
+
+  #hold(table: Table, missed: number): void {
+    if (table.tail !== undefined) this.#heldTails.set(table, table.tail);
+    this.#heldBlock = missed >= 0 ? table.blocks[missed]?.bytes : undefined;
+    this.#heldBlockOf = table;
+    this.#heldOrdinal = missed;
   }
 
   close(): void {
     this.#ended = true;
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#heldBlock = undefined;
+    if (this.#heldTails.size > 0) this.#heldTails.clear();
   }
 
   #seekForth(key: Uint8Array | undefined, start: number, end: number): Lookup {
@@ -124,8 +191,8 @@ export class TableSource implements Source {
     if (ordinal < 0) return this.#miss(table, table.missing);
     this.#ordinal = ordinal;
     if (ordinal < tail.blockCount) {
-      const block = table.block(ordinal);
-      if (block === undefined) return this.#miss(table, table.missing);
+      const block = this.#blockOf(table, ordinal);
+      if (block === undefined) return lookup.MISS;
       this.#cursor.open(block);
       this.#entry = entry.STANDING;
       if (this.#cursor.seek(key, start, end) && this.#showForth()) return lookup.FOUND;
@@ -135,6 +202,7 @@ export class TableSource implements Source {
 
   /** Steps to the next record to be shown, from block to block and table to table. */
   #walkForth(): Lookup {
+    this.#walking = true;
     for (;;) {
       if (this.#entry === entry.STANDING) {
         while (this.#cursor.next()) if (this.#showForth()) return lookup.FOUND;
@@ -185,8 +253,8 @@ export class TableSource implements Source {
     if (ordinal < 0) return this.#miss(table, table.missing);
     if (ordinal >= tail.blockCount) return this.#walkBack();
     this.#ordinal = ordinal;
-    const block = table.block(ordinal);
-    if (block === undefined) return this.#miss(table, table.missing);
+    const block = this.#blockOf(table, ordinal);
+    if (block === undefined) return lookup.MISS;
     this.#cursor.open(block);
     if (!this.#cursor.seekBack(key, start, end)) {
       this.#leaveBlockBack();
@@ -197,6 +265,7 @@ export class TableSource implements Source {
   }
 
   #walkBack(): Lookup {
+    this.#walking = true;
     for (;;) {
       if (this.#entry === entry.STANDING) {
         while (this.#cursor.previous()) if (this.#cursor.newestOfKey(this.#sequence)) return lookup.FOUND;
@@ -227,20 +296,26 @@ export class TableSource implements Source {
   }
 
   #openBlock(table: Table): boolean {
-    const block = table.block(this.#ordinal);
-    if (block === undefined) {
-      this.#miss(table, table.missing);
-      return false;
-    }
+    const block = this.#blockOf(table, this.#ordinal);
+    if (block === undefined) return false;
     this.#cursor.open(block);
     return true;
   }
 
   #tailOf(table: Table): TableTail | undefined {
     if (table.damage !== undefined) throw table.damage;
-    if (table.tail === undefined) this.#miss(table, MISSING_TAIL);
+    const tail = table.tail ?? this.#heldTails.get(table);
+    if (tail === undefined) this.#miss(table, MISSING_TAIL);
     else table.tailUsed = true;
-    return table.tail;
+    return tail;
+  }
+
+  /** The block with this ordinal; undefined: it is missing, which has been noted. */
+  #blockOf(table: Table, ordinal: number): Uint8Array | undefined {
+    const isHeld = this.#heldBlockOf === table && this.#heldOrdinal === ordinal;
+    const block = table.block(ordinal) ?? (isHeld ? this.#heldBlock : undefined);
+    if (block === undefined) this.#miss(table, table.missing);
+    return block;
   }
 
   #miss(table: Table, missing: number): Lookup {
@@ -257,4 +332,9 @@ export class TableSource implements Source {
     this.#ended = true;
     return lookup.ABSENT;
   }
+}
+
+function isSame(seekKey: Uint8Array | undefined, key: Uint8Array | undefined, start: number, end: number): boolean {
+  if (seekKey === undefined || key === undefined) return seekKey === key;
+  return compareRanges(seekKey, 0, seekKey.length, key, start, end) === 0;
 }

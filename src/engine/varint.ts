@@ -4,6 +4,7 @@
  */
 
 import { assert } from '../assert.ts';
+import { copyOf } from '../bytes.ts';
 
 /** Most bytes that `writeVarint` writes. */
 export const MAX_VARINT_BYTES = 8;
@@ -59,7 +60,7 @@ export class VarintReader {
   string(): Uint8Array {
     const length = this.number();
     assert(this.at + length <= this.end, 'byte string within its bytes');
-    const copy = this.bytes.slice(this.at, this.at + length);
+    const copy = copyOf(this.bytes.subarray(this.at, this.at + length));
     this.at += length;
     return copy;
   }

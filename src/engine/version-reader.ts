@@ -77,6 +77,10 @@ export class VersionReader {
       if (compareRanges(lower, 0, lower.length, key, 0, keyLength) > 0) continue;
       const answer = table.get(key, keyLength, hash, sequence, hit);
       if (answer === tableAnswer.MISS) {
+        if (this.#cache.loadNow(table, table.missing)) {
+          i--;
+          continue;
+        }
         this.#missed = table;
         return lookup.MISS;
       }
@@ -95,12 +99,23 @@ export class VersionReader {
     return lookup.ABSENT;
   }
 
-  /** Loads all that a `get` of this key misses; the blocks stay until the second turn end from now. */
+  /**
+   * Loads all that a `get` of this key misses; the blocks stay until the second turn end from then. What was loaded first is
+   * held until the last is there, so that a small cache does not drop the one for the other for ever.
+   */
   async fetch(key: Uint8Array, sequence: number): Promise<void> {
     const found = new Found();
-    while (this.get(key, key.length, sequence, found) === lookup.MISS) {
-      const table = this.#missed;
-      if (table !== undefined) await this.#cache.load(table, table.missing);
+    const holds: (() => void)[] = [];
+    try {
+      while (this.get(key, key.length, sequence, found) === lookup.MISS) {
+        const table = this.#missed;
+        if (table === undefined) return;
+        const { missing } = table;
+        await this.#cache.load(table, missing);
+        holds.push(this.#cache.hold(table, missing));
+      }
+    } finally {
+      for (const letGo of holds) letGo();
     }
   }
 

@@ -89,6 +89,7 @@ export class Wal {
   /** A file was created whose name is not durable yet. */
   #hasNewName = false;
   #queue: Segment[] = [];
+  #writeWaiters: { walFile: WalFile; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #commit: Promise<void> | undefined;
   #sync: Promise<void> | undefined;
   #timer: Timer | undefined;
@@ -205,6 +206,20 @@ export class Wal {
     this.#closeGroup(0);
   }
 
+  /** Resolves when no group of this file, which gets no more, waits to be written. Rejects when the disk has failed. */
+  written(walFile: WalFile): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (walFile.written === walFile.arena.end) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#writeWaiters.push({ walFile, resolve, reject }));
+  }
+
+  #wakeWriteWaiters(): void {
+    const waiters = this.#writeWaiters;
+    if (waiters.length === 0) return;
+    this.#writeWaiters = [];
+    for (const { walFile, resolve, reject } of waiters) this.written(walFile).then(resolve, reject);
+  }
+
   setPolicy(policy: FsyncPolicy): void {
     this.#policy = policy;
   }
@@ -278,6 +293,7 @@ export class Wal {
       return false;
     }
     queue.length = 0;
+    this.#wakeWriteWaiters();
     return true;
   }
 
@@ -296,9 +312,11 @@ export class Wal {
 
   /** Syncs every live file that has unsynced bytes, oldest first. A failure is final and does not reject. */
   async #syncWritten(): Promise<void> {
-    for (const walFile of [...this.#live]) {
+    const files = [...this.#live];
+    for (const walFile of files) {
       const target = walFile.written;
-      if (walFile.durable === target) continue;
+      // One that was released while another was synced may be closed; its records are in tables, durably.
+      if (walFile.durable === target || !this.#live.includes(walFile)) continue;
       const start = this.#options.clock.monotonicUs();
       try {
         await walFile.file.sync();
@@ -321,11 +339,18 @@ export class Wal {
     });
   }
 
+  /** Nothing is written or acknowledged from here on. */
+  stop(failure: EngineError): void {
+    this.failure ??= failure;
+    this.#wakeWriteWaiters();
+  }
+
   #fail(cause: unknown): void {
     if (this.failure !== undefined) return;
     const what = cause instanceof DiskError ? cause.message : String(cause);
     this.failure = new EngineError('io', `the WAL cannot be made durable: ${what}`, cause);
     this.#options.log.error('the WAL cannot be made durable; nothing is acknowledged any more', { cause: what });
+    this.#wakeWriteWaiters();
     this.#options.onFatal(this.failure);
   }
 }

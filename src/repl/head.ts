@@ -53,6 +53,23 @@ export class Head {
   valueEnd = 0;
   /** Length of the value that stands apart; only with flag APART. */
   apartLength = 0;
+
+  /** The head of an absent row again. */
+  reset(): void {
+    this.type = rowType.DELETED;
+    this.flags = 0;
+    this.stamp = 0;
+    this.actor = 0;
+    this.expiresAtMs = 0;
+    this.modifiedStamp = 0;
+    this.modifiedActor = 0;
+    this.clearedStamp = 0;
+    this.clearedActor = 0;
+    this.bytes = undefined;
+    this.valueStart = 0;
+    this.valueEnd = 0;
+    this.apartLength = 0;
+  }
 }
 
 /** Fills `head` from bytes[start, end). */

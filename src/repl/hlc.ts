@@ -35,6 +35,8 @@ export class Hlc {
   private readonly ceilingStepMs: number;
   private readonly ceilingMarginMs: number;
   private readonly maxAheadMs: number;
+  /** Stamps below the ceiling that the wall clock alone does not use up: for a disk that is slow with the next one. */
+  private readonly reserved: number;
 
   /**
    * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns, or
@@ -53,6 +55,7 @@ export class Hlc {
     this.ceilingStepMs = options.ceilingStepMs ?? CEILING_STEP_MS;
     this.ceilingMarginMs = options.ceilingMarginMs ?? CEILING_MARGIN_MS;
     this.maxAheadMs = options.maxAheadMs ?? MAX_AHEAD_MS;
+    this.reserved = this.ceilingMarginMs * STAMPS_PER_MS;
     this.ceiling = options.ceiling;
     this.last = Math.max(options.ceiling, this.wallMs() * STAMPS_PER_MS);
     this.ready = this.raiseCeiling();
@@ -61,13 +64,14 @@ export class Hlc {
   }
 
   /**
-   * A stamp above all given before. While the wall clock is ahead of the ceiling (the loop stood still, or the clock
-   * was set), stamps count on from the last one until a higher ceiling is durable: 2 million of them are left then.
+   * A stamp above all given before. While the wall clock is near or ahead of the ceiling (the disk is slow, the loop
+   * stood still, or the clock was set), stamps count on from the last one until a higher ceiling is durable: 2 million of
+   * them are left then.
    */
   next(): number {
     const wall = this.wallMs() * STAMPS_PER_MS;
     if (wall > this.ceiling) this.tryToRaise();
-    this.last = wall > this.last && wall <= this.ceiling ? wall : this.last + 1;
+    this.last = wall > this.last && wall <= this.ceiling - this.reserved ? wall : this.last + 1;
     if (this.last > this.ceiling) {
       this.tryToRaise();
       assert(this.last <= this.ceiling, 'stamps stay below a ceiling that is durable');
@@ -83,8 +87,9 @@ export class Hlc {
   observe(stamp: number): boolean {
     if (stamp <= this.last) return true;
     if (stamp > (this.wallMs() + this.maxAheadMs) * STAMPS_PER_MS) return false;
-    if (stamp > this.ceiling) this.tryToRaise(stamp);
-    if (stamp > this.ceiling) return false;
+    // Others do not use up all that is reserved for own stamps.
+    if (stamp > this.ceiling - this.reserved / 4) this.tryToRaise(stamp);
+    if (stamp > this.ceiling - this.reserved / 4) return false;
     this.last = stamp;
     return true;
   }

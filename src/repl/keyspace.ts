@@ -52,6 +52,8 @@ export class KeyspaceState {
   readonly flushMarks = new Float64Array(256);
   readonly databases = Uint8Array.from({ length: 256 }, (_, i) => i);
   private readonly head = new Head();
+  private readonly durableMarks = new Float64Array(256);
+  private store: Store | undefined = undefined;
 
   readonly hooks: StoreHooks = {
     onReplay: (key, value) => this.replay(key, value),
@@ -60,11 +62,28 @@ export class KeyspaceState {
 
   /** Reads what no WAL held from the tables. */
   async load(store: Store): Promise<void> {
+    this.store = store;
     const flush = await readNow(store, FLUSH_KEY);
     if (flush !== undefined) this.readFlushMarks(flush, false);
     const databases = await readNow(store, DATABASES_KEY);
     if (databases !== undefined) this.databases.set(databases);
     this.counts.settle(await readNow(store, COUNTS_KEY));
+  }
+
+  /**
+   * The flush marks that compaction may act on, in memory of their own: those in tables. A mark that is in a memtable
+   * could be lost to a power cut, and what compaction had dropped for it would be lost without it.
+   */
+  durableFlushMarks(): Float64Array {
+    const { store } = this;
+    if (store === undefined) return this.durableMarks.slice();
+    const found = new Found();
+    const outcome = store.get(FLUSH_KEY, FLUSH_KEY.length, found);
+    // What is missed is in a table; what is found in one has no sequence.
+    if (outcome === lookup.MISS || (outcome === lookup.FOUND && found.sequence === 0)) {
+      this.durableMarks.set(this.flushMarks);
+    }
+    return this.durableMarks.slice();
   }
 
   private replay(key: Uint8Array, value: Uint8Array | undefined): void {
@@ -80,10 +99,13 @@ export class KeyspaceState {
     }
   }
 
-  private readFlushMarks(bytes: Uint8Array, clear: boolean): void {
+  /** `replayed`: the record itself is met in a WAL, so what it flushed is flushed now: the marks with the newest stamp. */
+  private readFlushMarks(bytes: Uint8Array, replayed: boolean): void {
+    let newest = 0;
+    for (let database = 0; database < 256; database++) newest = Math.max(newest, readStamp(bytes, database * 8));
     for (let database = 0; database < 256; database++) {
       const mark = readStamp(bytes, database * 8);
-      if (clear && mark > (this.flushMarks[database] as number)) this.counts.clear(database);
+      if (replayed && mark === newest) this.counts.clear(database);
       this.flushMarks[database] = mark;
     }
   }

@@ -14,6 +14,7 @@
  * never sent to another node.
  */
 
+import { copyOf } from '../bytes.ts';
 import { slotOf } from '../cluster/slot.ts';
 
 export const SYSTEM_DATABASE = 255;
@@ -95,12 +96,12 @@ export function headEnd(physical: Uint8Array, start = 0): number {
   }
 }
 
-/** The user's key of a head key that begins at `start`. */
+/** The user's key of a head key that begins at `start`, in memory of its own. */
 export function keyOfHead(physical: Uint8Array, start = 0): Uint8Array {
   const end = headEnd(physical, start) - 1;
   const from = start + 3;
   const zero = physical.indexOf(0, from);
-  if (zero < 0 || zero >= end) return physical.slice(from, end);
+  if (zero < 0 || zero >= end) return copyOf(physical.subarray(from, end));
   const key = new Uint8Array(end - from);
   let length = 0;
   for (let i = from; i < end; i++) {
@@ -108,7 +109,7 @@ export function keyOfHead(physical: Uint8Array, start = 0): Uint8Array {
     key[length++] = byte;
     if (byte === 0) i++;
   }
-  return key.slice(0, length);
+  return key.subarray(0, length);
 }
 
 /** First physical key of a slot and database, or of what follows it. */

@@ -12,17 +12,31 @@ import { compareBytes, compareRanges, copyOf } from '../bytes.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import { type Cursor, lookup, type Store } from '../engine/store.ts';
 import { Head, readHead, rowType, type RowType } from './head.ts';
-import { databaseEnd, databaseOfHead, databaseStart, headEnd, keyOfHead, rowEnd, slotOfHead } from './row-key.ts';
+import {
+  databaseEnd,
+  databaseOfHead,
+  databaseStart,
+  headEnd,
+  headKey,
+  keyOfHead,
+  rowEnd,
+  slotOfHead,
+} from './row-key.ts';
 import type { Row, View } from './view.ts';
 
 /** What a step of a walk says; the first three as `lookup`. PAUSE: the budget is spent, step again to go on. */
 export const scanStep = { ...lookup, PAUSE: 3 } as const;
 export type ScanStep = (typeof scanStep)[keyof typeof scanStep];
 
-/** Keys from (or up to) here; the bytes are `boundSuffix`'s. */
+/** Keys from (or up to) here: `boundAt` makes one. */
 export interface KeyBound {
+  /** The key as it stands in a head key, behind slot and database. */
   readonly suffix: Uint8Array;
   readonly inclusive: boolean;
+}
+
+export function boundAt(key: Uint8Array, inclusive: boolean): KeyBound {
+  return { suffix: headKey(0, key).subarray(3), inclusive };
 }
 
 export interface ScanOptions {
@@ -216,7 +230,7 @@ export class RowScan {
   private passElement(key: Uint8Array, end: number): false {
     if (++this.elements <= ELEMENTS_STEPPED) return false;
     this.elements = 0;
-    const head = key.slice(0, end);
+    const head = copyOf(key.subarray(0, end));
     this.target = this.reverse ? head : rowEnd(head);
     return false;
   }

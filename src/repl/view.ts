@@ -9,6 +9,7 @@
  * `sequenceSeen` is at least the sequence of every record that was read.
  */
 
+import { latin1 } from '../bytes.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
@@ -32,9 +33,9 @@ export interface RowMark {
 
 /** One row as a view sees it. `type`, `expiresAtMs` and the value are what they are after the staged changes. */
 export class Row {
-  /** Physical key of the head. */
+  /** Physical key of the head: head[0, headLength). */
   readonly head: Uint8Array;
-  readonly headLength: number;
+  headLength = 0;
   /** The head as the store has it; type DELETED when it has none. */
   readonly before: Head = new Head();
   /** Counted among the live rows before this view: there, not deleted and not flushed, though perhaps expired. */
@@ -51,9 +52,21 @@ export class Row {
   /** The value (or the existence) changed, not only the deadline. */
   replaced = false;
 
-  constructor(head: Uint8Array, headLength: number) {
-    this.head = head;
-    this.headLength = headLength;
+  constructor(capacity: number) {
+    this.head = new Uint8Array(capacity);
+  }
+
+  /** As new, but for the key. */
+  reset(): void {
+    this.before.reset();
+    this.counted = false;
+    this.live = false;
+    this.expired = false;
+    this.type = rowType.DELETED;
+    this.expiresAtMs = 0;
+    this.value = undefined;
+    this.dirty = false;
+    this.replaced = false;
   }
 
   get mark(): RowMark {
@@ -61,8 +74,18 @@ export class Row {
   }
 }
 
-/** Rows beyond this are found by a map instead of a walk. */
-const LINEAR_ROWS = 8;
+/**
+ * Rows beyond this are found by a map instead of a walk. Keys mostly differ in their slot, the first two bytes, so a
+ * walk over a hundred rows costs less than making the text that a map looks up.
+ */
+const LINEAR_ROWS = 128;
+
+/**
+ * Rows that a view keeps for its next command, and bytes of their keys, so that a small command makes no objects.
+ * Nobody may hold a row beyond the command that asked for it.
+ */
+const POOLED_ROWS = 16;
+const POOLED_HEAD_BYTES = 256;
 
 export class View {
   readonly keyspace: Keyspace;
@@ -75,6 +98,9 @@ export class View {
   /** Highest sequence of a record that was read or written; the reply waits for it. */
   sequenceSeen = 0;
   readonly rows: Row[] = [];
+  private readonly pool: Row[] = [];
+  /** Rows of the pool that are in use: pool[0, taken). */
+  private taken = 0;
   private byHead: Map<string, Row> | undefined = undefined;
   /** Physical databases that this view flushes. */
   readonly flushes = new Set<number>();
@@ -92,6 +118,8 @@ export class View {
     this.nowMs = nowMs;
     this.sequenceSeen = 0;
     if (this.rows.length > 0) this.rows.length = 0;
+    for (let i = 0; i < this.taken; i++) (this.pool[i] as Row).reset();
+    this.taken = 0;
     this.byHead = undefined;
     if (this.flushes.size > 0) this.flushes.clear();
     this.databases = undefined;
@@ -109,9 +137,15 @@ export class View {
 
   /** The row of the key bytes[start, end). Throws `Miss`. */
   rowIn(bytes: Uint8Array, start: number, end: number, database = this.database): Row {
-    const head = new Uint8Array(maxHeadLength(end - start));
-    const length = writeHeadKeyOf(head, 0, this.physicalDatabase(database), bytes, start, end);
-    return this.staged(head, length) ?? this.lookUp(head, length);
+    const row = this.blank(end - start);
+    row.headLength = writeHeadKeyOf(row.head, 0, this.physicalDatabase(database), bytes, start, end);
+    const known = this.known(row);
+    if (known !== undefined) return known;
+    this.lookUp(row);
+    this.rows.push(row);
+    this.byHead?.set(headText(row), row);
+    if (row === this.pool[this.taken]) this.taken++;
+    return row;
   }
 
   /** Length of a string row in bytes. Requires: row.live, type STRING. */
@@ -210,32 +244,41 @@ export class View {
     return new RowScan(this, this.store, options);
   }
 
-  private staged(head: Uint8Array, length: number): Row | undefined {
+  /** A row with room for a key of `keyLength` bytes: the pool's next, or one of its own. */
+  private blank(keyLength: number): Row {
+    const capacity = maxHeadLength(keyLength);
+    if (capacity > POOLED_HEAD_BYTES || this.taken >= POOLED_ROWS) return new Row(capacity);
+    let row = this.pool[this.taken];
+    if (row === undefined) this.pool.push((row = new Row(POOLED_HEAD_BYTES)));
+    return row;
+  }
+
+  /** The row with the same key that this view has looked up before. */
+  private known(row: Row): Row | undefined {
     const rows = this.rows;
     if (rows.length > LINEAR_ROWS) {
-      this.byHead ??= new Map(rows.map((row) => [headText(row.head, row.headLength), row]));
-      return this.byHead.get(headText(head, length));
+      this.byHead ??= new Map(rows.map((each) => [headText(each), each]));
+      return this.byHead.get(headText(row));
     }
     for (let i = 0; i < rows.length; i++) {
-      const row = rows[i] as Row;
-      if (row.headLength === length && sameBytes(row.head, head, length)) return row;
+      const each = rows[i] as Row;
+      if (each.headLength === row.headLength && sameBytes(each.head, row.head, row.headLength)) return each;
     }
     return undefined;
   }
 
-  private lookUp(head: Uint8Array, length: number): Row {
-    const row = new Row(head, length);
+  private lookUp(row: Row): void {
+    const { head, headLength } = row;
     const found = this.found;
-    const outcome = this.store.get(head, length, found);
-    if (outcome === lookup.MISS) throw new Miss(() => this.store.fetch(head.slice(0, length)));
-    if (outcome === lookup.FOUND) {
-      if (found.sequence > this.sequenceSeen) this.sequenceSeen = found.sequence;
-      readHead(row.before, found.bytes, found.start, found.end);
-      this.judge(row);
+    const outcome = this.store.get(head, headLength, found);
+    if (outcome === lookup.ABSENT) return;
+    if (outcome === lookup.MISS) {
+      const key = head.slice(0, headLength);
+      throw new Miss(() => this.store.fetch(key));
     }
-    this.rows.push(row);
-    this.byHead?.set(headText(head, length), row);
-    return row;
+    if (found.sequence > this.sequenceSeen) this.sequenceSeen = found.sequence;
+    readHead(row.before, found.bytes, found.start, found.end);
+    this.judge(row);
   }
 
   private judge(row: Row): void {
@@ -272,8 +315,8 @@ export function standsApart(length: number): boolean {
   return length > MAX_INLINE_BYTES;
 }
 
-function headText(head: Uint8Array, length: number): string {
-  return Buffer.from(head.buffer, head.byteOffset, length).toString('latin1');
+function headText(row: Row): string {
+  return latin1(row.head, 0, row.headLength);
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array, length: number): boolean {

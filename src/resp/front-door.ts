@@ -44,6 +44,11 @@ export interface ClientConnection {
   /** True for those that `timeout` does not close: subscribers, MONITOR. */
   idleExempt: boolean;
   /**
+   * True while the running command waits for more than the disk: for other clients or for time (BLPOP, WAIT, a pause).
+   * A client that has sent its last byte is then taken for gone and not for one that still reads.
+   */
+  isBlocked: boolean;
+  /**
    * Sends something that is no answer: a push, a MONITOR line. It goes between replies, in RESP2 as an array, and past
    * the reply mode. `sequence`: what it shows must be durable up to there, as with `sequenceToAwait`.
    */

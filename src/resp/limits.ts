@@ -22,20 +22,23 @@ export const OWN_CHUNK_BULK_BYTES = 32 * 1024;
 
 /**
  * A session that holds more output than this runs no further command and is not read from until the client has taken
- * some. It is large because some clients send a whole pipeline before they read the first reply.
+ * some. It is large because blocking clients send a whole pipeline before they read the first reply: with one whose
+ * replies come to more than this they wait for us and we for them.
  */
-export const OUTPUT_HIGH_WATER_BYTES = 32 * 1024 * 1024;
+export const OUTPUT_HIGH_WATER_BYTES = 128 * 1024 * 1024;
 /** Output of all sessions together from which on the crowded mark holds for each, so that the total stays bounded. */
-export const OUTPUT_TOTAL_HIGH_WATER_BYTES = 512 * 1024 * 1024;
+export const OUTPUT_TOTAL_HIGH_WATER_BYTES = 256 * 1024 * 1024;
 export const OUTPUT_CROWDED_HIGH_WATER_BYTES = 256 * 1024;
+/** A client that is not read from, and has taken nothing for so long, is closed: an error instead of an endless wait. */
+export const OUTPUT_STALL_SECONDS = 60;
 
 /** Buffers kept for reuse: powers of two between these sizes, and not more than so many bytes in all. */
 export const POOL_SMALLEST_BYTES = 1024;
 export const POOL_LARGEST_BYTES = 256 * 1024;
 export const POOL_MAX_BYTES = 32 * 1024 * 1024;
 
-/** A connection that we ended is destroyed when the client has not closed its side by then. */
-export const CLOSE_GRACE_SECONDS = 5;
+/** A connection that ends is destroyed when nothing has gone out for so long and the client has not closed its side. */
+export const CLOSE_GRACE_SECONDS = 10;
 /** How often idle clients and soft output limits are looked at. */
 export const SWEEP_INTERVAL_MS = 1000;
 

@@ -207,7 +207,7 @@ function writeSimple(out: Output, reply: SimpleString): void {
 }
 
 function writeError(out: Output, reply: ErrorReply): void {
-  writeRaw(out, Buffer.from(`-${reply.message.replace(/[\r\n]/g, ' ')}\r\n`));
+  writeRaw(out, Buffer.from(`-${reply.message.replace(/[\r\n]/g, ' ')}\r\n`, 'latin1'));
 }
 
 /** What the front door itself says: `text` has a byte a character, and goes out as those bytes. */

@@ -191,28 +191,29 @@ export class RequestParser {
       value = value * 10 + digit;
       at++;
     }
-    const plain = at < this.end - 1 && bytes[at] === CR && at > start && (bytes[start] !== ZERO || at === start + 1);
+    const plain =
+      at < this.end - 1 &&
+      bytes[at] === CR &&
+      at > start &&
+      (bytes[start] !== ZERO || at === start + 1) &&
+      (this.wordsLeft === 0 || bytes[start - 1] === DOLLAR);
     const allowed =
       value <= UNAUTHENTICATED_MAX_COUNT || (this.authenticated && value <= this.limits.protoMaxBulkBytes);
-    if (!plain || !allowed) return this.readUnusualLength(plain ? at : -1, value);
-    if (this.wordsLeft > 0 && bytes[start - 1] !== DOLLAR) return this.readUnusualLength(at, value);
+    if (!plain || !allowed) return this.readUnusualLength();
     this.at = at + 2;
     return value;
   }
 
-  private readUnusualLength(plainEnd: number, plainValue: number): number {
+  private readUnusualLength(): number {
     const isCount = this.wordsLeft === 0;
-    let lineEnd = plainEnd;
-    if (lineEnd < 0) {
-      lineEnd = this.findInLine(CR);
-      if (lineEnd < 0 || lineEnd - this.at > LINE_MAX_BYTES) {
-        if (this.end - this.at <= LINE_MAX_BYTES) return INCOMPLETE;
-        return this.refuse(isCount ? 'too big mbulk count string' : 'too big bulk count string');
-      }
-      if (lineEnd + 1 >= this.end) return INCOMPLETE;
+    const lineEnd = this.findInLine(CR);
+    if (lineEnd < 0 || lineEnd - this.at > LINE_MAX_BYTES) {
+      if (this.end - this.at <= LINE_MAX_BYTES) return INCOMPLETE;
+      return this.refuse(isCount ? 'too big mbulk count string' : 'too big bulk count string');
     }
+    if (lineEnd + 1 >= this.end) return INCOMPLETE;
     if (!isCount && this.bytes[this.at] !== DOLLAR) return this.refuse(unexpected(this.bytes[this.at] as number));
-    const value = plainEnd < 0 ? strictInteger(this.bytes, this.at + 1, lineEnd) : plainValue;
+    const value = strictInteger(this.bytes, this.at + 1, lineEnd);
     const refusal = isCount ? this.refusalOfCount(value) : this.refusalOfLength(value);
     if (refusal !== undefined) return this.refuse(refusal);
     this.at = lineEnd + 2;

@@ -18,6 +18,7 @@ import type { ClientConnection, CommandPort, ConnectionCounters, ReplyMode } fro
 import {
   CLOSE_GRACE_SECONDS,
   HELD_INPUT_MAX_BYTES,
+  OUTPUT_STALL_SECONDS,
   QUERY_BUFFER_CEILING_BYTES,
   type OutputClass,
   type SessionLimits,
@@ -80,6 +81,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   replyMode: ReplyMode = 'on';
   outputClass: OutputClass = 'normal';
   idleExempt = false;
+  isBlocked = false;
   isListed = false;
   isWaiting = false;
   private readonly connection: Connection;
@@ -90,6 +92,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private client: Client | undefined;
   private halted = 0;
   private isReadingStopped = false;
+  private isInputOver = false;
   private isRunning = false;
   private isDraining = false;
   private isEndSent = false;
@@ -100,7 +103,8 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private bytesIn = 0;
   private bytesOut = 0;
   private lastActiveSeconds: number;
-  private closingSinceSeconds = 0;
+  /** When output was last handed over or taken, or when the end began. */
+  private lastProgressSeconds = 0;
   /** When the soft output limit was passed; -1 below it. */
   private overSoftSinceSeconds = -1;
   private readonly onReply = (reply: Reply): void => this.settle(reply);
@@ -146,7 +150,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   closeAfterReply(): void {
     if (this.isClosing()) return;
     this.halted |= halt.CLOSING;
-    this.closingSinceSeconds = this.host.nowSeconds;
+    this.lastProgressSeconds = this.host.nowSeconds;
     this.host.hasOutput(this);
     // What still comes is read and dropped: closing with input unread would reset the connection and lose our last words.
     this.startReading();
@@ -190,8 +194,17 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     this.advance();
   }
 
+  /** The client sends no more but may still read: `printf 'PING\r\n' | nc` wants its answer. */
+  onEnd(): void {
+    this.isInputOver = true;
+    this.lastProgressSeconds = this.host.nowSeconds;
+    if (this.isBlocked) this.close();
+    else if (this.halted === 0) this.closeAfterReply();
+  }
+
   onDrain(): void {
     this.isDraining = false;
+    this.lastProgressSeconds = this.host.nowSeconds;
     if (!this.isEnded) this.host.hasOutput(this);
   }
 
@@ -226,8 +239,12 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   /** Closes the session when it has been idle for too long, or its client reads too slowly. */
   sweep(nowSeconds: number): void {
     if ((this.halted & halt.CLOSED) !== 0) return;
-    if ((this.halted & halt.CLOSING) !== 0) {
-      if (nowSeconds - this.closingSinceSeconds > CLOSE_GRACE_SECONDS) this.close();
+    if (this.isInputOver || (this.halted & halt.CLOSING) !== 0) {
+      if (nowSeconds - this.lastProgressSeconds > CLOSE_GRACE_SECONDS) this.close();
+      return;
+    }
+    if ((this.halted & halt.THROTTLED) !== 0 && nowSeconds - this.lastProgressSeconds > OUTPUT_STALL_SECONDS) {
+      this.closeByLimit('takes no output while too much of it waits');
       return;
     }
     const timeout = this.host.limits.idleTimeoutSeconds;
@@ -252,6 +269,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     }
     this.isRunning = false;
     if (this.isEnded) return;
+    if (this.isInputOver && this.halted === 0) this.closeAfterReply();
     parser.keep();
     if (parser.heldBytes >= HELD_INPUT_MAX_BYTES) this.boundInput();
   }
@@ -350,6 +368,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   /** True: the memory is ours again. */
   private send(buffer: Buffer, length: number): boolean {
     this.bytesOut += length;
+    this.lastProgressSeconds = this.host.nowSeconds;
     this.host.stats.bytesOut += length;
     const isTaken = this.connection.write(buffer.subarray(0, length));
     if (!isTaken) this.isDraining = true;

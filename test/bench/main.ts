@@ -3,13 +3,15 @@
  *
  *     single (default)   one node beside the real redis-server, driven by redis-benchmark
  *     engine             the engine in process beside classic-level (LevelDB) and lmdb
- *     stalls             how long the engine holds the event loop under a mixed load
+ *     load               many keys on one node, read and checked meanwhile: throughput, latency, memory, restart
  *
  * Each mode has its own options: `-- single --help`.
  */
 
 const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[]): Promise<void> }>>> = {
   single: () => import('./single.ts'),
+  load: () => import('./load.ts'),
+  engine: () => import('./engine.ts'),
 };
 
 const words = process.argv.slice(2);

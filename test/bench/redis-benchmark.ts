@@ -28,12 +28,10 @@ export interface Measured {
 export async function measure(server: ServerProcess, load: Load): Promise<Measured> {
   const cpuBefore = cpuUs(server.pid);
   const test = load.workload === 'ping' ? 'ping_mbulk' : load.workload;
+  const words = `-t ${test} -n ${load.requests} -c ${load.clients} -P ${load.pipeline} -r ${load.keys} --csv`;
   const finished = await runProgram(
     'redis-benchmark',
-    [
-      ...['-p', String(server.port), '-t', test, '-n', String(load.requests), '-c', String(load.clients)],
-      ...['-P', String(load.pipeline), '-r', String(load.keys), '-d', String(load.valueBytes), '--csv'],
-    ],
+    ['-p', String(server.port), '-d', String(load.valueBytes), ...words.split(' ')],
     { timeoutMs: 600_000 },
   );
   const usedUs = cpuUs(server.pid) - cpuBefore;

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { runEngineSeed, type EngineRunReport } from '../sim/engine-model.ts';
 
 const FIRST_SEED = 1;
-const seedCount = Number(process.env['KVORUM_SIM_SEEDS'] ?? 100);
+const seedCount = Number(process.env['KVORUM_SIM_SEEDS'] ?? 25);
 
 void test(`the engine equals an ordered map after any crash: seeds ${FIRST_SEED} to ${seedCount}`, async (context) => {
   const total = { batches: 0, crashes: 0, injected: 0, refusedOpens: 0 };

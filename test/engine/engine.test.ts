@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { textOf, utf8 } from '../../src/bytes.ts';
 import { Engine } from '../../src/engine/engine.ts';
-import type { EngineOpen } from '../../src/engine/engine.ts';
+import type { EngineOpen } from '../../src/engine/engine-options.ts';
 import type { FsyncPolicy, Store } from '../../src/engine/store.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
 import { createNodeEnv } from '../../src/env-node.ts';

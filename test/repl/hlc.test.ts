@@ -137,3 +137,30 @@ test('a stamp above a ceiling that cannot be raised in time is refused for now',
   assert.equal(clock.observe(stamp), false);
   assert.equal(waiting.length, 1);
 });
+
+test('a disk that takes long for the next ceiling does not end the stamps of a steady load', async () => {
+  let wall = 1_700_000_000_000;
+  let durable = 0;
+  let finish = (): void => {};
+  const persist = (ceiling: number): Promise<void> =>
+    new Promise((resolve) => {
+      finish = () => {
+        durable = ceiling;
+        resolve();
+      };
+    });
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist });
+  finish();
+  await clock.ready;
+  for (let ms = 0; ms < 4 * CEILING_STEP_MS; ms++) {
+    wall++;
+    if (ms % 100 === 0) clock.keepAhead();
+    for (let i = 0; i < 100; i++) assert.ok(clock.next() <= durable);
+  }
+  finish();
+  await new Promise((resolve) => setImmediate(resolve));
+  clock.keepAhead();
+  finish();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(msOfStamp(clock.next()), wall);
+});

@@ -44,11 +44,17 @@ class Run {
     this.#loop.restart();
     const life = this.#loop.life();
     const { engine, keyspace } = await this.#open(life, random);
+    await this.#keepUp(engine, life);
     await this.#check(keyspace);
     for (let i = 0; i < COMMANDS; i++) {
+      await this.#keepUp(engine, life);
       await this.#command(keyspace, random);
-      if (random.chance(0.02)) await this.#check(keyspace);
+      if (random.chance(0.02)) {
+        await this.#keepUp(engine, life);
+        await this.#check(keyspace);
+      }
     }
+    await this.#keepUp(engine, life);
     await this.#check(keyspace);
     if (random.chance(0.4)) await this.#loop.settle(engine.close());
     else await this.#loop.settle(untilDurable(engine));
@@ -85,6 +91,13 @@ class Run {
     return { engine, keyspace: new Keyspace({ store: engine, state, hlc, actor: 1 }) };
   }
 
+  /** Waits as a client would while flush and compaction are behind. */
+  async #keepUp(engine: Engine, life: Life): Promise<void> {
+    while (engine.writeDelayMs > 0 || engine.refusal !== undefined) {
+      await this.#loop.settle(new Promise<void>((resolve) => life.after(10, resolve)));
+    }
+  }
+
   async #command(keyspace: Keyspace, random: Prng): Promise<void> {
     const database = random.below(DATABASES);
     const rows = this.#expected[database] as Expected[number];
@@ -110,10 +123,10 @@ class Run {
     }
   }
 
-  async #inView(keyspace: Keyspace, database: number, run: (view: View) => void): Promise<void> {
+  async #inView(keyspace: Keyspace, database: number, run: (view: View) => void, nowMs?: number): Promise<void> {
     const view = keyspace.newView();
     for (;;) {
-      view.begin(database, this.#loop.clock.wallMs());
+      view.begin(database, nowMs ?? this.#loop.clock.wallMs());
       try {
         run(view);
         keyspace.commit(view);
@@ -141,12 +154,17 @@ class Run {
       }
       scan.close();
       for (const name of found.keys()) {
-        await this.#inView(keyspace, database, (again) => {
-          const row = again.row(Buffer.from(name));
-          assert.ok(row.live);
-          assert.equal(row.expiresAtMs, rows.get(name)?.expiresAtMs);
-          found.set(name, Buffer.from(again.string(row)).toString());
-        });
+        await this.#inView(
+          keyspace,
+          database,
+          (again) => {
+            const row = again.row(Buffer.from(name));
+            assert.ok(row.live);
+            assert.equal(row.expiresAtMs, rows.get(name)?.expiresAtMs);
+            found.set(name, Buffer.from(again.string(row)).toString());
+          },
+          now,
+        );
       }
       assert.deepEqual([...found].sort(), [...rows].map(([name, row]) => [name, row.value]).sort());
       assert.equal(keyspace.size(keyspace.physicalDatabase(database)), rows.size, `rows of database ${database}`);

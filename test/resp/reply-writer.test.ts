@@ -155,6 +155,11 @@ const { tree } = fc.letrec<{ tree: Reply }>((tie) => ({
   ),
 }));
 
+/** Errors go out a byte a character; both decoders read them as UTF-8. */
+function errorText(reply: ErrorReply): string {
+  return Buffer.from(reply.message, 'latin1').toString('utf8');
+}
+
 /** What a reader of RESP3 must see. */
 function seenInResp3(reply: Reply): decoder.RespValue {
   if (reply === null || reply instanceof NullArray) return null;
@@ -163,7 +168,7 @@ function seenInResp3(reply: Reply): decoder.RespValue {
   if (typeof reply === 'number') return reply === 0 ? 0 : reply;
   if (typeof reply === 'bigint') return Number.isSafeInteger(Number(reply)) ? Number(reply) : reply;
   if (reply instanceof SimpleString) return new decoder.RespSimple(reply.text);
-  if (reply instanceof ErrorReply) return new decoder.RespError(reply.message);
+  if (reply instanceof ErrorReply) return new decoder.RespError(errorText(reply));
   if (reply instanceof DoubleReply) return new decoder.RespDouble(doubleText(reply.value));
   if (reply instanceof BooleanReply) return reply.value;
   if (reply instanceof VerbatimReply) return new decoder.RespVerbatim(reply.format, reply.text);
@@ -185,7 +190,7 @@ function seenInResp2(reply: Reply): unknown {
   if (reply instanceof VerbatimReply) return Buffer.from(reply.text);
   if (reply instanceof BigNumberReply) return Buffer.from(reply.digits);
   if (reply instanceof SimpleString) return Buffer.from(reply.text);
-  if (reply instanceof ErrorReply) return reply.message;
+  if (reply instanceof ErrorReply) return errorText(reply);
   if (typeof reply === 'bigint' || typeof reply === 'number') return String(reply);
   return seenInResp3(reply);
 }

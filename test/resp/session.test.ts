@@ -3,7 +3,12 @@ import { test } from 'node:test';
 
 import { ErrorReply, NO_REPLY, OK, PushReply, type Reply } from '../../src/commands/reply.ts';
 import type { ClientConnection } from '../../src/resp/front-door.ts';
-import { HELD_INPUT_MAX_BYTES, OUTPUT_HIGH_WATER_BYTES } from '../../src/resp/limits.ts';
+import {
+  CLOSE_GRACE_SECONDS,
+  HELD_INPUT_MAX_BYTES,
+  OUTPUT_HIGH_WATER_BYTES,
+  OUTPUT_STALL_SECONDS,
+} from '../../src/resp/limits.ts';
 import { deferred, type FakeConnection, FakeFrontDoor } from '../support/fake-front-door.ts';
 import { encodeCommand } from '../support/raw-client.ts';
 
@@ -157,7 +162,7 @@ test('after a protocol error: the replies before it, the error, the end; what st
   assert.ok(client.isEnded && !client.isDestroyed);
   assert.equal(commands, 1);
   assert.equal(door.server.stats.protocolErrors, 1);
-  for (let i = 0; i < 10; i++) door.second();
+  for (let i = 0; i < CLOSE_GRACE_SECONDS + 2; i++) door.second();
   assert.ok(client.isDestroyed, 'a client that does not close its side is cut off');
   client.gone();
   assert.deepEqual(door.closedPeers, [client.peer]);
@@ -192,6 +197,25 @@ test('a client that does not read its replies is not read from, and loses nothin
   assert.equal(commands, sent);
   assert.ok(!client.isPaused, 'reading goes on');
   assert.equal(client.received.length, sent * (value.length + '$20000\r\n\r\n'.length));
+});
+
+test('a client that takes nothing while too much waits is closed after its time, one that takes a little is not', async () => {
+  const value = Buffer.alloc(1_000_000, 'v');
+  const door = await FakeFrontDoor.open((_client, args) => (args.text(0) === 'x' ? value : OK));
+  const [stuck, slow, few] = [door.newConnection(), door.newConnection(), door.newConnection()];
+  for (const client of [stuck, slow]) {
+    client.capacity = 0;
+    client.send('x\r\n'.repeat(1 + OUTPUT_HIGH_WATER_BYTES / value.length));
+  }
+  few.capacity = 0;
+  few.send('few\r\n');
+  door.endTurn();
+  for (let i = 0; i <= OUTPUT_STALL_SECONDS; i++) {
+    assert.ok(!stuck.isDestroyed);
+    if (i % 20 === 0) slow.drain();
+    door.second();
+  }
+  assert.deepEqual([stuck.isDestroyed, slow.isDestroyed, few.isDestroyed], [true, false, false]);
 });
 
 test('memory that the connection has kept is not written to again', async () => {
@@ -338,6 +362,30 @@ test('the end is not said before output that waits for durability has left', asy
   door.makeDurable(3);
   assert.equal(client.received, '+OK\r\n');
   assert.ok(client.isEnded);
+});
+
+test('a client that has sent its last byte still gets its answers, unless it waits for other clients', async () => {
+  const slow = deferred<Reply>();
+  const door = await FakeFrontDoor.open((client, args) => {
+    if (args.text(0) === 'block') client.connection.isBlocked = true;
+    return args.text(0) === 'x' ? OK : slow.promise;
+  });
+  const [plain, waits, blocked] = [door.newConnection(), door.newConnection(), door.newConnection()];
+  door.sequence = 1;
+  plain.send('x\r\n*1\r\n$4\r\nhal');
+  plain.sendEnd();
+  waits.send('slow\r\nx\r\n');
+  waits.sendEnd();
+  blocked.send('block\r\n');
+  blocked.sendEnd();
+  await door.settle();
+  assert.deepEqual([plain.isEnded, waits.isEnded, blocked.isDestroyed], [false, false, true]);
+  slow.resolve('late');
+  door.makeDurable(1);
+  await door.settle();
+  assert.deepEqual([plain.received, plain.isEnded], ['+OK\r\n', true]);
+  assert.deepEqual([waits.received, waits.isEnded], ['$4\r\nlate\r\n+OK\r\n', true]);
+  assert.equal(blocked.received, '');
 });
 
 test('a paused client runs nothing until it is resumed, however often either is called', async () => {

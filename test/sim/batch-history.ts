@@ -148,12 +148,12 @@ export class BatchHistory {
   }
 
   /**
-   * Looks for the number of batches, at least `least`, whose state this is; -1: it is none. The largest wins, since
+   * Looks for the number of batches, from `least` to `most`, whose state this is; -1: it is none. The largest wins, since
    * equal states cannot be told apart.
    */
-  find(state: State, least: number): number {
+  find(state: State, least: number, most = this.#batches.length): number {
     const wanted = Fingerprint.of(state);
-    for (let count = this.#batches.length; count >= least; count--) {
+    for (let count = most; count >= least; count--) {
       const fingerprint = count === 0 ? Fingerprint.of(this.#base) : (this.#batches[count - 1] as Batch).fingerprint;
       if (fingerprint === wanted && difference(this.stateAfter(count), state) === undefined) return count;
     }

@@ -34,6 +34,8 @@ export interface Surroundings {
   readonly hasFailed: () => boolean;
   /** Throws a `Violation` unless the disk was made to do something that explains the error. */
   readonly excuse: (error: unknown, what: string) => void;
+  /** Opens a second engine on a checkpoint of the first. */
+  readonly openCheckpoint: (directory: string) => Promise<Store>;
   /** Notes an event for the run's digest and for the report of a failure. */
   readonly note: (event: string) => void;
 }
@@ -97,21 +99,9 @@ export class EngineLife {
     this.noteDurable();
   }
 
-  /** Reads everything through a cursor; the error of the disk, if it was made to fail. */
-  async scan(snapshot?: Snapshot): Promise<State> {
-    const cursor = this.#engine.cursor(snapshot === undefined ? {} : { snapshot });
-    const state: State = new Map();
-    try {
-      for (;;) {
-        const answer = await stepped(cursor, () => cursor.next());
-        if (answer === lookup.ABSENT) return state;
-        const pair = { key: cursor.key.slice(), value: cursor.value.slice() };
-        check(!state.has(textKey(pair.key)), `a scan shows ${printable(pair.key)} twice`);
-        state.set(textKey(pair.key), pair);
-      }
-    } finally {
-      cursor.close();
-    }
+  /** Everything that a cursor shows. */
+  scan(): Promise<State> {
+    return scanAll(this.#engine);
   }
 
   /** Looks one key up, fetching what is not in memory. */
@@ -126,6 +116,16 @@ export class EngineLife {
       if (answer === lookup.ABSENT) return undefined;
       check(tries < 100, `a get of ${printable(key)} misses for ever`);
       await this.#engine.fetch(key);
+    }
+  }
+
+  /** Space is back on the disk: before long writes are taken again. */
+  async takesWritesAgain(): Promise<void> {
+    const { loop, life, hasFailed } = this.#around;
+    const giveUpUs = loop.nowUs + ACKNOWLEDGE_WITHIN_MS * 1000;
+    while (this.#engine.refusal !== undefined && !hasFailed()) {
+      check(loop.nowUs < giveUpUs, `writes are still refused: ${this.#engine.refusal.message}`);
+      await pause(life, 100);
     }
   }
 
@@ -158,7 +158,9 @@ export class EngineLife {
       sequence = engine.write(batch);
     } catch (error) {
       check(engine.lastSequence === before, 'a refused write has changed lastSequence');
-      excuse(error, 'write');
+      // A writer that does not wait as asked is refused in the end, and so is one on a disk that is nearly full.
+      const code = engine.refusal?.code;
+      if (code !== 'overloaded' && !(code === 'disk-full' && profile.fullDisk)) excuse(error, 'write');
       return;
     }
     check(
@@ -238,6 +240,20 @@ export class EngineLife {
     }
   }
 
+  /** A copy of a state between call and answer, which opens as a store of its own. */
+  async #checkpoint(): Promise<void> {
+    const { history, openCheckpoint, note } = this.#around;
+    const directory = `/checkpoint-${this.#around.nextSerial()}`;
+    const least = history.batchCount;
+    await this.#engine.checkpoint(directory);
+    const most = history.batchCount;
+    const copy = await openCheckpoint(directory);
+    const state = await scanAll(copy);
+    await copy.close();
+    check(history.find(state, least, most) >= 0, `a checkpoint is no state after ${least} to ${most} batches`);
+    note('checkpoint');
+  }
+
   async #administerOnce(profile: EngineProfile): Promise<void> {
     const engine = this.#engine;
     const random = this.#random;
@@ -248,8 +264,10 @@ export class EngineLife {
       engine.setFsyncPolicy(this.#policy);
       return;
     }
-    const choice = random.below(10);
-    if (choice < 4) {
+    const choice = random.below(11);
+    if (choice === 10) {
+      if (random.chance(0.3)) await this.#checkpoint();
+    } else if (choice < 4) {
       this.#pinned.push({ snapshot: engine.snapshot(), state: new Map(this.#around.history.current) });
     } else if (choice < 7) {
       const index = random.below(this.#pinned.length + 1);
@@ -274,6 +292,22 @@ function shown(bytes: Uint8Array | undefined): string {
 
 export function check(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Violation(what);
+}
+
+async function scanAll(engine: Store): Promise<State> {
+  const cursor = engine.cursor({});
+  const state: State = new Map();
+  try {
+    for (;;) {
+      const answer = await stepped(cursor, () => cursor.next());
+      if (answer === lookup.ABSENT) return state;
+      const pair = { key: cursor.key.slice(), value: cursor.value.slice() };
+      check(!state.has(textKey(pair.key)), `a scan shows ${printable(pair.key)} twice`);
+      state.set(textKey(pair.key), pair);
+    }
+  } finally {
+    cursor.close();
+  }
 }
 
 function addTo(batch: ReturnType<Store['newBatch']>, change: Change): void {

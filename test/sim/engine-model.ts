@@ -56,6 +56,8 @@ class EngineRun {
   readonly #profile: EngineProfile;
   readonly #loop = new EventLoop();
   readonly #sim: SimDisk;
+  /** As the present life sees it. */
+  #disk!: Disk;
   readonly #history = new BatchHistory();
   readonly #notes: string[] = [];
   readonly #warnings: string[] = [];
@@ -111,7 +113,7 @@ class EngineRun {
     const random = this.#random.split(`life ${this.#livesLived++}`);
     const life = this.#loop.life();
     this.#loop.restart();
-    const disk = this.#sim.mount(life);
+    const disk = this.#mount(life);
     this.#fatal = undefined;
     this.#injectedBefore = this.#injectedCount();
     this.#sim.faults = { ...noFaults(), slowness: this.#profile.faults.slowness };
@@ -127,6 +129,11 @@ class EngineRun {
     }
     life.kill();
     this.#end(ending);
+  }
+
+  #mount(life: Life): Disk {
+    this.#disk = this.#sim.mount(life);
+    return this.#disk;
   }
 
   #planFaults(life: Life, random: Prng): void {
@@ -154,6 +161,11 @@ class EngineRun {
     }
     const before = this.#history.batchCount;
     await this.#loop.settle(running.work());
+    // A table that seemed damaged blocks compaction until the next open, so with flipped reads nothing is promised.
+    if (this.#profile.fullDisk && !healthy && this.#profile.faults.readFlipChance === 0) {
+      this.#sim.capacityBytes = Number.POSITIVE_INFINITY;
+      await this.#loop.settle(running.takesWritesAgain());
+    }
     if (healthy) {
       await this.#loop.settle(running.settleWrites());
       check(this.#history.batchCount > before, 'a healthy engine takes writes');
@@ -174,9 +186,7 @@ class EngineRun {
       disk,
       random,
       log: this.#log(),
-      fsync: this.#profile.policy,
-      memtableBytes: this.#profile.memtableBytes,
-      blockCacheBytes: this.#profile.blockCacheBytes,
+      engine: { ...this.#profile.options, fsync: this.#profile.policy },
       onFatal: (error) => {
         this.#fatal ??= error;
         this.#note(`fatal: ${error.message}`);
@@ -190,6 +200,20 @@ class EngineRun {
       this.#refusedOpens++;
       return undefined;
     }
+  }
+
+  /** A second engine on a checkpoint of the first. */
+  #openCheckpoint(life: Life, random: Prng, directory: string): Promise<Engine> {
+    return openSimEngine({
+      loop: this.#loop,
+      life,
+      disk: this.#disk,
+      random: random.split(directory),
+      log: this.#log(),
+      directory,
+      engine: this.#profile.options,
+      onFatal: (error) => this.#note(`fatal in ${directory}: ${error.message}`),
+    });
   }
 
   /** After an open: the engine has some whole number of batches, and no fewer than it promised. */
@@ -271,7 +295,7 @@ class EngineRun {
     this.#warnings.length = 0;
     this.#loop.restart();
     const life = this.#loop.life();
-    const disk = this.#sim.mount(life);
+    const disk = this.#mount(life);
     this.#sim.faults = noFaults();
     const engine = await this.#open(life, disk, random);
     if (engine === undefined) return;
@@ -309,6 +333,7 @@ class EngineRun {
       powerIsOff: () => this.#sim.crashed,
       hasFailed: () => this.#fatal !== undefined,
       excuse: (error, what) => this.#excuse(error, what),
+      openCheckpoint: (directory) => this.#openCheckpoint(life, random, directory),
       note: (event) => this.#note(event),
     };
   }

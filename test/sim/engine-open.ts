@@ -2,7 +2,8 @@
 
 import { Engine } from '../../src/engine/engine.ts';
 import type { EngineError } from '../../src/engine/engine-error.ts';
-import type { FsyncPolicy } from '../../src/engine/store.ts';
+import type { EngineOptions } from '../../src/engine/engine-options.ts';
+import type { StoreHooks } from '../../src/engine/store.ts';
 import type { Disk, Log } from '../../src/env.ts';
 import type { EventLoop, Life } from './event-loop.ts';
 import type { Prng } from './prng.ts';
@@ -16,9 +17,9 @@ export interface SimEngineOptions {
   readonly disk: Disk;
   readonly random: Prng;
   readonly log: Log;
-  readonly fsync: FsyncPolicy;
-  readonly memtableBytes: number;
-  readonly blockCacheBytes: number;
+  readonly directory?: string;
+  readonly engine: Partial<EngineOptions>;
+  readonly hooks?: StoreHooks;
   readonly onFatal: (error: EngineError) => void;
 }
 
@@ -32,8 +33,9 @@ export function openSimEngine(options: SimEngineOptions): Promise<Engine> {
     timers: life,
     random: random.split('engine'),
     log,
-    directory: DIRECTORY,
-    options: { memtableBytes: options.memtableBytes, fsync: options.fsync },
+    directory: options.directory ?? DIRECTORY,
+    options: options.engine,
+    ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
     onFatal: options.onFatal,
   });
 }

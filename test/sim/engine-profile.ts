@@ -3,6 +3,8 @@
  * all, and how much of each ("swarm testing": a run with everything on finds less than many runs with a few things on).
  */
 
+import type { EngineOptions } from '../../src/engine/engine-options.ts';
+import { defaultPickerOptions } from '../../src/engine/compaction-picker.ts';
 import type { FsyncPolicy } from '../../src/engine/store.ts';
 import type { Change } from './batch-history.ts';
 import { noFaults, type DiskFaults } from './disk.ts';
@@ -12,8 +14,7 @@ export interface EngineProfile {
   readonly policy: FsyncPolicy;
   /** Chance for each administrative step that it changes the policy. */
   readonly policyChangeChance: number;
-  readonly memtableBytes: number;
-  readonly blockCacheBytes: number;
+  readonly options: Partial<EngineOptions>;
   readonly lives: number;
   readonly stepsPerLife: number;
   readonly keys: readonly Uint8Array[];
@@ -64,12 +65,37 @@ function drawFaults(random: Prng): DiskFaults {
   return faults;
 }
 
+/** Everything small, so that a few hundred batches make several levels of several tables of several blocks. */
+function drawOptions(random: Prng): Partial<EngineOptions> {
+  const memtableBytes = random.pick([4, 16, 64]) * 1024;
+  return {
+    memtableBytes,
+    blockCacheBytes: random.pick([200, 4096]) * 1024,
+    tailCacheBytes: random.pick([8, 4096]) * 1024,
+    maxOpenFiles: random.pick([2, 500]),
+    diskReserveBytes: random.pick([0, memtableBytes, 3 * memtableBytes]),
+    closeFlushBytes: random.pick([0, memtableBytes / 8, memtableBytes]),
+    format: {
+      blockBytes: random.pick([64, 1024, 8192]),
+      compression: random.pick(['none', 'lz4']),
+      filterBitsPerKey: random.pick([0, 2, 10]),
+    },
+    picker: {
+      ...defaultPickerOptions,
+      level0Tables: random.pick([1, 2, 4]),
+      level1Bytes: random.pick([4, 32]) * 1024,
+      levelFactor: random.pick([2, 10]),
+      tableBytes: random.pick([2, 16]) * 1024,
+      maxAgeMs: random.pick([0, 0, 500]),
+    },
+  };
+}
+
 export function drawProfile(random: Prng): EngineProfile {
   return {
     policy: random.pick(['always', 'always', 'everysec', 'no']),
     policyChangeChance: random.chance(0.2) ? 0.1 : 0,
-    memtableBytes: random.pick([4, 16, 64]) * 1024,
-    blockCacheBytes: random.pick([0, 64, 4096]) * 1024,
+    options: drawOptions(random),
     lives: random.between(2, 5),
     stepsPerLife: random.pick([10, 40, 120]),
     keys: drawKeys(random),

@@ -14,6 +14,7 @@ import {
   ErrorReply,
   MapReply,
   NullArray,
+  ownBytes,
   type Reply,
   SetReply,
   SimpleString,
@@ -29,6 +30,9 @@ import { MemoryStore } from './memory-store.ts';
 
 /** When the runner's clock starts: 2023-11-14. */
 export const START_MS = 1_700_000_000_000;
+
+/** A command that misses more often than this will never answer. */
+const MAX_ROUNDS = 10_000;
 
 export type Word = string | number | Uint8Array;
 
@@ -75,12 +79,49 @@ export class CommandRunner {
   }
 
   async reply(...words: readonly Word[]): Promise<Reply> {
-    const args = Args.of(...words.map((word) => (typeof word === 'number' ? String(word) : word)));
+    const args = argsOf(words);
     const row = this.table.resolve(args);
     if (row === undefined) throw new Error(`no command ${args.text(0)}`);
     if (row.arity > 0 ? args.count !== row.arity : args.count < -row.arity) return new ErrorReply(wrongArity(row.name));
     try {
       return row.run === undefined ? await this.runSliced(row, args) : await this.runWhole(row, args);
+    } catch (thrown) {
+      if (thrown instanceof CommandError) return thrown.reply;
+      throw thrown;
+    }
+  }
+
+  /** Runs the commands in one view, as EXEC does: again from the start after a Miss, then one commit. */
+  async together(...commands: readonly (readonly Word[])[]): Promise<unknown[]> {
+    const view = this.keyspace.newView();
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      view.begin(this.client.database, this.nowMs);
+      try {
+        const replies = commands.map((words) => show(ownBytes(this.runInside(view, words))));
+        this.keyspace.commit(view);
+        return replies;
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        await thrown.load();
+      }
+    }
+    throw new Error('the commands found no rest');
+  }
+
+  private runInside(view: View, words: readonly Word[]): Reply {
+    const args = argsOf(words);
+    const row = this.table.resolve(args) as Command;
+    try {
+      if (row.run !== undefined) return row.run(view, args, this.client.context) as Reply;
+      const slices = (row.runSliced as NonNullable<Command['runSliced']>)(view, args, this.client.context);
+      for (;;) {
+        const step = slices.next();
+        if (step.done === true) return step.value;
+        const wait = step.value;
+        if (wait === undefined) continue;
+        slices.return('');
+        throw new Miss(() => wait);
+      }
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       throw thrown;
@@ -96,12 +137,12 @@ export class CommandRunner {
 
   private async runWhole(row: Command, args: Args): Promise<Reply> {
     const view = this.keyspace.newView();
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
       view.begin(this.client.database, this.nowMs);
       try {
         const reply = await row.run?.(view, args, this.client.context);
         // Replies may show the engine's memory until the turn ends.
-        const kept = keep(reply as Reply);
+        const kept = ownBytes(reply as Reply);
         if (row.access !== 'read') this.keyspace.commit(view);
         return kept;
       } catch (thrown) {
@@ -117,7 +158,7 @@ export class CommandRunner {
     const slices = (row.runSliced as NonNullable<Command['runSliced']>)(view, args, this.client.context);
     for (;;) {
       const step = slices.next();
-      if (step.done === true) return keep(step.value);
+      if (step.done === true) return ownBytes(step.value);
       if (step.value === undefined) this.pauses++;
       else await step.value;
     }
@@ -136,15 +177,12 @@ export class CommandRunner {
   }
 }
 
-function unused(): never {
-  throw new Error('the tests of commands have no such thing');
+function argsOf(words: readonly Word[]): Args {
+  return Args.of(...words.map((word) => (typeof word === 'number' ? String(word) : word)));
 }
 
-/** A copy whose bytes are its own. */
-function keep(reply: Reply): Reply {
-  if (reply instanceof Uint8Array) return reply.slice();
-  if (Array.isArray(reply)) return (reply as readonly Reply[]).map(keep);
-  return reply;
+function unused(): never {
+  throw new Error('the tests of commands have no such thing');
 }
 
 /** A reply as plain values: bulk strings and simple strings as text (a byte a character), errors with a `-`. */

@@ -60,6 +60,11 @@ export class FakeConnection implements Connection {
     this.events?.onDrain();
   }
 
+  /** The client has sent its last byte. */
+  sendEnd(): void {
+    this.events?.onEnd?.();
+  }
+
   /** The connection is gone, whoever wanted that. */
   gone(): void {
     this.events?.onClose();
@@ -245,7 +250,7 @@ function echo(_client: FakeClient, args: Args): Reply {
 
 /** A promise and the way to settle it. */
 export function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => undefined;
-  const promise = new Promise<T>((settle) => (resolve = settle));
-  return { promise, resolve };
+  const settle: { resolve?: (value: T) => void } = {};
+  const promise = new Promise<T>((resolve) => (settle.resolve = resolve));
+  return { promise, resolve: (value) => settle.resolve?.(value) };
 }

@@ -27,6 +27,8 @@ export interface StartOptions {
   /** Words for node before the script. */
   readonly nodeFlags?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whether `stop` removes a directory that was given. */
+  readonly ownsDirectory?: boolean;
   /** Kills the server that long after its spawn, ready or not. */
   readonly killAfterMs?: number;
 }
@@ -39,7 +41,7 @@ export class ServerProcess {
   /** From spawn to the first answer to PING. */
   startMs = 0;
   private readonly child: ChildProcess;
-  private readonly ownsDirectory: boolean;
+  private ownsDirectory: boolean;
   private text = '';
   private gone = false;
 
@@ -103,22 +105,33 @@ export class ServerProcess {
     return exit;
   }
 
+  /** The directory stays when this server stops. */
+  disown(): void {
+    this.ownsDirectory = false;
+  }
+
   removeDirectory(): void {
     if (this.ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 }
 
-/** A port nobody listens on now, outside the range that outgoing connections use. */
+/**
+ * A port nobody listens on now, nor on the one 10,000 above it, which the cluster bus takes. Both lie below the range
+ * that outgoing connections use.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const probe = createServer();
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-    });
-    if (free) return port;
+    const port = 20_000 + Math.floor(Math.random() * 2_700);
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
   }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, () => probe.close(() => resolve(true)));
+  });
 }
 
 /** Spawns and waits until PING is answered. Throws with what the server printed when it ends or stays silent. */
@@ -130,7 +143,7 @@ export async function startServer(command: string, words: readonly string[], opt
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },
   });
-  const server = new ServerProcess(child, port, directory, options.directory === undefined);
+  const server = new ServerProcess(child, port, directory, options.ownsDirectory ?? options.directory === undefined);
   if (options.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), options.killAfterMs);
   while (!(await answersPing(port))) {
     if (!server.running) throw new Error(`${command} ended at its start:\n${server.output}`);

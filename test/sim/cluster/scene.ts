@@ -5,6 +5,7 @@
  * any more; every row must be readable again and all its owners must come to hold the same.
  */
 
+import { must } from '../../../src/assert.ts';
 import type { RowName } from '../../../src/repl/owner-message.ts';
 import { slotOfRow } from '../../../src/repl/owner-message.ts';
 import type { MemberId } from '../../../src/cluster/member.ts';
@@ -267,7 +268,7 @@ class Scene {
     const { placement, nodes } = this.world;
     const owners = placement.owners(placement.latest, slotOfRow(row));
     const members = [...new Set([...owners.current, ...owners.incoming])];
-    const holder = from ?? (nodes[this.random.pick(members)] as SimNode);
+    const holder = from ?? must(nodes[this.random.pick(members)], 'owners are nodes');
     const target = this.random.pick(members);
     const held = holder.store.read(row)?.held;
     if (!holder.up || target === holder.id || held === undefined) return;

@@ -1,0 +1,54 @@
+/**
+ * Whether a missing block is read at once, holding the event loop for the read, or in the background.
+ *
+ * What the operating system has in its cache comes in 5 to 15 µs, where the way through the thread pool and back takes 40
+ * to 100 µs and makes whoever asked begin again; what has to come from the disk may take milliseconds. Nobody tells
+ * beforehand which it will be, but the last reads do: a slow one sends the reads of the next while to the background,
+ * for a time in proportion, so that slow reads take no more than one part in `PATIENCE` of the event loop's time. And a
+ * turn never spends more than `TURN_BUDGET_US` on reads.
+ */
+
+import { must } from '../assert.ts';
+import type { Clock, Timers } from '../env.ts';
+
+/** A read that took longer came from the disk, or the machine is short of time. */
+const SLOW_US = 60;
+
+/** For each microsecond of a slow read so many microseconds of reads in the background. */
+const PATIENCE = 200;
+
+const TURN_BUDGET_US = 1000;
+
+export class ReadPace {
+  /** Reads made at once. */
+  count = 0;
+  readonly #clock: Clock | undefined;
+  readonly #timers: Pick<Timers, 'atTurnEnd'>;
+  #backgroundUntilUs = 0;
+  #spentUs = 0;
+  readonly #newTurn = (): void => {
+    this.#spentUs = 0;
+  };
+
+  constructor(clock: Clock | undefined, timers: Pick<Timers, 'atTurnEnd'>) {
+    this.#clock = clock;
+    this.#timers = timers;
+  }
+
+  /** When a read that is made now begins; -1: it should be made in the background. */
+  begin(): number {
+    if (this.#clock === undefined || this.#spentUs >= TURN_BUDGET_US) return -1;
+    const nowUs = this.#clock.monotonicUs();
+    return nowUs < this.#backgroundUntilUs ? -1 : nowUs;
+  }
+
+  end(startUs: number): void {
+    this.count++;
+    const nowUs = must(this.#clock, 'a clock').monotonicUs();
+    const tookUs = nowUs - startUs;
+    if (this.#spentUs === 0) this.#timers.atTurnEnd(this.#newTurn);
+    // At least 1, so that the turn's end is asked for once.
+    this.#spentUs += Math.max(1, tookUs);
+    if (tookUs > SLOW_US) this.#backgroundUntilUs = nowUs + tookUs * PATIENCE;
+  }
+}

@@ -1,0 +1,395 @@
+/**
+ * The tables of the store and the work on them: flushes make tables of level 0, compactions move them down. Both run in
+ * threads on files; here is decided what runs next, and what they made becomes a version.
+ *
+ * Invariants:
+ * - What readers see (`versions.current`) is what the manifest says durably, or older by edits that are under way.
+ * - A file number is given out once; the manifest knows a larger one before a table with that number counts.
+ * - At most one flush and one compaction run at a time; the tables of the compaction are in `#busy`.
+ * - After a manifest change that failed nothing is changed any more.
+ */
+
+import { must } from '../assert.ts';
+import type { Clock, Disk, Log, Thread, Threads, Timers } from '../env.ts';
+import { compactionNumbers } from './compaction.ts';
+import type { CompactJob, CompactResult } from './compaction.ts';
+import { debtBytes, deadTables, pickCompaction, pickWholeLevel } from './compaction-picker.ts';
+import type { Choice, PickerInput, PickerOptions } from './compaction-picker.ts';
+import { EngineError } from './engine-error.ts';
+import { flushNumbers } from './flush.ts';
+import type { FlushJob, FlushResult } from './flush.ts';
+import type { ManifestStore } from './manifest.ts';
+import type { Memtable } from './memtable.ts';
+import { tablePath } from './sstable-format.ts';
+import type { TableFormat } from './sstable-writer.ts';
+import { TableCache } from './table-cache.ts';
+import { fromWire, toWire } from './table-wire.ts';
+import { LEVELS } from './version.ts';
+import type { VersionEdit } from './version.ts';
+import { VersionSet } from './version-set.ts';
+
+/** A compaction is cut before its tables overlap more than so many tables two levels down. */
+const GRANDPARENT_TABLES = 10;
+
+/** After a compaction that failed the next one waits: first so long, then twice as long each time. */
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 60_000;
+
+/** How often tables are looked at for reasons that come with time: age, released snapshots. */
+const LOOK_INTERVAL_MS = 1000;
+
+/** Files unlinked in one turn; each may take the file system a millisecond. */
+const UNLINKS_A_TURN = 2;
+
+export type TreeOptions = {
+  readonly disk: Disk;
+  readonly threads: Threads;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly directory: string;
+  readonly manifest: ManifestStore;
+  /** Module that the threads run (engine-thread.ts). */
+  readonly threadModule: string;
+  /** State for the owner's filter, asked for anew before each compaction. */
+  readonly filterState: () => unknown;
+  readonly format: TableFormat;
+  readonly picker: PickerOptions;
+  readonly compactionBytesPerSecond: number;
+  readonly blockCacheBytes: number;
+  readonly tailCacheBytes: number;
+  readonly maxOpenFiles: number;
+  /** Sequences that live snapshots and cursors look at, ascending. */
+  readonly pinned: () => readonly number[];
+  /** The set of tables, or what works on it, has changed. */
+  readonly onChange: () => void;
+  readonly onFull: (error: unknown) => void;
+  /** The manifest cannot be changed any more. */
+  readonly onFatal: (error: EngineError) => void;
+};
+
+export class Tree {
+  readonly versions: VersionSet;
+  readonly cache: TableCache;
+  /** Counters for metrics. */
+  flushCount = 0;
+  flushedBytes = 0;
+  compactionCount = 0;
+  compactionReadBytes = 0;
+  compactionWrittenBytes = 0;
+  compactionMicroseconds = 0;
+  movedTables = 0;
+  damagedTables = 0;
+
+  readonly #options: TreeOptions;
+  readonly #manifest: ManifestStore;
+  readonly #cursors: (Uint8Array | undefined)[] = new Array<Uint8Array | undefined>(LEVELS).fill(undefined);
+  readonly #busy = new Set<number>();
+  readonly #damaged = new Set<number>();
+  readonly #suspects = new Set<number>();
+  readonly #obsolete: number[] = [];
+  #nextFileNumber: number;
+  #flushThread: Thread<FlushJob, FlushResult> | undefined;
+  #compactThread: Thread<CompactJob, CompactResult> | undefined;
+  #compacting: Promise<void> | undefined;
+  /** Shared with the running compaction: non-zero gives it up. */
+  readonly #cancel = new Int32Array(new SharedArrayBuffer(4));
+  #retryAtUs = 0;
+  #retryMs = RETRY_MS;
+  /** Somebody compacts by hand: nothing else is picked. */
+  #manual = false;
+  #closed = false;
+  #failure: EngineError | undefined;
+  readonly #look: { cancel(): void };
+
+  constructor(options: TreeOptions) {
+    this.#options = options;
+    this.#manifest = options.manifest;
+    const { disk, directory, clock, timers, blockCacheBytes, tailCacheBytes, maxOpenFiles } = options;
+    this.cache = new TableCache({
+      disk,
+      directory,
+      clock,
+      timers,
+      blockCacheBytes,
+      tailCacheBytes,
+      maxOpenFiles,
+      onDamage: (meta, error) => this.#noteDamage(meta.number, error),
+    });
+    this.versions = new VersionSet(options.manifest.state.version, this.cache, (numbers) => this.#unlink(numbers));
+    this.#nextFileNumber = options.manifest.state.nextFileNumber;
+    this.#look = timers.every(LOOK_INTERVAL_MS, () => this.compactIfDue());
+  }
+
+  get level0Tables(): number {
+    return (this.#manifest.state.version.levels[0] ?? []).length;
+  }
+
+  get debtBytes(): number {
+    return debtBytes(this.#manifest.state.version, this.#options.picker);
+  }
+
+  get isCompacting(): boolean {
+    return this.#compacting !== undefined;
+  }
+
+  bytesIn(level: number): number {
+    return this.#manifest.state.version.bytesIn(level);
+  }
+
+  /** Makes tables of a frozen memtable, durably. Rejects with a `DiskError` when the disk refuses: try again later. */
+  async flush(memtable: Memtable): Promise<void> {
+    const { directory, threads, threadModule, format, clock, pinned } = this.#options;
+    this.#flushThread ??= threads.start<FlushJob, FlushResult>(threadModule, 'flush');
+    const { arena } = memtable;
+    const numbers = flushNumbers(arena.end);
+    const result = await runJob(this.#flushThread, {
+      kind: 'flush',
+      directory,
+      buffer: arena.buffer,
+      end: arena.end,
+      recordCount: arena.recordCount,
+      firstSequence: arena.firstSequence,
+      snapshots: pinned(),
+      firstNumber: this.#takeNumbers(numbers),
+      numbers,
+      format,
+      createdMs: clock.wallMs(),
+    });
+    if (result.outcome === 'stopped') throw new EngineError('closed', 'the flush was stopped');
+    const added = result.added.map((wire) => ({ level: 0, table: fromWire(wire) }));
+    await this.#commit({ added, removed: [], oldestWal: arena.number + 1, flushedSequence: arena.lastSequence });
+    this.flushCount++;
+    for (const { table } of added) this.flushedBytes += table.bytes;
+    this.compactIfDue();
+  }
+
+  #takeNumbers(count: number): number {
+    const first = this.#nextFileNumber;
+    this.#nextFileNumber += count;
+    return first;
+  }
+
+  /** Makes an edit durable, then visible. */
+  async #commit(edit: VersionEdit): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      await this.#manifest.commit({ ...edit, nextFileNumber: this.#nextFileNumber });
+    } catch (error) {
+      this.#failure ??= new EngineError('io', `the manifest cannot be changed: ${String(error)}`, error);
+      this.#options.onFatal(this.#failure);
+      throw this.#failure;
+    }
+    this.versions.install(this.#manifest.state.version);
+    this.#options.onChange();
+  }
+
+  /** Starts the most urgent compaction unless one runs. */
+  compactIfDue(): void {
+    if (this.#compacting !== undefined || this.#closed || this.#manual || this.#failure !== undefined) return;
+    if (this.#options.clock.monotonicUs() < this.#retryAtUs) return;
+    const input = this.#pickerInput();
+    const dead = deadTables(input);
+    if (dead.length > 0) {
+      this.#run(this.#drop(dead));
+      return;
+    }
+    const choice = pickCompaction(input);
+    if (choice !== undefined) this.#run(this.#compact(choice));
+  }
+
+  #pickerInput(): PickerInput {
+    const pinned = this.#options.pinned();
+    return {
+      version: this.#manifest.state.version,
+      options: this.#options.picker,
+      cursors: this.#cursors,
+      excluded: new Set([...this.#busy, ...this.#damaged]),
+      nowMs: this.#options.clock.wallMs(),
+      oldestSnapshot: pinned[0],
+    };
+  }
+
+  /** Runs one piece of compaction; then the next one is looked for. Never rejects. */
+  #run(work: Promise<void>): void {
+    this.#compacting = work
+      .then(
+        () => {
+          this.#retryMs = RETRY_MS;
+        },
+        (error: unknown) => this.#noteFailure(error),
+      )
+      .finally(() => {
+        this.#compacting = undefined;
+        this.#options.onChange();
+        this.compactIfDue();
+      });
+    this.#options.onChange();
+  }
+
+  #noteFailure(error: unknown): void {
+    if (this.#closed || this.#failure !== undefined) return;
+    this.#retryAtUs = this.#options.clock.monotonicUs() + this.#retryMs * 1000;
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
+    this.#options.log.error('a compaction failed; it will be tried again', { cause: String(error) });
+    this.#options.onFull(error);
+  }
+
+  /** Tables whose records are all dead leave the store unread. */
+  async #drop(numbers: readonly number[]): Promise<void> {
+    await this.#commit({ added: [], removed: numbers });
+  }
+
+  async #compact(choice: Choice): Promise<void> {
+    const tables = choice.runs.flat();
+    const last = tables.at(-1);
+    if (choice.inputLevel > 0 && last !== undefined)
+      this.#cursors[choice.inputLevel] = must(choice.runs[0], 'a run').at(-1)?.upper;
+    if (choice.move) {
+      const table = must(tables[0], 'a table to move');
+      await this.#commit({ added: [{ level: choice.outputLevel, table }], removed: [table.number] });
+      this.movedTables++;
+      return;
+    }
+    for (const table of tables) this.#busy.add(table.number);
+    try {
+      await this.#merge(choice);
+    } finally {
+      for (const table of tables) this.#busy.delete(table.number);
+    }
+  }
+
+  async #merge(choice: Choice): Promise<void> {
+    const { threads, threadModule, clock, log } = this.#options;
+    this.#compactThread ??= threads.start<CompactJob, CompactResult>(threadModule, 'compaction');
+    const startUs = clock.monotonicUs();
+    const result = await runJob(this.#compactThread, this.#jobFor(choice));
+    if (result.outcome === 'stopped') throw new EngineError('closed', 'the compaction was stopped');
+    if (result.outcome === 'damaged') {
+      this.#judge(result.damagedTable, new EngineError('corruption', result.message));
+      return;
+    }
+    const removed = choice.runs.flat().map((table) => table.number);
+    const added = result.added.map((wire) => ({ level: choice.outputLevel, table: fromWire(wire) }));
+    await this.#commit({ added, removed });
+    const tookUs = clock.monotonicUs() - startUs;
+    this.compactionCount++;
+    this.compactionReadBytes += result.bytesRead;
+    this.compactionWrittenBytes += result.bytesWritten;
+    this.compactionMicroseconds += tookUs;
+    log.debug('compacted', {
+      reason: choice.reason,
+      from: choice.inputLevel,
+      to: choice.outputLevel,
+      bytesRead: result.bytesRead,
+      bytesWritten: result.bytesWritten,
+      ms: Math.round(tookUs / 1000),
+    });
+  }
+
+  /** A table that a compaction could not read: the second time it counts as damaged, since one bad transfer may happen. */
+  #judge(number: number, error: EngineError): void {
+    if (!this.#suspects.has(number)) {
+      this.#suspects.add(number);
+      throw error;
+    }
+    this.cache.quarantine(number, error);
+    this.#noteDamage(number, error);
+  }
+
+  #jobFor(choice: Choice): CompactJob {
+    const { directory, picker, format, clock, pinned, filterState, compactionBytesPerSecond } = this.#options;
+    const inputBytes = choice.runs.flat().reduce((sum, table) => sum + table.bytes, 0);
+    const numbers = compactionNumbers(inputBytes, picker.tableBytes, choice.grandparents.length);
+    return {
+      kind: 'compact',
+      directory,
+      runs: choice.runs.map((run) => run.map(toWire)),
+      bottommost: choice.bottommost,
+      snapshots: pinned(),
+      grandparents: choice.grandparents,
+      grandparentBytes: GRANDPARENT_TABLES * picker.tableBytes,
+      tableBytes: picker.tableBytes,
+      firstNumber: this.#takeNumbers(numbers),
+      numbers,
+      format,
+      createdMs: clock.wallMs(),
+      filterState: filterState(),
+      bytesPerSecond: compactionBytesPerSecond,
+      cancel: this.#cancel,
+    };
+  }
+
+  /** Compacts everything, level by level. Rejects when a compaction fails. */
+  async compactAll(): Promise<void> {
+    this.#manual = true;
+    try {
+      for (let level = 0; level < LEVELS - 1; level++) {
+        while (this.#compacting !== undefined) await this.#compacting;
+        if (this.#closed) return;
+        const isLast = this.#manifest.state.version.levels.slice(level + 1).every((tables) => tables.length === 0);
+        if (isLast && level > 0) break;
+        const choice = pickWholeLevel(this.#pickerInput(), level);
+        if (choice === undefined) continue;
+        const work = this.#compact(choice);
+        this.#run(work);
+        await work;
+      }
+    } finally {
+      this.#manual = false;
+      this.compactIfDue();
+    }
+  }
+
+  #noteDamage(number: number, error: EngineError): void {
+    if (this.#damaged.has(number)) return;
+    this.#damaged.add(number);
+    this.damagedTables++;
+    this.#options.log.error('a table is damaged; reads of keys that it may hold answer an error', {
+      table: tablePath(this.#options.directory, number),
+      cause: error.message,
+    });
+  }
+
+  #unlink(numbers: readonly number[]): void {
+    const idle = this.#obsolete.length === 0;
+    this.#obsolete.push(...numbers);
+    if (idle && !this.#closed) this.#options.timers.atTurnEnd(() => this.#unlinkSome(UNLINKS_A_TURN));
+  }
+
+  #unlinkSome(count: number): void {
+    const { disk, directory, log, timers } = this.#options;
+    for (const number of this.#obsolete.splice(0, count)) {
+      try {
+        disk.unlink(tablePath(directory, number));
+      } catch (error) {
+        // The next open removes what no manifest names.
+        log.warn('an obsolete table could not be removed', { number, cause: String(error) });
+      }
+    }
+    if (this.#obsolete.length > 0 && !this.#closed) timers.atTurnEnd(() => this.#unlinkSome(UNLINKS_A_TURN));
+  }
+
+  /** Gives up a running compaction, waits for what runs, and closes threads, files and manifest. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#look.cancel();
+    Atomics.store(this.#cancel, 0, 1);
+    await this.#compacting;
+    await Promise.all([this.#flushThread?.close(), this.#compactThread?.close()]);
+    this.#unlinkSome(this.#obsolete.length);
+    this.cache.close();
+    await this.#manifest.close();
+  }
+}
+
+/** Runs a job; an `EngineError` of the thread, which crossed as a plain error, is one again. */
+async function runJob<Job, Result>(thread: Thread<Job, Result>, job: Job): Promise<Result> {
+  try {
+    return await thread.run(job);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'EngineError')
+      throw new EngineError('corruption', error.message, error);
+    throw error;
+  }
+}

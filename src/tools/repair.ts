@@ -1,0 +1,266 @@
+/**
+ * `kvorum repair DIR`: makes a damaged data directory one that starts again, keeps all that can still be read, and says
+ * what is lost. Every file that is taken out goes to `lost/` in the directory, none is deleted.
+ *
+ * - A damaged table is replaced by a new one with the blocks that are sound. For the keys of the others, older values
+ *   that stand in deeper levels may come to light again; they are named.
+ * - A damaged WAL is cut at the damage, and WALs behind it, whose records would not follow, are taken out.
+ * - A manifest that is missing or damaged is made anew: all tables are merged into one level, the newest record of each
+ *   key wins, and the WALs that follow each other up to the newest are kept. Tables that the old manifest no longer
+ *   named may take part in that, so a key deleted just before may be back. The named values of the manifest (a
+ *   node's identity) are gone.
+ *
+ * Repairing twice changes nothing: each step is durable before the next one begins.
+ */
+
+import { runCompaction } from '../engine/compaction.ts';
+import type { ManifestStore } from '../engine/manifest.ts';
+import { readWals } from '../engine/recovery.ts';
+import { tableName, type TableMeta } from '../engine/sstable-format.ts';
+import { defaultTableFormat } from '../engine/sstable-writer.ts';
+import { verifyTable } from '../engine/table-scan.ts';
+import { fromWire, toWire } from '../engine/table-wire.ts';
+import { LEVELS, type Placed } from '../engine/version.ts';
+import type { Log } from '../env.ts';
+import { ReadOnlyDisk } from './read-only-disk.ts';
+import { salvageTable } from './salvage.ts';
+import { readTableMeta } from './table-file.ts';
+import { bytesText, counted, dataFiles, LOST_DIRECTORY, messageOf, type ToolParts } from './tool.ts';
+import { repairWals, walsToKeep } from './wal-repair.ts';
+
+/** Size of the tables that a rebuilt level is made of. */
+const REBUILT_TABLE_BYTES = 8 << 20;
+
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+export interface RepairOptions {
+  /** Written into new tables; the wall clock. */
+  readonly nowMs: number;
+}
+
+/** Prints what it does; the number of problems that are left. */
+export async function repair(parts: ToolParts, directory: string, options: RepairOptions): Promise<number> {
+  return new Repair(parts, directory, options.nowMs).run();
+}
+
+class Repair {
+  readonly #parts: ToolParts;
+  readonly #directory: string;
+  readonly #nowMs: number;
+  #nextNumber = 1;
+  #changes = 0;
+
+  constructor(parts: ToolParts, directory: string, nowMs: number) {
+    this.#parts = parts;
+    this.#directory = directory;
+    this.#nowMs = nowMs;
+  }
+
+  async run(): Promise<number> {
+    const { disk, print, openManifest } = this.#parts;
+    const files = dataFiles(disk, this.#directory);
+    if (files.manifests.length + files.tables.length + files.wals.length === 0) {
+      print(`${this.#directory} holds no data yet`);
+      return 0;
+    }
+    this.#nextNumber = (files.tables.at(-1) ?? 0) + 1;
+    let manifest: ManifestStore | undefined;
+    if (files.manifests.length > 0) {
+      try {
+        manifest = await openManifest(this.#directory);
+      } catch (error) {
+        this.#did(messageOf(error));
+      }
+    }
+    manifest ??= await this.#rebuildManifest(files.manifests, files.tables);
+    try {
+      this.#nextNumber = Math.max(this.#nextNumber, manifest.state.nextFileNumber);
+      await this.#repairTables(manifest);
+      return await this.#finish(manifest);
+    } finally {
+      await manifest.close();
+    }
+  }
+
+  /** Replaces damaged tables of the manifest. */
+  async #repairTables(manifest: ManifestStore): Promise<void> {
+    const { disk, progress } = this.#parts;
+    const placed = manifest.state.version.placed();
+    progress.begin(
+      'tables',
+      placed.reduce((sum, { table }) => sum + table.bytes, 0),
+    );
+    const damaged: Placed[] = [];
+    for (const each of placed) {
+      try {
+        verifyTable(disk, this.#directory, each.table);
+      } catch (error) {
+        this.#did(messageOf(error));
+        damaged.push(each);
+      }
+      progress.advance(each.table.bytes);
+    }
+    progress.end();
+    for (const { level, table } of damaged) {
+      const salvaged = this.#salvage(table.number);
+      await manifest.commit({
+        added: salvaged === undefined ? [] : [{ level, table: salvaged }],
+        removed: [table.number],
+        nextFileNumber: this.#nextNumber,
+      });
+      this.#takeOut([tableName(table.number)]);
+    }
+  }
+
+  #salvage(number: number): TableMeta | undefined {
+    const { disk, print } = this.#parts;
+    const newNumber = this.#nextNumber++;
+    const { meta, lost } = salvageTable({
+      disk,
+      directory: this.#directory,
+      number,
+      newNumber,
+      createdMs: this.#nowMs,
+    });
+    for (const what of lost) print(`lost: ${tableName(number)}, ${what}`);
+    if (meta !== undefined) print(`kept: ${counted(meta.records, 'record')}, now in ${tableName(newNumber)}`);
+    return meta;
+  }
+
+  /** Makes a manifest from what the tables and WALs say of themselves. */
+  async #rebuildManifest(manifests: readonly string[], tables: readonly number[]): Promise<ManifestStore> {
+    const { disk, print, openManifest } = this.#parts;
+    this.#did(`the manifest is made anew from ${counted(tables.length, 'table')}`);
+    const metas: TableMeta[] = [];
+    for (const number of tables) {
+      try {
+        const meta = readTableMeta(disk, this.#directory, number);
+        verifyTable(disk, this.#directory, meta);
+        metas.push(meta);
+      } catch (error) {
+        this.#did(messageOf(error));
+        const meta = this.#salvage(number);
+        if (meta !== undefined) metas.push(meta);
+      }
+    }
+    const merged = this.#merge(metas);
+    const flushed = metas.reduce((newest, meta) => Math.max(newest, meta.maxSequence), 0);
+    const wals = walsToKeep(disk, this.#directory, flushed);
+    this.#takeOut(manifests);
+    const manifest = await openManifest(this.#directory);
+    await manifest.commit({
+      added: merged.map((table) => ({ level: LEVELS - 1, table })),
+      removed: [],
+      nextFileNumber: this.#nextNumber,
+      ...wals,
+    });
+    print('lost: the named values of the manifest, so a node comes back with a new identity');
+    const names = [...new Set([...tables, ...metas.map(({ number }) => number)])].map(tableName);
+    this.#takeOut(names.filter((name) => disk.exists(`${this.#directory}/${name}`)));
+    return manifest;
+  }
+
+  /** All records of the tables in new tables that do not overlap, the newest of each key. */
+  #merge(metas: readonly TableMeta[]): TableMeta[] {
+    if (metas.length === 0) return [];
+    const { disk, print, progress } = this.#parts;
+    const bytes = metas.reduce((sum, meta) => sum + meta.bytes, 0);
+    const freeBytes = disk.freeBytes(this.#directory);
+    if (freeBytes < bytes) {
+      throw new Error(`a new manifest needs ${bytesText(bytes)} of free space, there are ${bytesText(freeBytes)}`);
+    }
+    const numbers = 2 * Math.ceil(bytes / REBUILT_TABLE_BYTES) + 3;
+    const firstNumber = this.#nextNumber;
+    this.#nextNumber += numbers;
+    progress.begin('merging', bytes);
+    // Of records with the same sequence, which old tables of the deepest level have, the one in the newer file counts.
+    const newestFirst = [...metas].sort((a, b) => b.number - a.number);
+    const result = runCompaction(
+      {
+        kind: 'compact',
+        directory: this.#directory,
+        runs: newestFirst.map((meta) => [toWire(meta)]),
+        bottommost: true,
+        snapshots: [],
+        grandparents: [],
+        grandparentBytes: Number.POSITIVE_INFINITY,
+        tableBytes: REBUILT_TABLE_BYTES,
+        firstNumber,
+        numbers,
+        format: defaultTableFormat,
+        createdMs: this.#nowMs,
+        filterState: undefined,
+        bytesPerSecond: 0,
+        cancel: undefined,
+      },
+      disk,
+      () => false,
+      undefined,
+      undefined,
+    );
+    progress.end();
+    if (result.outcome !== 'done') throw new Error(`the tables cannot be merged: ${result.message}`);
+    print(`kept: ${counted(result.recordsRead - result.recordsDropped, 'record')} of ${result.recordsRead}`);
+    return result.added.map(fromWire);
+  }
+
+  /** Repairs the WALs if a start would refuse them, and looks again. */
+  async #finish(manifest: ManifestStore): Promise<number> {
+    const { disk, print } = this.#parts;
+    const problem = await this.#walProblem(manifest);
+    if (problem !== undefined) {
+      this.#did(problem);
+      const { oldestWal, flushedSequence } = manifest.state;
+      const out = repairWals({ disk, print, directory: this.#directory, oldestWal, flushedSequence });
+      this.#takeOut(out);
+      const left = await this.#walProblem(manifest);
+      if (left !== undefined) {
+        print(`problem: ${left}`);
+        return 1;
+      }
+    }
+    print(this.#changes === 0 ? 'nothing had to be repaired' : 'the directory is in order again');
+    return 0;
+  }
+
+  /** Why a start would refuse the WALs. */
+  async #walProblem(manifest: ManifestStore): Promise<string | undefined> {
+    try {
+      const { wals, free } = await readWals({
+        disk: new ReadOnlyDisk(this.#parts.disk),
+        log: silent,
+        directory: this.#directory,
+        oldestNumber: manifest.state.oldestWal,
+        firstSequence: manifest.state.flushedSequence + 1,
+        arenaBytes: 0,
+      });
+      for (const { file } of wals) file.close();
+      for (const file of free) file.close();
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  /** Moves files to the directory for lost ones. */
+  #takeOut(names: readonly string[]): void {
+    if (names.length === 0) return;
+    const { disk, print } = this.#parts;
+    const lost = `${this.#directory}/${LOST_DIRECTORY}`;
+    disk.makeDirectory(lost);
+    for (const name of names) {
+      if (!disk.exists(`${this.#directory}/${name}`)) continue;
+      let target = `${lost}/${name}`;
+      for (let copy = 2; disk.exists(target); copy++) target = `${lost}/${name}.${copy}`;
+      disk.rename(`${this.#directory}/${name}`, target);
+    }
+    disk.syncDirectory(lost);
+    disk.syncDirectory(this.#directory);
+    print(`taken out to ${lost}: ${names.join(' ')}`);
+  }
+
+  #did(what: string): void {
+    this.#changes++;
+    this.#parts.print(`found: ${what}`);
+  }
+}

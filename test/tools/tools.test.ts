@@ -1,0 +1,252 @@
+/** check, dump and repair on directories that the engine wrote to the simulated disk, sound and damaged. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { defaultPickerOptions } from '../../src/engine/compaction-picker.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { FileManifest } from '../../src/engine/manifest-file.ts';
+import { Found, lookup } from '../../src/engine/store.ts';
+import type { Log } from '../../src/env.ts';
+import { runTool } from '../../src/tools/run-tool.ts';
+import { isToolName } from '../../src/tools/tool-names.ts';
+import { noProgress } from '../../src/tools/progress.ts';
+import { SimDisk } from '../sim/disk.ts';
+import { DIRECTORY, openSimEngine } from '../sim/engine-open.ts';
+import { EventLoop, type Life } from '../sim/event-loop.ts';
+import { Prng } from '../sim/prng.ts';
+
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const NOW_MS = 1_700_000_000_000;
+const KEYS = 300;
+
+interface Machine {
+  readonly loop: EventLoop;
+  readonly sim: SimDisk;
+  readonly random: Prng;
+  life: Life;
+}
+
+function machine(seed: number): Machine {
+  const loop = new EventLoop();
+  const random = new Prng(seed);
+  return { loop, random, sim: new SimDisk({ loop, random: random.split('disk') }), life: loop.life() };
+}
+
+function open(on: Machine): Promise<Engine> {
+  on.life = on.loop.life();
+  const opening = openSimEngine({
+    loop: on.loop,
+    life: on.life,
+    disk: on.sim.mount(on.life),
+    random: on.random,
+    log: silent,
+    engine: {
+      memtableBytes: 8192,
+      diskReserveBytes: 0,
+      fsync: 'always',
+      closeFlushBytes: 1 << 20,
+      picker: { ...defaultPickerOptions, level1Bytes: 8192, tableBytes: 4096 },
+    },
+    onFatal: (error) => assert.fail(error),
+  });
+  return on.loop.settle(opening);
+}
+
+function key(index: number): Uint8Array {
+  return Buffer.from(`key-${String(index).padStart(5, '0')}`);
+}
+
+function value(index: number, round: number): Uint8Array {
+  return Buffer.from(`${round}:${index}:${'x'.repeat(index % 90)}`);
+}
+
+/** What was written last for each key; deleted and never written ones are absent. */
+type Expected = Map<number, Uint8Array>;
+
+async function fill(on: Machine): Promise<Expected> {
+  const engine = await open(on);
+  const expected: Expected = new Map();
+  for (let round = 0; round < 5; round++) {
+    for (let index = round; index < KEYS; index += 1 + round) {
+      const batch = engine.newBatch();
+      if ((index + round) % 7 === 0) {
+        batch.delete(key(index));
+        expected.delete(index);
+      } else {
+        batch.put(key(index), value(index, round));
+        expected.set(index, value(index, round));
+      }
+      engine.write(batch);
+      await on.loop.advance(1);
+    }
+    if (round === 2) await on.loop.settle(engine.compact());
+    if (round === 3) {
+      const batch = engine.newBatch();
+      batch.deleteRange(key(50), key(60));
+      engine.write(batch);
+      for (let index = 50; index < 60; index++) expected.delete(index);
+    }
+  }
+  await on.loop.advance(100);
+  await on.loop.settle(engine.close());
+  return expected;
+}
+
+/** Runs a tool; what it printed and its exit code. */
+async function tool(on: Machine, ...argv: string[]): Promise<{ text: string; code: number }> {
+  on.life = on.loop.life();
+  const disk = on.sim.mount(on.life);
+  const lines: string[] = [];
+  const parts = {
+    disk,
+    openManifest: (directory: string) => FileManifest.open(disk, directory),
+    print: (line: string) => lines.push(line),
+    progress: noProgress,
+  };
+  const code = await on.loop.settle(runTool(argv, parts, NOW_MS));
+  assert.equal(on.sim.openFiles, 0, `${argv.join(' ')} leaves files open`);
+  return { text: lines.join('\n'), code };
+}
+
+async function get(on: Machine, engine: Engine, index: number): Promise<Uint8Array | undefined> {
+  const found = new Found();
+  const wanted = key(index);
+  for (;;) {
+    const answer = engine.get(wanted, wanted.length, found);
+    if (answer === lookup.ABSENT) return undefined;
+    if (answer === lookup.FOUND) return found.bytes.slice(found.start, found.end);
+    await on.loop.settle(engine.fetch(wanted));
+  }
+}
+
+/** Number of keys whose value is not the expected one; each of those has an older one or none. */
+async function wrongKeys(on: Machine, expected: Expected): Promise<number> {
+  const engine = await open(on);
+  let wrong = 0;
+  for (let index = 0; index < KEYS; index++) {
+    const actual = await get(on, engine, index);
+    const wanted = expected.get(index);
+    if (Buffer.compare(actual ?? Buffer.of(0), wanted ?? Buffer.of(0)) === 0) continue;
+    wrong++;
+    const text = actual === undefined ? '' : Buffer.from(actual).toString();
+    assert.match(text, new RegExp(`^([0-4]:${index}:x*)?$`), `key ${index} has a value that was never its own`);
+  }
+  await on.loop.settle(engine.close());
+  return wrong;
+}
+
+function paths(on: Machine, pattern: RegExp): string[] {
+  return on.sim.paths.filter((path) => path.startsWith(`${DIRECTORY}/`) && pattern.test(path.slice(DIRECTORY.length)));
+}
+
+void test('the tools know their names and explain themselves', async () => {
+  assert.ok(isToolName('check') && !isToolName('kvorum.conf') && !isToolName(undefined));
+  const on = machine(1);
+  for (const argv of [['check'], ['repair', 'a', 'b'], ['check', 'a', '--records'], ['fly', 'a']]) {
+    const { text, code } = await tool(on, ...argv);
+    assert.equal(code, 2, argv.join(' '));
+    assert.match(text, /kvorum check DIR/);
+  }
+  assert.equal((await tool(on, 'check', '/nowhere')).code, 1);
+});
+
+void test('a sound directory is in order, is dumped, and is left alone by repair', async () => {
+  const on = machine(2);
+  const expected = await fill(on);
+  assert.ok(paths(on, /\.sst$/).length > 2);
+  const before = on.sim.paths.map((path) => Buffer.from(on.sim.contentOf(path)).toString('base64'));
+  const checked = await tool(on, 'check', DIRECTORY);
+  assert.equal(checked.code, 0, checked.text);
+  assert.match(checked.text, /manifest: \d+ tables.*\n[\s\S]*everything is in order/);
+  const dumped = await tool(on, 'dump', DIRECTORY, '--records');
+  assert.equal(dumped.code, 0, dumped.text);
+  assert.match(dumped.text, /level \d+: /);
+  assert.match(dumped.text, /put "key-00\d+" = "\d:\d+:x+"/);
+  assert.match(dumped.text, /range tombstone "key-00050" to "key-00060"|delete range "key-00050" = "key-00060"/);
+  const repaired = await tool(on, 'repair', DIRECTORY);
+  assert.equal(repaired.code, 0);
+  assert.match(repaired.text, /nothing had to be repaired/);
+  assert.deepEqual(
+    on.sim.paths.map((path) => Buffer.from(on.sim.contentOf(path)).toString('base64')),
+    before,
+  );
+  assert.equal(await wrongKeys(on, expected), 0);
+});
+
+void test('a flipped bit anywhere in a table is found, and repair keeps what is sound', async () => {
+  let losses = 0;
+  for (let seed = 0; seed < 12; seed++) {
+    const on = machine(100 + seed);
+    const expected = await fill(on);
+    const path = on.random.pick(paths(on, /\.sst$/));
+    on.sim.corrupt(path, on.random.below(on.sim.contentOf(path).length), 1 << on.random.below(8));
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    const checked = await tool(on, 'check', DIRECTORY);
+    assert.equal(checked.code, 1, `seed ${seed}, ${name}: ${checked.text}`);
+    assert.ok(checked.text.includes(name), checked.text);
+    const repaired = await tool(on, 'repair', DIRECTORY);
+    assert.equal(repaired.code, 0, repaired.text);
+    assert.ok(on.sim.paths.includes(`${DIRECTORY}/lost/${name}`));
+    const again = await tool(on, 'check', DIRECTORY);
+    assert.equal(again.code, 0, `seed ${seed}: ${again.text}`);
+    const wrong = await wrongKeys(on, expected);
+    if (wrong > 0) assert.match(repaired.text, /lost: /);
+    losses += wrong;
+  }
+  assert.ok(losses > 0, 'some damage costs records');
+});
+
+void test('a missing or damaged manifest is made anew from the tables and WALs, and nothing is lost', async () => {
+  for (let seed = 0; seed < 8; seed++) {
+    const on = machine(200 + seed);
+    const expected = await fill(on);
+    const life = on.loop.life();
+    const disk = on.sim.mount(life);
+    for (const path of paths(on, /^\/manifest/)) {
+      if (seed % 2 === 0) disk.unlink(path);
+      else on.sim.corrupt(path, on.random.below(on.sim.contentOf(path).length), 1);
+    }
+    disk.syncDirectory(DIRECTORY);
+    assert.equal((await tool(on, 'check', DIRECTORY)).code, 1);
+    const repaired = await tool(on, 'repair', DIRECTORY);
+    assert.equal(repaired.code, 0, repaired.text);
+    assert.match(repaired.text, /the manifest is made anew/);
+    const again = await tool(on, 'check', DIRECTORY);
+    assert.equal(again.code, 0, again.text);
+    assert.equal(await wrongKeys(on, expected), 0, `seed ${seed}: ${repaired.text}`);
+  }
+});
+
+void test('a damaged WAL is cut where the damage is; the records before it stay', async () => {
+  const on = machine(300);
+  const expected = await fill(on);
+  for (let round = 0; round < 3; round++) {
+    const engine = await open(on);
+    for (let index = 0; index < 10; index++) {
+      const batch = engine.newBatch();
+      batch.put(key(10 * round + index), value(10 * round + index, 4));
+      engine.write(batch);
+      await on.loop.advance(50);
+    }
+    on.life.kill();
+    on.sim.kill();
+  }
+  const wal = paths(on, /wal-/).find((path) => Buffer.from(on.sim.contentOf(path)).includes(Buffer.from('4:15:')));
+  assert.ok(wal !== undefined, 'the records are in a WAL');
+  const at = Buffer.from(on.sim.contentOf(wal)).indexOf(Buffer.from('4:15:'));
+  on.sim.corrupt(wal, at, 1);
+  assert.match((await tool(on, 'check', DIRECTORY)).text, /problem: .*damaged at offset/);
+  const repaired = await tool(on, 'repair', DIRECTORY);
+  assert.equal(repaired.code, 0, repaired.text);
+  assert.match(repaired.text, /lost: wal-\d+\.log/);
+  assert.equal((await tool(on, 'check', DIRECTORY)).code, 0);
+  const engine = await open(on);
+  for (let index = 0; index < 30; index++) {
+    const wanted = index < 15 ? value(index, 4) : expected.get(index);
+    assert.deepEqual(
+      await get(on, engine, index).then((bytes) => bytes && Buffer.from(bytes)),
+      wanted && Buffer.from(wanted),
+    );
+  }
+  await on.loop.settle(engine.close());
+});
