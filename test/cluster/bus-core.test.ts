@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { must } from '../../src/assert.ts';
 import {
   BusCore,
   METHOD_BUSY,
@@ -72,7 +73,7 @@ function answerTo(message: Message): Message {
   return { ...message, type: messageType.ANSWER, payload: new Uint8Array(0) };
 }
 
-test('what one turn asked goes out as one frame, the urgent first, and answers find their requests', () => {
+void test('what one turn asked goes out as one frame, the urgent first, and answers find their requests', () => {
   const end = connected();
   end.request('repair', { priority: priority.REPAIR });
   end.request('a');
@@ -95,7 +96,7 @@ test('what one turn asked goes out as one frame, the urgent first, and answers f
   assert.equal(end.core.inFlight, 2);
 });
 
-test('a deadline: still queued is unsent, already written is unknown; a late answer is dropped', () => {
+void test('a deadline: still queued is unsent, already written is unknown; a late answer is dropped', () => {
   const end = connected();
   end.request('written', { deadlineMs: 100 });
   end.step({ kind: 'flush' });
@@ -109,7 +110,7 @@ test('a deadline: still queued is unsent, already written is unknown; a late ans
   assert.equal(end.written.length, 1, 'what is overdue is not written');
 });
 
-test('a connection that ends: queued is unsent, written is unknown, and it is made again after a while', () => {
+void test('a connection that ends: queued is unsent, written is unknown, and it is made again after a while', () => {
   const end = connected();
   end.request('written');
   end.step({ kind: 'flush' });
@@ -132,7 +133,7 @@ test('a connection that ends: queued is unsent, written is unknown, and it is ma
   assert.equal(end.ended.length, 3);
 });
 
-test('the first request opens the connection; the side that does not call has none to wait for', () => {
+void test('the first request opens the connection; the side that does not call has none to wait for', () => {
   const caller = new End();
   caller.request('a');
   caller.request('b');
@@ -146,7 +147,7 @@ test('the first request opens the connection; the side that does not call has no
   assert.deepEqual(called.other, []);
 });
 
-test('while the connection is full nothing is written, and a full queue refuses only its own priority', () => {
+void test('while the connection is full nothing is written, and a full queue refuses only its own priority', () => {
   const end = connected({ limits: { maxQueuedBytes: 25 } });
   end.full = true;
   end.request('a');
@@ -166,7 +167,7 @@ test('while the connection is full nothing is written, and a full queue refuses 
   );
 });
 
-test('a frame has a target size: what is more urgent overtakes the rest', () => {
+void test('a frame has a target size: what is more urgent overtakes the rest', () => {
   const end = connected({ limits: { frameTargetBytes: 100 } });
   for (let i = 0; i < 4; i++) end.request(`r${i}`, { priority: priority.REPAIR, bytes: 90 });
   end.full = true;
@@ -181,7 +182,7 @@ test('a frame has a target size: what is more urgent overtakes the rest', () => 
   assert.equal(end.written[1]?.[0]?.priority, priority.CLIENT);
 });
 
-test('requests of the peer are delivered once and answered on their own connection only', () => {
+void test('requests of the peer are delivered once and answered on their own connection only', () => {
   const end = connected();
   const message: Message = {
     type: messageType.REQUEST,
@@ -197,7 +198,7 @@ test('requests of the peer are delivered once and answered on their own connecti
   end.step({ kind: 'received', message });
   assert.deepEqual(end.other, ['close'], 'a second copy is a broken peer');
   assert.equal(end.delivered.length, 1);
-  const inbound = end.delivered[0]?.inbound as Inbound;
+  const inbound = must(end.delivered[0]?.inbound, 'a request');
   end.step({ kind: 'answer', to: inbound, outgoing: outgoing() });
   end.step({ kind: 'answer', to: inbound, outgoing: outgoing() });
   end.step({ kind: 'flush' });
@@ -206,7 +207,7 @@ test('requests of the peer are delivered once and answered on their own connecti
     [[messageType.ANSWER, 4]],
   );
   end.step({ kind: 'received', message: { ...message, requestId: 5 } });
-  const next = end.delivered[1]?.inbound as Inbound;
+  const next = must(end.delivered[1]?.inbound, 'a request');
   end.step({ kind: 'disconnected' });
   end.step({ kind: 'connected' });
   end.step({ kind: 'answer', to: next, outgoing: outgoing() });
@@ -214,7 +215,7 @@ test('requests of the peer are delivered once and answered on their own connecti
   assert.equal(end.written.length, 1);
 });
 
-test('a peer with too many unanswered requests is told to back off; overdue ones make room', () => {
+void test('a peer with too many unanswered requests is told to back off; overdue ones make room', () => {
   const end = connected({ limits: { maxUnanswered: 1 } });
   const message: Message = {
     type: messageType.REQUEST,
@@ -237,7 +238,7 @@ test('a peer with too many unanswered requests is told to back off; overdue ones
   assert.equal(end.delivered.length, 2);
 });
 
-test('every request ends exactly once, whatever happens in whatever order', () => {
+void test('every request ends exactly once, whatever happens in whatever order', () => {
   const event = fc.oneof(
     fc.record({
       kind: fc.constant('request' as const),
@@ -283,7 +284,7 @@ test('every request ends exactly once, whatever happens in whatever order', () =
   );
 });
 
-test('the wait before reconnecting grows and is bounded', () => {
+void test('the wait before reconnecting grows and is bounded', () => {
   assert.ok(reconnectMs(3, 0) > reconnectMs(0, 0.999));
   assert.ok(reconnectMs(60, 0.999) <= 2_000);
 });

@@ -44,7 +44,7 @@ function plain(messages: readonly Message[]): unknown {
   return messages.map((each) => ({ ...each, payload: Buffer.from(each.payload).toString('hex') }));
 }
 
-test('messages come out as they went in, however the stream is cut', () => {
+void test('messages come out as they went in, however the stream is cut', () => {
   fc.assert(
     fc.property(frames, fc.array(fc.nat(), { maxLength: 12 }), (batches, cuts) => {
       const bytes = Buffer.concat(batches.map((batch) => encodeFrame(batch)));
@@ -53,14 +53,14 @@ test('messages come out as they went in, however the stream is cut', () => {
   );
 });
 
-test('one byte at a time', () => {
+void test('one byte at a time', () => {
   const batch = fc.sample(message, { numRuns: 3, seed: 1 });
   const bytes = encodeFrame(batch);
   const everywhere = Array.from({ length: bytes.length }, (_, i) => i);
   assert.deepEqual(plain(read(bytes, everywhere)), plain(batch));
 });
 
-test('a flipped byte anywhere never gets through', () => {
+void test('a flipped byte anywhere never gets through', () => {
   fc.assert(
     fc.property(
       fc.array(message, { minLength: 1, maxLength: 3 }),
@@ -84,7 +84,7 @@ test('a flipped byte anywhere never gets through', () => {
   );
 });
 
-test('noise is refused at its first bytes and costs no memory', () => {
+void test('noise is refused at its first bytes and costs no memory', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 2, maxLength: 300 }), (noise) => {
       fc.pre(noise[0] !== 0x4b || noise[1] !== 0x76);
@@ -94,7 +94,7 @@ test('noise is refused at its first bytes and costs no memory', () => {
   assert.throws(() => new FrameReader().push(Buffer.from('GET'), 0, 1, () => assert.fail()), DamagedError);
 });
 
-test('a length above the limit is refused before anything is allocated; a large one costs what has arrived', () => {
+void test('a length above the limit is refused before anything is allocated; a large one costs what has arrived', () => {
   const header = Uint8Array.of(0x4b, 0x76, 1, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
   assert.throws(() => new FrameReader().push(header, 0, header.length, () => assert.fail()), DamagedError);
   const reader = new FrameReader();
@@ -103,7 +103,7 @@ test('a length above the limit is refused before anything is allocated; a large 
   assert.equal(reader.pendingBytes, FRAME_HEADER_BYTES);
 });
 
-test('a frame that checks but whose messages do not fill it exactly is refused', () => {
+void test('a frame that checks but whose messages do not fill it exactly is refused', () => {
   for (const batch of fc.sample(fc.array(message, { minLength: 1, maxLength: 2 }), { numRuns: 20, seed: 2 })) {
     const inner = encodeFrame(batch).subarray(FRAME_HEADER_BYTES);
     for (const damage of [
@@ -145,7 +145,7 @@ function castagnoli(bytes: Uint8Array): number {
   return ~crc >>> 0;
 }
 
-test('the bytes of a frame are what its header says', () => {
+void test('the bytes of a frame are what its header says', () => {
   const bytes = encodeFrame([
     { type: 2, priority: 1, method: 0x0102, requestId: 7, timeLeftMs: 500, epoch: 9, payload: Uint8Array.of(0xab) },
   ]);

@@ -60,7 +60,7 @@ function highestLeadership(members: readonly Member[], replicas: number, table: 
   );
 }
 
-test('equal members, 3 to 100: nobody above 1.05 of its share; each join moves at most 1.15 of its share', () => {
+void test('equal members, 3 to 100: nobody above 1.05 of its share; each join moves at most 1.15 of its share', () => {
   let table: SlotTable = [];
   const members: Member[] = [];
   for (let count = 1; count <= 100; count++) {
@@ -80,7 +80,7 @@ test('equal members, 3 to 100: nobody above 1.05 of its share; each join moves a
   }
 });
 
-test('mixed weights and racks: nobody above 1.10 of its share', () => {
+void test('mixed weights and racks: nobody above 1.10 of its share', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 1_000_000 }), (seed) => {
       const random = new Prng(seed);
@@ -106,7 +106,7 @@ for (const { racks, most } of [
   { racks: 1, most: 1.15 },
   { racks: 4, most: 1.6 },
 ]) {
-  test(`members of ${racks} rack(s) come and go: bounds hold, at most ${most} of the least moves`, () => {
+  void test(`members of ${racks} rack(s) come and go: bounds hold, at most ${most} of the least moves`, () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1_000_000 }), (seed) => comeAndGo(seed, racks, most)),
       { numRuns: 6 },
@@ -148,7 +148,7 @@ function leastMoved(before: readonly Member[], after: readonly Member[]): number
   return gained * SLOT_COUNT;
 }
 
-test('the plan is a function of members and table; a member without weight owns nothing', () => {
+void test('the plan is a function of members and table; a member without weight owns nothing', () => {
   const members = [member(1), member(2), member(3), member(4, { weight: 0 }), member(5)];
   const table = planTable(members, 3, []);
   assert.deepEqual(planTable(members, 3, []), table);
@@ -159,13 +159,13 @@ test('the plan is a function of members and table; a member without weight owns 
   assert.ok(after.every((owners) => owners.length === 3 && !owners.includes(5)));
 });
 
-test('two members hold everything twice, one holds it once', () => {
+void test('two members hold everything twice, one holds it once', () => {
   assert.ok(planTable([member(1)], 3, []).every((owners) => owners.length === 1));
   const two = planTable([member(1), member(2)], 3, planTable([member(1)], 3, []));
   assert.ok(two.every((owners) => owners.length === 2));
 });
 
-test('three racks, three replicas: each rack has one of every slot, whatever the weights', () => {
+void test('three racks, three replicas: each rack has one of every slot, whatever the weights', () => {
   const members = [1, 2, 3, 4, 5, 6, 7].map((id) => member(id, { rack: `r${id % 3}`, weight: id }));
   const racks = new Map(members.map((each) => [each.id, each.rack]));
   for (const owners of planTable(members, 3, [])) assert.equal(new Set(owners.map((id) => racks.get(id))).size, 3);

@@ -34,7 +34,7 @@ const message: fc.Arbitrary<SwimMessage> = fc.oneof(
   fc.record({ kind: fc.constant('compare' as const), reply: fc.boolean(), news }, { noNullPrototype: true }),
 );
 
-test('messages of membership come back from their bytes; cut short or with more behind they are refused', () => {
+void test('messages of membership come back from their bytes; cut short or with more behind they are refused', () => {
   fc.assert(
     fc.property(message, text, text, fc.nat(), (sent, from, address, cut) => {
       const bytes = encodeSwim({ from, address, message: sent });
@@ -45,7 +45,7 @@ test('messages of membership come back from their bytes; cut short or with more 
   );
 });
 
-test('any bytes are a message or a DamagedError', () => {
+void test('any bytes are a message or a DamagedError', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (bytes, versioned) => {
       if (versioned && bytes.length > 1) bytes.set([1, 1 + ((bytes[1] as number) % 7)]);

@@ -6,7 +6,7 @@ import { SwimScene } from '../sim/cluster/swim-scene.ts';
 
 const SEEDS = [1, 2, 3, 4, 5, 6];
 
-test('members that know one seed come to know all', () => {
+void test('members that know one seed come to know all', () => {
   for (const members of [2, 3, 5, 20]) {
     const scene = new SwimScene({ seed: 1, members });
     const took = scene.runUntil(() => scene.agrees, 20_000);
@@ -16,7 +16,7 @@ test('members that know one seed come to know all', () => {
   }
 });
 
-test('a crash is known to all within the longest suspicion, usually sooner', () => {
+void test('a crash is known to all within the longest suspicion, usually sooner', () => {
   const times: number[] = [];
   for (const seed of SEEDS) {
     const scene = new SwimScene({ seed, members: 5 });
@@ -32,7 +32,7 @@ test('a crash is known to all within the longest suspicion, usually sooner', () 
   assert.ok((times.at(-1) as number) < suspicionMs(LAN, 5, 0, 2) + 10_000, `${times.join()} ms`);
 });
 
-test('two of three crash: the last one calls both dead; a restart is alive again at once', () => {
+void test('two of three crash: the last one calls both dead; a restart is alive again at once', () => {
   for (const seed of SEEDS) {
     const scene = new SwimScene({ seed, members: 3 });
     scene.runFor(5_000);
@@ -45,7 +45,7 @@ test('two of three crash: the last one calls both dead; a restart is alive again
   }
 });
 
-test('a short pause is suspected at most; a member that goes on refutes', () => {
+void test('a short pause is suspected at most; a member that goes on refutes', () => {
   for (const seed of SEEDS) {
     const scene = new SwimScene({ seed, members: 5 });
     scene.runFor(5_000);
@@ -57,7 +57,7 @@ test('a short pause is suspected at most; a member that goes on refutes', () => 
   }
 });
 
-test('a pause longer than any suspicion ends in death, and going on in life', () => {
+void test('a pause longer than any suspicion ends in death, and going on in life', () => {
   const scene = new SwimScene({ seed: 1, members: 5 });
   scene.runFor(5_000);
   scene.pause(3, 60_000);
@@ -66,7 +66,7 @@ test('a pause longer than any suspicion ends in death, and going on in life', ()
   assert.ok(scene.runUntil(() => scene.agrees, 30_000) !== undefined);
 });
 
-test('one member that hears nobody calls nobody dead and lowers its own health', () => {
+void test('one member that hears nobody calls nobody dead and lowers its own health', () => {
   for (const seed of SEEDS) {
     const scene = new SwimScene({ seed, members: 5 });
     scene.runFor(5_000);
@@ -79,7 +79,7 @@ test('one member that hears nobody calls nobody dead and lowers its own health',
   }
 });
 
-test('a link that is cut one way or both ways between two members kills nobody', () => {
+void test('a link that is cut one way or both ways between two members kills nobody', () => {
   for (const seed of SEEDS) {
     const scene = new SwimScene({ seed, members: 5 });
     scene.runFor(5_000);
@@ -91,7 +91,7 @@ test('a link that is cut one way or both ways between two members kills nobody',
   }
 });
 
-test('after a cut in two the sides find one another again', () => {
+void test('after a cut in two the sides find one another again', () => {
   for (const seed of SEEDS) {
     const scene = new SwimScene({ seed, members: 5 });
     scene.runFor(5_000);
@@ -105,7 +105,7 @@ test('after a cut in two the sides find one another again', () => {
   }
 });
 
-test('who leaves is gone at once and for good; nobody suspects it', () => {
+void test('who leaves is gone at once and for good; nobody suspects it', () => {
   const scene = new SwimScene({ seed: 1, members: 5 });
   scene.runFor(5_000);
   scene.leave(4);
@@ -116,7 +116,7 @@ test('who leaves is gone at once and for good; nobody suspects it', () => {
   assert.equal(scene.suspicions, 0);
 });
 
-test('false deaths stay rare: none in an hour of ten members under 5 % loss, delays, duplicates and short pauses', () => {
+void test('false deaths stay rare: none in an hour of ten members under 5 % loss, delays, duplicates and short pauses', () => {
   let falseDeaths = 0;
   let suspicions = 0;
   for (const seed of SEEDS) {
@@ -138,7 +138,7 @@ test('false deaths stay rare: none in an hour of ten members under 5 % loss, del
   assert.ok(suspicions > 0, 'there was something to refute');
 });
 
-test('suspicion shortens with each confirmation, and is shortest when there is nobody to confirm', () => {
+void test('suspicion shortens with each confirmation, and is shortest when there is nobody to confirm', () => {
   const [none, one, both] = [0, 1, 2].map((confirmations) => suspicionMs(LAN, 5, confirmations, 2)) as [
     number,
     number,
@@ -151,7 +151,7 @@ test('suspicion shortens with each confirmation, and is shortest when there is n
   assert.equal(tellings(LAN, 9), 4);
 });
 
-test('news that was told least goes first and is forgotten after its tellings; newer news replaces older', () => {
+void test('news that was told least goes first and is forgotten after its tellings; newer news replaces older', () => {
   const queue = new NewsQueue<string>();
   queue.add('a', 'a1');
   queue.add('b', 'b1');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { AssertionError } from '../../src/assert.ts';
+import { AssertionError, must } from '../../src/assert.ts';
 import { DamagedError } from '../../src/cluster/byte-cursor.ts';
 import type { Member } from '../../src/cluster/member.ts';
 import { policyOf } from '../../src/cluster/policy.ts';
@@ -43,7 +43,7 @@ function cluster(size: number): Topology {
   return settle(topology);
 }
 
-test('a founder owns everything; those who join own their share once the moves are done', () => {
+void test('a founder owns everything; those who join own their share once the moves are done', () => {
   const topology = cluster(4);
   assert.deepEqual(planMoves(topology), [], 'nothing is left to move');
   assert.ok(topology.slots.every(({ owners }) => owners.current.length === 3 && owners.incoming.length === 0));
@@ -53,7 +53,7 @@ test('a founder owns everything; those who join own their share once the moves a
   );
 });
 
-test('a slot is in two hands while it moves; a request of before is stale, one of a slot that stays is not', () => {
+void test('a slot is in two hands while it moves; a request of before is stale, one of a slot that stays is not', () => {
   const before = cluster(3);
   const joined = join(before, 4);
   const moves = planMoves(joined).filter((move) => move.to.includes(4));
@@ -75,16 +75,15 @@ test('a slot is in two hands while it moves; a request of before is stale, one o
   assert.deepEqual(finished.slots[move.slot]?.owners, { current: move.to, incoming: [] });
 });
 
-test('another order of the same owners moves nothing and makes no request stale', () => {
+void test('another order of the same owners moves nothing and makes no request stale', () => {
   const topology = cluster(3);
-  const [a, b, c] = topology.slots[0]?.owners.current as number[];
-  const to = [b, a, c] as number[];
+  const to = [...must(topology.slots[0], 'slot 0').owners.current].reverse();
   const turned = applyChanges(topology, [{ kind: 'start-moves', moves: [{ slot: 0, to }] }]);
   assert.deepEqual(turned.slots[0]?.owners, { current: to, incoming: [] });
   assert.equal(isCurrent(turned, 0, topology.epoch), true);
 });
 
-test('a member leaves once it owns nothing and does not vote; its number is not given again', () => {
+void test('a member leaves once it owns nothing and does not vote; its number is not given again', () => {
   let topology = cluster(4);
   assert.throws(() => applyChanges(topology, [{ kind: 'remove-member', id: 4 }]), AssertionError);
   const leaver = { ...(topology.members[3] as Member), weight: 0 };
@@ -95,7 +94,7 @@ test('a member leaves once it owns nothing and does not vote; its number is not 
   assert.equal(topology.members.at(-1)?.id, 5);
 });
 
-test('voters change one at a time until they are three in three racks, five in a larger cluster', () => {
+void test('voters change one at a time until they are three in three racks, five in a larger cluster', () => {
   for (const { size, wanted } of [
     { size: 2, wanted: 1 },
     { size: 5, wanted: 3 },
@@ -115,7 +114,7 @@ test('voters change one at a time until they are three in three racks, five in a
   assert.throws(() => applyChanges(cluster(5), [{ kind: 'start-voters', to: [2, 3] }]), AssertionError);
 });
 
-test('the document comes back from its bytes, and adopting it keeps the owners that stayed', () => {
+void test('the document comes back from its bytes, and adopting it keeps the owners that stayed', () => {
   const policies = [{ prefix: 'cart:\u00ff', conflict: 'siblings', n: 2 }] as const;
   const three = cluster(3);
   const topology = applyChanges(join(three, 4), [{ kind: 'set-policies', policies }]);
@@ -127,7 +126,7 @@ test('the document comes back from its bytes, and adopting it keeps the owners t
   assert.ok(adopted.slots.every((entry, slot) => entry === three.slots[slot]));
 });
 
-test('damaged documents are refused, whatever was done to them', () => {
+void test('damaged documents are refused, whatever was done to them', () => {
   const bytes = encodeTopology(cluster(3));
   fc.assert(
     fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
@@ -145,7 +144,7 @@ test('damaged documents are refused, whatever was done to them', () => {
   );
 });
 
-test('the longest prefix decides the policy', () => {
+void test('the longest prefix decides the policy', () => {
   const policies = [{ prefix: '' }, { prefix: 'a:' }, { prefix: 'a:b:' }];
   assert.equal(policyOf(policies, 'a:b:c')?.prefix, 'a:b:');
   assert.equal(policyOf(policies, 'a:c')?.prefix, 'a:');

@@ -36,7 +36,7 @@ function newAcceptor(options: { promisedBefore?: Version; limit?: number; farthe
   return new Acceptor({ promises, clock: { observe: (stamp) => stamp <= farthest } });
 }
 
-test('PREPARE: only a ballot above the promise and above the version held', () => {
+void test('PREPARE: only a ballot above the promise and above the version held', () => {
   const acceptor = newAcceptor();
   assert.deepEqual(acceptor.prepare(ROW, at(5), at(5)), conflict(at(5), at(5)));
   assert.deepEqual(acceptor.prepare(ROW, at(6), at(5)), { kind: 'promise' });
@@ -44,7 +44,7 @@ test('PREPARE: only a ballot above the promise and above the version held', () =
   assert.deepEqual(acceptor.prepare(ROW, at(6, 2), at(5)), { kind: 'promise' }, 'the actor breaks the tie');
 });
 
-test('ACCEPT: a ballot at or above the promise and above the version held; the next ballot is promised along', () => {
+void test('ACCEPT: a ballot at or above the promise and above the version held; the next ballot is promised along', () => {
   const acceptor = newAcceptor();
   acceptor.prepare(ROW, at(6), at(5));
   assert.deepEqual(acceptor.accept(ROW, at(5, 9), at(5, 9), at(5)), conflict(at(6), at(5)));
@@ -54,7 +54,7 @@ test('ACCEPT: a ballot at or above the promise and above the version held; the n
   assert.deepEqual(acceptor.accept(ROW, at(8), at(9), at(6)), { kind: 'apply' });
 });
 
-test('a repeated ACCEPT is OK and raises the promise, but never lowers it', () => {
+void test('a repeated ACCEPT is OK and raises the promise, but never lowers it', () => {
   const acceptor = newAcceptor();
   assert.deepEqual(acceptor.accept(ROW, at(6), at(6), at(5)), { kind: 'apply' });
   assert.deepEqual(acceptor.accept(ROW, at(6), at(9), at(6)), { kind: 'repeat' });
@@ -63,7 +63,7 @@ test('a repeated ACCEPT is OK and raises the promise, but never lowers it', () =
   assert.deepEqual(acceptor.prepare(ROW, at(9), at(6)), conflict(at(9), at(6)));
 });
 
-test('a row without a record takes nothing at or below the floor of its slot', () => {
+void test('a row without a record takes nothing at or below the floor of its slot', () => {
   const acceptor = newAcceptor();
   const floor = at(100);
   assert.deepEqual(acceptor.accept(ROW, at(99), at(99), floor), conflict(floor, floor));
@@ -71,7 +71,7 @@ test('a row without a record takes nothing at or below the floor of its slot', (
   assert.deepEqual(acceptor.accept(ROW, at(101), at(101), floor), { kind: 'apply' });
 });
 
-test('a new life counts everything up to the persisted ceiling as promised, for every row', () => {
+void test('a new life counts everything up to the persisted ceiling as promised, for every row', () => {
   const acceptor = newAcceptor({ promisedBefore: ceilingVersion(1_000) });
   assert.equal(acceptor.prepare(ROW, at(1_000), at(5)).kind, 'conflict');
   assert.equal(acceptor.accept(ROW, at(1_000, 7), at(1_000, 7), at(5)).kind, 'conflict');
@@ -79,7 +79,7 @@ test('a new life counts everything up to the persisted ceiling as promised, for 
   assert.equal(acceptor.prepare(ROW, at(1_001), at(5)).kind, 'promise');
 });
 
-test('a ballot that the clock refuses is refused for now, and nothing is promised', () => {
+void test('a ballot that the clock refuses is refused for now, and nothing is promised', () => {
   const acceptor = newAcceptor({ farthest: 50 });
   assert.deepEqual(acceptor.prepare(ROW, at(51), at(5)), { kind: 'unable', reason: 'ahead' });
   assert.deepEqual(acceptor.accept(ROW, at(40), at(51), at(5)), { kind: 'unable', reason: 'ahead' });
@@ -87,7 +87,7 @@ test('a ballot that the clock refuses is refused for now, and nothing is promise
   assert.equal(acceptor.prepare(ROW, at(6), at(5)).kind, 'promise');
 });
 
-test('an evicted promise is kept by its slot: forgetting only refuses more', () => {
+void test('an evicted promise is kept by its slot: forgetting only refuses more', () => {
   const acceptor = newAcceptor({ limit: 1 });
   acceptor.prepare(ROW, at(10), at(5));
   acceptor.prepare(OTHER, at(12), at(5));
@@ -95,7 +95,7 @@ test('an evicted promise is kept by its slot: forgetting only refuses more', () 
   assert.equal(acceptor.prepare(ELSEWHERE, at(6), at(5)).kind, 'promise', 'another slot is not touched');
 });
 
-test('whatever is asked in whatever order: promises never go down, a version is applied once and only upwards', () => {
+void test('whatever is asked in whatever order: promises never go down, a version is applied once and only upwards', () => {
   const step = fc.record({
     row: fc.constantFrom(ROW, OTHER),
     prepare: fc.boolean(),
@@ -130,7 +130,7 @@ test('whatever is asked in whatever order: promises never go down, a version is 
   );
 });
 
-test('versions in bytes are in the order of versions', () => {
+void test('versions in bytes are in the order of versions', () => {
   const version = fc.record({
     stamp: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
     actor: fc.integer({ min: 0, max: 0xffff_ffff }),

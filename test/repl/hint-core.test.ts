@@ -44,7 +44,7 @@ function show(effect: HintEffect): string {
 
 const ACCEPTED = { kind: 'accepted' } as const;
 
-test('the newest write of a row is kept, and delivered when the target is back', () => {
+void test('the newest write of a row is kept, and delivered when the target is back', () => {
   const script = new Script();
   assert.deepEqual(script.keep('a', 1), ['store a 1']);
   assert.deepEqual(script.keep('a', 3), ['store a 3']);
@@ -55,7 +55,7 @@ test('the newest write of a row is kept, and delivered when the target is back',
   assert.equal(script.core.bytes, 0);
 });
 
-test('no more than the window is on its way', () => {
+void test('no more than the window is on its way', () => {
   const script = new Script();
   for (const row of ['a', 'b', 'c']) script.keep(row, 1);
   assert.deepEqual(script.reachable(), ['deliver a 1', 'deliver b 1']);
@@ -63,7 +63,7 @@ test('no more than the window is on its way', () => {
   assert.deepEqual(script.answer('a', 1, ACCEPTED), [], 'answered once');
 });
 
-test('a newer write that comes while the older one is on its way is delivered after it', () => {
+void test('a newer write that comes while the older one is on its way is delivered after it', () => {
   const script = new Script();
   script.keep('a', 1);
   script.reachable();
@@ -72,7 +72,7 @@ test('a newer write that comes while the older one is on its way is delivered af
   assert.deepEqual(script.answer('a', 2, ACCEPTED), ['remove a']);
 });
 
-test('a target that has something newer needs nothing; one that has only promised more is settled', () => {
+void test('a target that has something newer needs nothing; one that has only promised more is settled', () => {
   const script = new Script();
   script.keep('a', 5);
   script.keep('b', 5);
@@ -83,7 +83,7 @@ test('a target that has something newer needs nothing; one that has only promise
   assert.deepEqual(script.answer('b', 5, promised), ['settle b', 'remove b']);
 });
 
-test('what is refused for now is tried again later; an unsent one waits until the target is back', () => {
+void test('what is refused for now is tried again later; an unsent one waits until the target is back', () => {
   const script = new Script();
   script.keep('a', 1);
   script.reachable();
@@ -97,7 +97,7 @@ test('what is refused for now is tried again later; an unsent one waits until th
   assert.deepEqual(script.reachable(), ['deliver a 1']);
 });
 
-test('beyond its bytes a target is incomplete, said once, until anti-entropy has repaired it', () => {
+void test('beyond its bytes a target is incomplete, said once, until anti-entropy has repaired it', () => {
   const script = new Script();
   for (const row of ['a', 'b', 'c']) script.keep(row, 1);
   assert.deepEqual(script.keep('d', 1), ['incomplete 1']);
@@ -109,14 +109,14 @@ test('beyond its bytes a target is incomplete, said once, until anti-entropy has
   assert.equal(script.core.isComplete(1), true);
 });
 
-test('hints found at the start are known and not stored again; those of a member that is gone are removed', () => {
+void test('hints found at the start are known and not stored again; those of a member that is gone are removed', () => {
   const script = new Script();
   assert.deepEqual(script.step({ kind: 'found', target: 1, row: 'a', version: version(1), bytes: 10 }), []);
   assert.deepEqual(script.step({ kind: 'gone', target: 1 }), ['remove a']);
   assert.equal(script.core.bytes, 0);
 });
 
-test('whatever happens: bytes are what is kept and bounded, and once all is calm the target has the newest of each', () => {
+void test('whatever happens: bytes are what is kept and bounded, and once all is calm the target has the newest of each', () => {
   const event = fc.oneof(
     {
       weight: 4,

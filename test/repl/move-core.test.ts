@@ -46,7 +46,7 @@ class Script {
   }
 }
 
-test('fence at a majority, then lists page by page, each row settled once, then done', () => {
+void test('fence at a majority, then lists page by page, each row settled once, then done', () => {
   const script = new Script();
   assert.deepEqual(script.start(), ['fence>1', 'fence>2', 'fence>3']);
   assert.deepEqual(script.answer(1, { kind: 'fenced' }), [], 'one of three is no majority: nothing is listed yet');
@@ -61,7 +61,7 @@ test('fence at a majority, then lists page by page, each row settled once, then 
   assert.deepEqual(script.core.step({ kind: 'wake' }, 1_000), [], 'over is over');
 });
 
-test('an owner that answers late to the fence lists too, and its rows are settled before the end', () => {
+void test('an owner that answers late to the fence lists too, and its rows are settled before the end', () => {
   const script = new Script();
   script.start();
   script.answer(1, { kind: 'fenced' });
@@ -72,7 +72,7 @@ test('an owner that answers late to the fence lists too, and its rows are settle
   assert.deepEqual(script.settled('x'), ['done']);
 });
 
-test('silence and failures are tried again; what could not be settled is, later', () => {
+void test('silence and failures are tried again; what could not be settled is, later', () => {
   const script = new Script();
   script.start();
   assert.deepEqual(script.wake(), ['fence>1', 'fence>2', 'fence>3']);
@@ -89,7 +89,7 @@ test('silence and failures are tried again; what could not be settled is, later'
   assert.deepEqual(script.settled('a'), ['done']);
 });
 
-test('an empty slot is done as soon as a majority of fenced owners has said so', () => {
+void test('an empty slot is done as soon as a majority of fenced owners has said so', () => {
   const script = new Script();
   script.start();
   script.answer(1, { kind: 'fenced' });

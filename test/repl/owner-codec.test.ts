@@ -30,13 +30,13 @@ const answer: fc.Arbitrary<Exclude<OwnerAnswer<Uint8Array>, { kind: 'unsent' }>>
 );
 
 /** States as plain arrays: a Buffer's view and a Uint8Array are the same bytes. */
-function shown<T extends object>(message: T): unknown {
+function shown(message: object): unknown {
   return 'value' in message && message.value instanceof Uint8Array
     ? { ...message, value: [...message.value] }
     : message;
 }
 
-test('requests come back from their bytes', () => {
+void test('requests come back from their bytes', () => {
   fc.assert(
     fc.property(request, (sent) => {
       assert.deepEqual(shown(decodeRequest(encodeRequest(sent))), shown(sent));
@@ -44,7 +44,7 @@ test('requests come back from their bytes', () => {
   );
 });
 
-test('answers come back from their bytes', () => {
+void test('answers come back from their bytes', () => {
   fc.assert(
     fc.property(answer, (sent) => {
       assert.deepEqual(shown(decodeAnswer(encodeAnswer(sent))), shown(sent));
@@ -52,12 +52,12 @@ test('answers come back from their bytes', () => {
   );
 });
 
-test('an empty state is not an absent one', () => {
+void test('an empty state is not an absent one', () => {
   const held = { kind: 'held', version: { stamp: 1, actor: 1 }, value: new Uint8Array(0) } as const;
   assert.deepEqual(shown(decodeAnswer(encodeAnswer(held))), shown(held));
 });
 
-test('any bytes are a message or a DamagedError, and a message cut short is damage unless its state is', () => {
+void test('any bytes are a message or a DamagedError, and a message cut short is damage unless its state is', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 80 }), fc.integer({ min: 0, max: 8 }), (bytes, kind) => {
       if (bytes.length > 0) bytes[0] = kind;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { unreachable } from '../../src/assert.ts';
 import type { OwnerAnswer } from '../../src/repl/owner-message.ts';
 import type { Owners } from '../../src/cluster/owners.ts';
 import { READ_RETRY_MS, ReadCore, type ReadEffect } from '../../src/repl/read-core.ts';
@@ -58,6 +59,8 @@ class Script {
           return `learn ${effect.epoch} of ${effect.from}`;
         case 'settle':
           return 'settle';
+        default:
+          return unreachable(effect);
       }
     });
   }
@@ -65,7 +68,7 @@ class Script {
 
 const THREE = { current: [0, 1, 2], incoming: [] };
 
-test('the whole row of one owner and a digest of another are a quorum', () => {
+void test('the whole row of one owner and a digest of another are a quorum', () => {
   const script = new Script(THREE);
   assert.deepEqual(script.start(), ['whole>0', 'digest>1']);
   assert.deepEqual(script.held(0, 5, 'v'), []);
@@ -73,14 +76,14 @@ test('the whole row of one owner and a digest of another are a quorum', () => {
   assert.equal(script.core.pending, 0);
 });
 
-test('a row that nobody holds is absent', () => {
+void test('a row that nobody holds is absent', () => {
   const script = new Script(THREE);
   script.start();
   script.held(0, 0);
   assert.deepEqual(script.held(1, 0), ['done 0 undefined']);
 });
 
-test('two disagree: the third decides, and the one behind is repaired', () => {
+void test('two disagree: the third decides, and the one behind is repaired', () => {
   const script = new Script(THREE);
   script.start();
   script.held(0, 5, 'old');
@@ -88,7 +91,7 @@ test('two disagree: the third decides, and the one behind is repaired', () => {
   assert.deepEqual(script.held(2, 6, 'new'), ['repair>0 6 new', 'done 6 new']);
 });
 
-test('the highest version without a majority is not returned: a change settles it', () => {
+void test('the highest version without a majority is not returned: a change settles it', () => {
   const script = new Script(THREE);
   script.start();
   script.held(0, 5, 'old');
@@ -96,7 +99,7 @@ test('the highest version without a majority is not returned: a change settles i
   assert.deepEqual(script.held(2, 5, 'old'), ['settle'], 'a majority for 5 says nothing while 6 was seen');
 });
 
-test('two disagree and the third is silent: a change settles it after the hedging delay', () => {
+void test('two disagree and the third is silent: a change settles it after the hedging delay', () => {
   const script = new Script(THREE);
   script.start();
   script.held(0, 5, 'old');
@@ -105,7 +108,7 @@ test('two disagree and the third is silent: a change settles it after the hedgin
   assert.equal(script.nowMs, HEDGE_MS);
 });
 
-test('a slow owner is hedged, and its late answer counts for nothing twice', () => {
+void test('a slow owner is hedged, and its late answer counts for nothing twice', () => {
   const script = new Script(THREE);
   script.start();
   script.held(1, 5);
@@ -115,7 +118,7 @@ test('a slow owner is hedged, and its late answer counts for nothing twice', () 
   assert.deepEqual(script.held(0, 5, 'v'), []);
 });
 
-test('an owner that cannot answer is replaced at once; a stale epoch is reported', () => {
+void test('an owner that cannot answer is replaced at once; a stale epoch is reported', () => {
   const script = new Script(THREE);
   script.start();
   assert.deepEqual(script.answer(1, { kind: 'stale', epoch: 4 }), ['learn 4 of 1', 'whole>2']);
@@ -123,7 +126,7 @@ test('an owner that cannot answer is replaced at once; a stale epoch is reported
   assert.deepEqual(script.held(2, 5, 'v'), ['done 5 v']);
 });
 
-test('too few answers: tried again until the deadline, then no-quorum', () => {
+void test('too few answers: tried again until the deadline, then no-quorum', () => {
   const script = new Script(THREE);
   script.start(1, 25);
   script.answer(0, { kind: 'unsent' });
@@ -137,7 +140,7 @@ test('too few answers: tried again until the deadline, then no-quorum', () => {
   assert.equal(script.nowMs, 26, 'a tick after the deadline');
 });
 
-test('during a move the answer must stand at a majority of the old and of the new owners', () => {
+void test('during a move the answer must stand at a majority of the old and of the new owners', () => {
   const script = new Script({ current: [0, 1, 2], incoming: [1, 2, 3] });
   assert.deepEqual(script.start(), ['whole>0', 'digest>1', 'whole>2']);
   script.held(0, 5, 'v');
@@ -145,12 +148,12 @@ test('during a move the answer must stand at a majority of the old and of the ne
   assert.deepEqual(script.held(2, 5, 'v'), ['done 5 v']);
 });
 
-test('during a move no set of digests is a quorum by itself', () => {
+void test('during a move no set of digests is a quorum by itself', () => {
   const script = new Script({ current: [0, 1, 2], incoming: [3, 4, 5] });
   assert.deepEqual(script.start(), ['whole>0', 'digest>1', 'digest>2', 'digest>3', 'whole>4']);
 });
 
-test('more reads than the limit fail before anything is sent', () => {
+void test('more reads than the limit fail before anything is sent', () => {
   const script = new Script(THREE, 1);
   script.start(1);
   assert.deepEqual(script.start(2), ['overloaded']);

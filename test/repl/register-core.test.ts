@@ -13,7 +13,7 @@ function kinds(coordinator: ScriptedCoordinator): string[] {
   return coordinator.sent.map((ask) => `${ask.request.kind}>${ask.to}`);
 }
 
-test('a first change takes PREPARE and ACCEPT, the next one ACCEPT alone', () => {
+void test('a first change takes PREPARE and ACCEPT, the next one ACCEPT alone', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(5);
@@ -32,7 +32,7 @@ test('a first change takes PREPARE and ACCEPT, the next one ACCEPT alone', () =>
   );
 });
 
-test('changes that wait go into one ACCEPT, each with its own reply', () => {
+void test('changes that wait go into one ACCEPT, each with its own reply', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(1);
@@ -46,7 +46,7 @@ test('changes that wait go into one ACCEPT, each with its own reply', () => {
   assert.equal(owners[1].held.value, 6);
 });
 
-test('a majority is enough; the third owner may be silent', () => {
+void test('a majority is enough; the third owner may be silent', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(5);
@@ -63,7 +63,7 @@ test('a majority is enough; the third owner may be silent', () => {
   assert.equal(a.outcomes[0]?.kind, 'done');
 });
 
-test('an answer of an earlier attempt, of a stranger or given twice counts for nothing', () => {
+void test('an answer of an earlier attempt, of a stranger or given twice counts for nothing', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(5);
@@ -79,7 +79,7 @@ test('an answer of an earlier attempt, of a stranger or given twice counts for n
   );
 });
 
-test('without a majority for PREPARE nothing happens: no-quorum at the deadline', () => {
+void test('without a majority for PREPARE nothing happens: no-quorum at the deadline', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(5, 350);
@@ -90,7 +90,7 @@ test('without a majority for PREPARE nothing happens: no-quorum at the deadline'
   assert.ok(a.sent.every((ask) => ask.request.kind === 'prepare'));
 });
 
-test('an ACCEPT that some owner may have taken has an unknown outcome and is not sent again', () => {
+void test('an ACCEPT that some owner may have taken has an unknown outcome and is not sent again', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(1);
@@ -108,7 +108,7 @@ test('an ACCEPT that some owner may have taken has an unknown outcome and is not
   assert.ok(request.ballot.stamp > ask.request.next.stamp);
 });
 
-test('an ACCEPT that every owner refused for good starts over and happens once', () => {
+void test('an ACCEPT that every owner refused for good starts over and happens once', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   const b = new ScriptedCoordinator(20, OWNERS);
@@ -129,7 +129,7 @@ test('an ACCEPT that every owner refused for good starts over and happens once',
   );
 });
 
-test('a request that never left counts as refused for good, a refusal for now does not', () => {
+void test('a request that never left counts as refused for good, a refusal for now does not', () => {
   for (const { answers, outcome } of [
     { answers: ['unsent', 'unsent', 'unsent'], outcome: undefined },
     { answers: ['unsent', 'unable', 'unsent'], outcome: 'uncertain' },
@@ -147,7 +147,7 @@ test('a request that never left counts as refused for good, a refusal for now do
   }
 });
 
-test('two deliveries of one ACCEPT would make a change happen twice: the bus must deliver once', () => {
+void test('two deliveries of one ACCEPT would make a change happen twice: the bus must deliver once', () => {
   const run = (secondCopyFirst: boolean): { outcome: string | undefined; value: number | undefined } => {
     const owners = threeOwners();
     const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
@@ -174,7 +174,7 @@ test('two deliveries of one ACCEPT would make a change happen twice: the bus mus
   assert.deepEqual(run(true), { outcome: 'done', value: 111 }, 'the violation that a second copy causes');
 });
 
-test('a cached ballot of other owners is not used, nor one whose version the own copy has left behind', () => {
+void test('a cached ballot of other owners is not used, nor one whose version the own copy has left behind', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
   a.submit(1);
@@ -191,7 +191,7 @@ test('a cached ballot of other owners is not used, nor one whose version the own
   assert.equal(a.sent[0]?.request.kind, 'prepare');
 });
 
-test('during a move a quorum is a majority of the old and of the new owners', () => {
+void test('during a move a quorum is a majority of the old and of the new owners', () => {
   const owners = [0, 1, 2, 3, 4].map(() => new ScriptedOwner());
   const a = new ScriptedCoordinator(10, { current: [0, 1, 2], incoming: [2, 3, 4] });
   a.submit(5);
@@ -207,7 +207,7 @@ test('during a move a quorum is a majority of the old and of the new owners', ()
   assert.equal(a.outcomes[0]?.kind, 'done');
 });
 
-test('a stale epoch is reported and the change tries again with the owners known then', () => {
+void test('a stale epoch is reported and the change tries again with the owners known then', () => {
   const owners = threeOwners();
   const a = new ScriptedCoordinator(10, OWNERS);
   a.submit(5);
@@ -219,13 +219,13 @@ test('a stale epoch is reported and the change tries again with the owners known
   assert.equal(a.outcomes[0]?.kind, 'done');
 });
 
-test('more changes than the limit are refused before anything is sent', () => {
+void test('more changes than the limit are refused before anything is sent', () => {
   const a = new ScriptedCoordinator(10, OWNERS);
   for (let i = 0; i < 5; i++) a.submit(i);
   assert.deepEqual(a.outcomes, [{ kind: 'overloaded' }]);
 });
 
-test('the wait after a refusal grows, is bounded and never the same for two coordinators', () => {
+void test('the wait after a refusal grows, is bounded and never the same for two coordinators', () => {
   assert.ok(backoffMs(3, 0.5) > backoffMs(0, 0.5));
   assert.ok(backoffMs(50, 0.999) <= MAX_BACKOFF_MS * 1.5);
   assert.notEqual(backoffMs(1, 0.1), backoffMs(1, 0.2));

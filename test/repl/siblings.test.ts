@@ -40,7 +40,7 @@ function textOf(row: SiblingRow): string {
   return `${row.vector.map(versionText).join()}|${row.values.map((sibling) => versionText(sibling.dot)).join()}`;
 }
 
-test('a write that has read replaces what it read; two that have not stand side by side until one has', () => {
+void test('a write that has read replaces what it read; two that have not stand side by side until one has', () => {
   const first = put(EMPTY_ROW, [], 1, 1);
   const second = put(first, first.vector, 2, 1);
   assert.deepEqual(shown(second), ['2.1']);
@@ -49,7 +49,7 @@ test('a write that has read replaces what it read; two that have not stand side 
   assert.deepEqual(shown(put(concurrent, concurrent.vector, 4, 1)), ['4.1']);
 });
 
-test('no sibling explosion: two clients that each write over what they read last leave two values, not all', () => {
+void test('no sibling explosion: two clients that each write over what they read last leave two values, not all', () => {
   // The example of the paper: interleaved clients through one coordinator.
   let row = EMPTY_ROW;
   let mine: VersionVector = [];
@@ -63,7 +63,7 @@ test('no sibling explosion: two clients that each write over what they read last
   assert.equal(row.values.length, 2);
 });
 
-test('a removal removes what it has seen; what is concurrent to it stays, what it removed does not come back', () => {
+void test('a removal removes what it has seen; what is concurrent to it stays, what it removed does not come back', () => {
   const first = put(EMPTY_ROW, [], 1, 1);
   const both = put(first, [], 2, 2);
   const removed = removeSiblings(both, first.vector);
@@ -74,7 +74,7 @@ test('a removal removes what it has seen; what is concurrent to it stays, what i
   assert.deepEqual(highestDot(gone), { stamp: 2, actor: 2 }, 'a tombstone still knows what it has seen');
 });
 
-test('GET shows the newest dot that has not expired; the expired one stays seen', () => {
+void test('GET shows the newest dot that has not expired; the expired one stays seen', () => {
   const row = writeSibling(put(EMPTY_ROW, [], 1, 1), [], {
     dot: { stamp: 2, actor: 2 },
     value: utf8('b'),
@@ -103,7 +103,7 @@ function rowsOf(seed: number, steps: number): SiblingRow[] {
   return owners;
 }
 
-test('merge is commutative, associative and idempotent; dots are seen and distinct', () => {
+void test('merge is commutative, associative and idempotent; dots are seen and distinct', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 1_000_000 }), fc.integer({ min: 1, max: 60 }), (seed, steps) => {
       const [a, b, c] = rowsOf(seed, steps) as [SiblingRow, SiblingRow, SiblingRow];
@@ -119,7 +119,7 @@ test('merge is commutative, associative and idempotent; dots are seen and distin
   );
 });
 
-test('against a model of sets: a value is there until somebody who has seen it replaces or removes it', () => {
+void test('against a model of sets: a value is there until somebody who has seen it replaces or removes it', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 1_000_000 }), (seed) => {
       const random = new Prng(seed);
@@ -155,7 +155,7 @@ test('against a model of sets: a value is there until somebody who has seen it r
   );
 });
 
-test('vectors: descends, concurrent, join', () => {
+void test('vectors: descends, concurrent, join', () => {
   const a = [{ stamp: 3, actor: 1 }];
   const b = [
     { stamp: 2, actor: 1 },
@@ -166,7 +166,7 @@ test('vectors: descends, concurrent, join', () => {
   assert.ok(descends(a, []) && !descends([], a) && descends(a, a));
 });
 
-test('a context comes back for its own row only; damage and other rows are refused', () => {
+void test('a context comes back for its own row only; damage and other rows are refused', () => {
   const row = utf8('row');
   fc.assert(
     fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 0xffff_ffff }), { maxLength: 6 }), fc.nat(), (actors, at) => {

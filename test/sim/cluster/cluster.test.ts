@@ -33,7 +33,7 @@ const firstSeed: Readonly<Record<string, number>> = {
   copiesNothing: 8,
 };
 
-test(`seeds 1 to ${SEEDS}: registers are linearizable, nothing is lost or invented, owners converge`, () => {
+void test(`seeds 1 to ${SEEDS}: registers are linearizable, nothing is lost or invented, owners converge`, () => {
   let answered = 0;
   let moves = 0;
   let crashes = 0;
@@ -47,11 +47,11 @@ test(`seeds 1 to ${SEEDS}: registers are linearizable, nothing is lost or invent
   assert.ok(answered > SEEDS * 50 && moves > 10 && crashes > 100, 'something happened');
 });
 
-test('a seed replays exactly', () => {
+void test('a seed replays exactly', () => {
   assert.deepEqual(runScene({ seed: 7 }), runScene({ seed: 7 }));
 });
 
-test('without faults every operation is answered', () => {
+void test('without faults every operation is answered', () => {
   const calm = {
     loss: 0,
     slow: 0,
@@ -70,7 +70,7 @@ test('without faults every operation is answered', () => {
 });
 
 for (const [name, rules] of Object.entries(mutants)) {
-  test(`the mutant ${name} is caught`, () => {
+  void test(`the mutant ${name} is caught`, () => {
     const seed = firstSeed[name];
     assert.ok(seed !== undefined, 'its first failing seed is written down');
     assert.notDeepEqual(runScene({ seed, rules }).violations, [], `seed ${seed}`);
@@ -78,7 +78,7 @@ for (const [name, rules] of Object.entries(mutants)) {
   });
 }
 
-test('the checker of linearizability tells right from wrong', () => {
+void test('the checker of linearizability tells right from wrong', () => {
   type Op = { readonly kind: 'w' | 'r'; readonly value: number };
   const step = (state: number, { op }: Observed<Op>): number | undefined => {
     if (op.kind === 'w') return op.value;
