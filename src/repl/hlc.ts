@@ -94,6 +94,15 @@ export class Hlc {
     return true;
   }
 
+  /**
+   * How far the last stamp is ahead of the wall clock, in ms; 0 when it is not. After a quick restart it is up to
+   * `CEILING_STEP_MS`, and other nodes refuse ballots that far ahead: a node coordinates for others once this is below
+   * half of `MAX_AHEAD_MS`. It may own, and answer as an owner, from the start.
+   */
+  get aheadMs(): number {
+    return Math.max(0, this.last / STAMPS_PER_MS - this.wallMs());
+  }
+
   /** Persists a higher ceiling when the clock is near it: call it from a timer. */
   keepAhead(): void {
     const wall = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);

@@ -164,3 +164,17 @@ test('a disk that takes long for the next ceiling does not end the stamps of a s
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(msOfStamp(clock.next()), wall);
 });
+
+void test('after a quick restart the clock is ahead, and less so as time passes', () => {
+  let wall = 1_000_000;
+  let persisted = 0;
+  const start = (): Hlc =>
+    new Hlc({ wallMs: () => wall, ceiling: persisted, persist: (ceiling) => void (persisted = ceiling) });
+  assert.equal(start().aheadMs, 0);
+  const restarted = start();
+  assert.equal(restarted.aheadMs, CEILING_STEP_MS);
+  wall += 2_000;
+  assert.equal(restarted.aheadMs, CEILING_STEP_MS - 2_000);
+  wall += 2_000;
+  assert.equal(restarted.aheadMs, 0);
+});
