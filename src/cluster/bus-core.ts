@@ -20,7 +20,6 @@
  */
 
 import { assert } from '../assert.ts';
-import { DueHeap } from './due-heap.ts';
 import { MAX_FRAME_BYTES, messageBytes, messageType, PRIORITIES, type Message, type Priority } from './frame.ts';
 
 /** Bytes that may wait for one peer, by priority: enough for a second of a fast link. */
@@ -31,6 +30,9 @@ export const FRAME_TARGET_BYTES = 256 * 1024;
 
 /** Requests of one peer that are neither answered nor overdue; beyond it the peer is told to back off. */
 export const MAX_UNANSWERED = 16_384;
+
+/** How often it is looked what is overdue, while anything waits; a timer for each request would outlive it by far. */
+export const BUS_TICK_MS = 10;
 
 /** Wait before the first reconnection; it doubles up to the longest. */
 export const RECONNECT_MS = 50;
@@ -93,8 +95,6 @@ interface Queued<T> {
   readonly type: Message['type'];
   /** Of an answer: the request it answers; of a request: its own number once it is written. */
   requestId: number;
-  /** Still in its queue; false once written or dropped. */
-  waits: boolean;
 }
 
 export interface BusLimits {
@@ -123,8 +123,11 @@ export class BusCore<T> {
   private readonly sent = new Map<number, Queued<T>>();
   private lastId = 0;
   private lastInboundId = 0;
-  private readonly unanswered = new Set<number>();
-  private readonly alarms = new DueHeap<Queued<T> | Inbound | 'reconnect'>();
+  /** Requests of the peer that wait for an answer, and their deadlines. */
+  private readonly unanswered = new Map<number, number>();
+  /** Infinity when nothing waits. */
+  private nextTickMs = Number.POSITIVE_INFINITY;
+  private reconnectAtMs = Number.POSITIVE_INFINITY;
   private failures = 0;
   private effects: BusEffect<T>[] = [];
 
@@ -144,7 +147,7 @@ export class BusCore<T> {
   }
 
   get wakeAtMs(): number {
-    return this.alarms.nextMs;
+    return Math.min(this.nextTickMs, this.reconnectAtMs);
   }
 
   /** `nowMs`: monotonic milliseconds. */
@@ -205,10 +208,10 @@ export class BusCore<T> {
       if (token !== undefined) this.effects.push({ kind: 'ended', token, outcome: { kind: 'unsent' } });
       return;
     }
-    const queued: Queued<T> = { token, outgoing, type, requestId: answers, waits: true };
+    const queued: Queued<T> = { token, outgoing, type, requestId: answers };
     (this.queues[level] as Queued<T>[]).push(queued);
     this.queuedBytes[level] = (this.queuedBytes[level] as number) + size;
-    if (outgoing.deadlineMs !== Number.POSITIVE_INFINITY) this.alarms.add(outgoing.deadlineMs, queued);
+    this.tickFrom(nowMs);
     if (this.state === 'down') this.connect();
   }
 
@@ -238,30 +241,42 @@ export class BusCore<T> {
     for (const queued of lost) this.end(queued, { kind: 'unknown' });
     for (const queue of this.queues) for (const queued of queue.splice(0)) this.drop(queued);
     if (!this.calls) return;
-    this.alarms.add(nowMs + reconnectMs(this.failures++, this.random()), 'reconnect');
+    this.reconnectAtMs = nowMs + reconnectMs(this.failures++, this.random());
+  }
+
+  private tickFrom(nowMs: number): void {
+    if (this.nextTickMs === Number.POSITIVE_INFINITY) this.nextTickMs = nowMs + BUS_TICK_MS;
   }
 
   private wake(nowMs: number): void {
-    for (;;) {
-      const due = this.alarms.take(nowMs);
-      if (due === undefined) return;
-      if (due === 'reconnect') {
-        if (this.state === 'down') this.connect();
-      } else if ('connection' in due) {
-        if (due.connection === this.connection) this.unanswered.delete(due.requestId);
-      } else if (due.waits) {
-        const queue = this.queues[due.outgoing.priority] as Queued<T>[];
-        queue.splice(queue.indexOf(due), 1);
-        this.drop(due);
-      } else this.expire(due);
+    if (this.reconnectAtMs <= nowMs) {
+      this.reconnectAtMs = Number.POSITIVE_INFINITY;
+      if (this.state === 'down') this.connect();
     }
+    if (this.nextTickMs > nowMs) return;
+    const queued = this.dropOverdue(nowMs);
+    for (const [id, sent] of this.sent) {
+      if (sent.outgoing.deadlineMs > nowMs) continue;
+      this.sent.delete(id);
+      this.end(sent, { kind: 'unknown' });
+    }
+    for (const [id, deadlineMs] of this.unanswered) if (deadlineMs <= nowMs) this.unanswered.delete(id);
+    const waits = queued + this.sent.size + this.unanswered.size > 0;
+    this.nextTickMs = waits ? nowMs + BUS_TICK_MS : Number.POSITIVE_INFINITY;
   }
 
-  /** The deadline of something that was written: of an answer or a notice it no longer matters. */
-  private expire(queued: Queued<T>): void {
-    if (this.sent.get(queued.requestId) !== queued) return;
-    this.sent.delete(queued.requestId);
-    this.end(queued, { kind: 'unknown' });
+  /** Drops what is overdue in the queues; how many are left. */
+  private dropOverdue(nowMs: number): number {
+    let left = 0;
+    for (let level = 0; level < PRIORITIES; level++) {
+      const queue = this.queues[level] as Queued<T>[];
+      if (queue.some((queued) => queued.outgoing.deadlineMs <= nowMs)) {
+        this.queues[level] = queue.filter((queued) => queued.outgoing.deadlineMs > nowMs);
+        for (const queued of queue) if (queued.outgoing.deadlineMs <= nowMs) this.drop(queued);
+      }
+      left += (this.queues[level] as Queued<T>[]).length;
+    }
+    return left;
   }
 
   // --- out ---------------------------------------------------------------------------------------------------------
@@ -311,10 +326,10 @@ export class BusCore<T> {
   }
 
   private forget(queued: Queued<T>): void {
-    assert(queued.waits, 'a message leaves its queue once');
-    queued.waits = false;
     const { priority, payload } = queued.outgoing;
-    this.queuedBytes[priority] = (this.queuedBytes[priority] as number) - payload.length;
+    const left = (this.queuedBytes[priority] as number) - payload.length;
+    assert(left >= 0, 'a message leaves its queue once');
+    this.queuedBytes[priority] = left;
   }
 
   private end(queued: Queued<T>, outcome: BusOutcome): void {
@@ -354,9 +369,9 @@ export class BusCore<T> {
       this.enqueue(outgoing, messageType.ANSWER, undefined, message.requestId, nowMs);
       return;
     }
-    this.unanswered.add(message.requestId);
+    this.unanswered.set(message.requestId, deadlineMs);
+    this.tickFrom(nowMs);
     const inbound = { connection: this.connection, requestId: message.requestId, deadlineMs };
-    if (deadlineMs !== Number.POSITIVE_INFINITY) this.alarms.add(deadlineMs, inbound);
     this.effects.push({ kind: 'deliver', inbound, message });
   }
 }
