@@ -2,6 +2,7 @@
 
 import type { Option } from './config-option.ts';
 import { optionGroups, options } from './config-table.ts';
+import { isBackupName } from './tools/backup-names.ts';
 import { isToolName, toolNames } from './tools/tool-names.ts';
 
 export type CommandLine =
@@ -11,6 +12,8 @@ export type CommandLine =
   | { readonly kind: 'start'; readonly path: string | undefined; readonly args: readonly string[] }
   /** A tool for a data directory: `check`, `dump` or `repair` and what follows. */
   | { readonly kind: 'tool'; readonly argv: readonly string[] }
+  /** `backup` or `restore` and what follows. */
+  | { readonly kind: 'backup'; readonly argv: readonly string[] }
   /** The line makes no sense; `message` says what would. */
   | { readonly kind: 'mistake'; readonly message: string };
 
@@ -18,6 +21,7 @@ export type CommandLine =
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first] = argv;
   if (isToolName(first)) return { kind: 'tool', argv };
+  if (isBackupName(first)) return { kind: 'backup', argv };
   if (first === '-h' || argv.includes('--help')) return { kind: 'help' };
   if (first === '-v' || argv.includes('--version')) return { kind: 'version' };
   const hasPath = first !== undefined && !first.startsWith('--');
@@ -32,7 +36,8 @@ const USAGE = `$0 [kvorum.conf] [--directive value ...]
 A Redis server whose data lives on disk, with the names of redis.conf;
 flags stand above the file. Without either it serves 127.0.0.1:6379, data in ./data.
 
-$0 ${toolNames.join('|')} DIR  looks at or mends the data of a server that is not running.`;
+$0 ${toolNames.join('|')} DIR  looks at or mends the data of a server that is not running.
+$0 backup ... TARGET, $0 restore SOURCE --dir DIR: see $0 backup --help.`;
 
 /** The text of `--help`, as wide as `columns` allows. */
 export async function helpText(columns: number): Promise<string> {

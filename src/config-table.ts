@@ -209,6 +209,17 @@ export const options = {
     change: 'start',
     summary: 'databases that SELECT knows, 1 to 255',
   }),
+  'checkpoint-dir': text({
+    initial: '',
+    change: 'start',
+    summary: 'where SAVE and BGSAVE put checkpoints, on the file system of dir; empty: <dir>/checkpoints',
+  }),
+  'checkpoint-keep': integer({
+    initial: 1,
+    min: 0,
+    max: 1000,
+    summary: 'newest checkpoints that are kept; 0: SAVE and BGSAVE take none',
+  }),
   appendonly: single<'yes'>({
     initial: 'yes',
     summary: 'always yes: every write goes to the log',
@@ -328,6 +339,8 @@ export const optionGroups: Readonly<Record<string, readonly OptionName[]>> = {
     'appendfsync',
     'appendonly',
     'save',
+    'checkpoint-dir',
+    'checkpoint-keep',
     'memtable-size',
     'block-cache-size',
     'compaction-rate-limit',

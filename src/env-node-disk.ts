@@ -22,6 +22,7 @@ import {
   readSync,
   readdirSync,
   renameSync,
+  rmdirSync,
   statfsSync,
   unlinkSync,
   write,
@@ -222,6 +223,10 @@ export class NodeDisk implements Disk {
 
   makeDirectory(path: string): void {
     guarded(path, 'make directory', () => mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }));
+  }
+
+  removeDirectory(path: string): void {
+    guarded(path, 'remove directory', () => rmdirSync(path));
   }
 
   rename(from: string, to: string): void {

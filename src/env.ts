@@ -67,6 +67,9 @@ export interface Disk {
   list(directory: string): string[];
   /** Makes the directory and its parents; no error when it is there. */
   makeDirectory(path: string): void;
+  /** Requires: the directory is empty. */
+  removeDirectory(path: string): void;
+  /** Of a file, which replaces a file that stands there, or of a directory, where nothing stands. */
   rename(from: string, to: string): void;
   /** Hard link. */
   link(from: string, to: string): void;

@@ -32,6 +32,9 @@ async function main(argv: readonly string[]): Promise<void> {
     // Loaded here: a server has no use for it.
     const { runToolHere } = await import('./main-tool.ts');
     process.exitCode = await runToolHere(line.argv);
+  } else if (line.kind === 'backup') {
+    const { runBackupHere } = await import('./main-backup.ts');
+    process.exitCode = await runBackupHere(line.argv);
   } else {
     try {
       await run(Config.load(disk, { path: line.path, args: line.args }), version);

@@ -1,7 +1,7 @@
 /** Who this node is, as its data directory remembers: the clock's ceiling, the actor of its versions, its name. */
 
 import type { Env } from './env.ts';
-import { Hlc } from './repl/hlc.ts';
+import { CLOCK_CEILING, Hlc } from './repl/hlc.ts';
 
 /** Small values that survive with the data: the engine's manifest. `setValue` is durable once resolved. */
 export interface DurableValues {
@@ -24,11 +24,11 @@ export async function identify(env: Env, values: DurableValues): Promise<Identit
   const known = values.getValue('node-id');
   const id = known?.length === NODE_ID_BYTES ? known : env.random.bytes(NODE_ID_BYTES);
   if (known === undefined) await values.setValue('node-id', id);
-  const ceiling = values.getValue('clock-ceiling');
+  const ceiling = values.getValue(CLOCK_CEILING);
   const hlc = new Hlc({
     wallMs: () => env.clock.wallMs(),
     ceiling: ceiling === undefined ? 0 : Number(Buffer.from(ceiling).toString('latin1')),
-    persist: (stamp) => values.setValue('clock-ceiling', Buffer.from(String(stamp), 'latin1')),
+    persist: (stamp) => values.setValue(CLOCK_CEILING, Buffer.from(String(stamp), 'latin1')),
   });
   await hlc.ready;
   // One node is one actor: its identity's first bytes. In a cluster members are given actors of their own.

@@ -20,6 +20,7 @@ import type { Env } from './env.ts';
 import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
 import { type Identity, identify } from './node-identity.ts';
+import { CLOCK_CEILING } from './repl/hlc.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
 import type { RowFilterState } from './repl/row-filter.ts';
 import { RespServer } from './resp/server.ts';
@@ -61,6 +62,7 @@ export class Node {
       ...env,
       directory,
       hooks: state.hooks,
+      copiedValues: [CLOCK_CEILING],
       rules: { moduleUrl: ROW_THREAD, filterState: () => filterState(state) },
       options: engineSettings(config),
       ...(options.openManifest === undefined ? {} : { openManifest: options.openManifest }),
@@ -74,6 +76,7 @@ export class Node {
       await engine.close();
       throw error;
     }
+    await node.server.saves.tidy();
     try {
       await node.doors.open();
     } catch (error) {
@@ -132,6 +135,7 @@ export class Node {
     this.server.pause.end();
     await this.front.close(graceMs);
     await this.background.stop();
+    await this.server.saves.stop();
     await this.engine.close();
   }
 }

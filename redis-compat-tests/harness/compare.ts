@@ -68,6 +68,8 @@ export function aspect(tree: Tree, comparison: Comparison): string {
       return show(tree);
     case 'unordered':
       return unordered(tree);
+    case 'masked':
+      return show(tree).replace(/-?\d+(\.\d+)?/g, '0');
     case 'command-info':
       return commandInfo(tree);
     case 'pairs':

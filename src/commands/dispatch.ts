@@ -14,7 +14,7 @@
 import { EngineError } from '../engine/engine-error.ts';
 import type { Store } from '../engine/store.ts';
 import { DiskError } from '../env.ts';
-import { Miss, type View } from '../repl/view.ts';
+import { Miss, type Row, type View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
@@ -43,6 +43,9 @@ export class Dispatcher {
   /** The view of the commands that answer within one turn; one is enough, since they never overlap. */
   private readonly view: View;
   private sequence = 0;
+  /** What the EXEC that runs now has run so far. */
+  private readonly queuedRuns: { readonly queued: QueuedCommand; readonly tookUs: number; readonly reply: Reply }[] =
+    [];
 
   constructor(server: Server, rows: readonly Command[]) {
     this.server = server;
@@ -125,6 +128,7 @@ export class Dispatcher {
     try {
       reply = this.runHandler(command, args, context);
       this.commit(view, command);
+      this.observeQueued(client);
     } catch (thrown) {
       if (thrown instanceof Miss) return this.runAgain(client, command, args.copy(), thrown, startUs);
       reply = this.errorReplyOf(thrown);
@@ -136,9 +140,21 @@ export class Dispatcher {
 
   private commit(view: View, command: Command): void {
     this.sequence = view.sequenceSeen;
-    if (command.access === 'read') return;
+    if (command.access === 'none') return;
+    if (command.access === 'read') {
+      this.countHits(view);
+      return;
+    }
     const written = this.keyspace.commit(view);
     if (written > this.sequence) this.sequence = written;
+  }
+
+  private countHits(view: View): void {
+    const { rows } = view;
+    for (let i = 0; i < rows.length; i++) {
+      if ((rows[i] as Row).live) this.server.keyspaceHits++;
+      else this.server.keyspaceMisses++;
+    }
   }
 
   /** A handler missed: bring in what it needs (all its keys at once), and run it until it misses no more. */
@@ -171,6 +187,7 @@ export class Dispatcher {
       try {
         const reply = this.runHandler(command, args, client.context);
         this.commit(view, command);
+        this.observeQueued(client);
         return { reply: reply instanceof Promise ? reply : ownBytes(reply), sequence: this.sequence };
       } catch (thrown) {
         if (!(thrown instanceof Miss)) throw thrown;
@@ -182,6 +199,7 @@ export class Dispatcher {
   }
 
   private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
+    this.queuedRuns.length = 0;
     return command.run === undefined ? this.runSliced(command, args, context) : command.run(this.view, args, context);
   }
 
@@ -294,13 +312,29 @@ export class Dispatcher {
 
   private runQueued(view: View, queued: QueuedCommand, context: Context): Reply | Promise<Reply> {
     const { command, args } = queued;
+    const { clock } = this.server.env;
+    const startUs = clock.monotonicUs();
+    let reply: Reply | Promise<Reply>;
     try {
-      if (command.run !== undefined) return command.run(view, args, context);
-      return runWhole((command.runSliced as NonNullable<Command['runSliced']>)(view, args, context));
+      if (command.run !== undefined) reply = command.run(view, args, context);
+      else reply = runWhole((command.runSliced as NonNullable<Command['runSliced']>)(view, args, context));
     } catch (thrown) {
       if (thrown instanceof Miss) throw thrown;
-      return this.errorReplyOf(thrown);
+      reply = this.errorReplyOf(thrown);
     }
+    if (!(reply instanceof Promise)) this.queuedRuns.push({ queued, tookUs: clock.monotonicUs() - startUs, reply });
+    return reply;
+  }
+
+  /** The commands of an EXEC are seen by those who watch once it is done: it may have run more than once. */
+  private observeQueued(client: Client): void {
+    const runs = this.queuedRuns;
+    if (runs.length === 0) return;
+    const nowUs = this.server.env.clock.monotonicUs();
+    for (const { queued, tookUs, reply } of runs) {
+      this.server.observer.after(client, queued.command, queued.args, nowUs - tookUs, reply);
+    }
+    runs.length = 0;
   }
 }
 

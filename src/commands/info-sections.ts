@@ -121,27 +121,31 @@ export function clientMemory(server: Server): number {
 
 export function persistenceFields(server: Server): InfoFields {
   const isFailing = server.keyspace.store.refusal !== undefined;
+  const { saves } = server;
+  const { save, rewrite } = saves;
+  const nowUs = server.env.clock.monotonicUs();
   return [
     ['loading', 0],
     ['async_loading', 0],
-    ['rdb_changes_since_last_save', server.keyspace.changes - server.changesAtLastSave],
-    ['rdb_bgsave_in_progress', server.savesRunning > 0 ? 1 : 0],
-    ['rdb_last_save_time', Math.floor(server.lastSaveMs / 1000)],
-    ['rdb_last_bgsave_status', 'ok'],
-    ['rdb_last_bgsave_time_sec', -1],
-    ['rdb_current_bgsave_time_sec', -1],
-    ['rdb_saves', server.saves],
+    ['rdb_changes_since_last_save', saves.changesSinceLastSave],
+    ['rdb_bgsave_in_progress', save.isRunning ? 1 : 0],
+    ['rdb_last_save_time', Math.floor(saves.lastSaveMs / 1000)],
+    ['rdb_last_bgsave_status', save.isLastGood ? 'ok' : 'err'],
+    ['rdb_last_bgsave_time_sec', save.lastSeconds],
+    ['rdb_current_bgsave_time_sec', save.secondsSoFar(nowUs)],
+    ['rdb_saves', saves.count],
     ['rdb_last_cow_size', 0],
     ['aof_enabled', 1],
-    ['aof_rewrite_in_progress', 0],
+    ['aof_rewrite_in_progress', rewrite.isRunning ? 1 : 0],
     ['aof_rewrite_scheduled', 0],
-    ['aof_last_rewrite_time_sec', -1],
-    ['aof_current_rewrite_time_sec', -1],
-    ['aof_last_bgrewrite_status', 'ok'],
+    ['aof_last_rewrite_time_sec', rewrite.lastSeconds],
+    ['aof_current_rewrite_time_sec', rewrite.secondsSoFar(nowUs)],
+    ['aof_last_bgrewrite_status', rewrite.isLastGood ? 'ok' : 'err'],
     ['aof_last_write_status', isFailing ? 'err' : 'ok'],
     ['aof_last_cow_size', 0],
     ['aof_pending_bio_fsync', 0],
     ['aof_delayed_fsync', 0],
+    ['last_checkpoint', saves.lastCheckpoint],
   ];
 }
 

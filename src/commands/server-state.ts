@@ -12,6 +12,7 @@ import { MonitorFeed } from './monitor-feed.ts';
 import type { CommandObserver } from './observer.ts';
 import { Pause } from './pause.ts';
 import { RateMeter } from './rate-meter.ts';
+import { Saves } from './saves.ts';
 import { ScanTokens } from './scan-tokens.ts';
 import { ServerObserver } from './server-observer.ts';
 import { Slowlog } from './slowlog-ring.ts';
@@ -82,11 +83,7 @@ export class Server {
   keyspaceMisses = 0;
   /** DEBUG SET-ACTIVE-EXPIRE 0 stops the sweeper. */
   sweepsExpired = true;
-  lastSaveMs: number;
-  saves = 0;
-  /** BGSAVEs under way. */
-  savesRunning = 0;
-  changesAtLastSave = 0;
+  readonly saves: Saves;
   front: FrontDoorCounts = {
     connectionsReceived: 0,
     connectionsRejected: 0,
@@ -120,9 +117,9 @@ export class Server {
     this.runId = Buffer.from(env.random.bytes(20)).toString('hex');
     this.nodeId = options.nodeId ?? Buffer.from(env.random.bytes(20)).toString('hex');
     this.startedMs = env.clock.wallMs();
-    this.lastSaveMs = this.startedMs;
     this.wallClockUs = new WallClockUs(env.clock);
     this.pause = new Pause(env);
+    this.saves = new Saves({ env, keyspace: this.keyspace, config: this.config, nodeId: this.nodeId });
     this.scanTokens = new ScanTokens(env.random.next());
     this.settings = { databases: this.config.get('databases'), maxBulkBytes: this.config.get('proto-max-bulk-len') };
     this.observer = new ServerObserver(this);
@@ -139,13 +136,6 @@ export class Server {
       for (const sub of command.subcommands ?? []) byName.set(`${command.name}|${sub.name}`, sub);
     }
     this.findCommand = (name) => byName.get(name.toLowerCase());
-  }
-
-  /** Everything is on the disk as of now. */
-  noteSave(): void {
-    this.saves++;
-    this.lastSaveMs = this.env.clock.wallMs();
-    this.changesAtLastSave = this.keyspace.changes;
   }
 
   /** The highest memory use that was ever noted, this one included. */

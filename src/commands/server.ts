@@ -18,37 +18,40 @@ function time(_view: View, _args: Args, { server }: Context): Reply {
   return [String(Math.floor(us / 1_000_000)), String(us % 1_000_000)];
 }
 
-/** Everything is in the log already; SAVE also writes the memtable out, so that a start has nothing to replay. */
+const SAVE_RUNS = 'ERR Background save already in progress';
+const REWRITE_RUNS = 'ERR Background append only file rewriting already in progress';
+
 async function save(_view: View, _args: Args, { server }: Context): Promise<Reply> {
-  await server.keyspace.store.flush();
-  server.noteSave();
+  if (server.saves.save.isRunning) throw new CommandError(SAVE_RUNS);
+  try {
+    await server.saves.takeSave();
+  } catch (error) {
+    server.env.log.error('SAVE failed', { reason: String(error) });
+    throw new CommandError(`ERR the save failed: ${oneLine(error)}`);
+  }
   return OK;
 }
 
-function saveInBackground(server: Server): void {
-  server.savesRunning++;
-  server.keyspace.store
-    .flush()
-    .then(() => server.noteSave())
-    .catch((error: unknown) => server.env.log.warn('a save in the background failed', { reason: String(error) }))
-    .finally(() => {
-      server.savesRunning--;
-    });
+function inBackground(server: Server, command: string, work: Promise<void>): void {
+  work.catch((error: unknown) => server.env.log.error(`${command} failed`, { reason: String(error) }));
 }
 
 function bgsave(_view: View, args: Args, { server }: Context): Reply {
   if (args.count > 2 || (args.count === 2 && args.upper(1) !== 'SCHEDULE')) throw syntaxError();
-  if (server.savesRunning > 0) {
-    if (args.count === 2) return new SimpleString('Background saving scheduled');
-    throw new CommandError('ERR Background save already in progress');
-  }
-  saveInBackground(server);
+  if (server.saves.save.isRunning) throw new CommandError(SAVE_RUNS);
+  inBackground(server, 'BGSAVE', server.saves.takeSave());
   return new SimpleString('Background saving started');
 }
 
 function bgrewriteaof(_view: View, _args: Args, { server }: Context): Reply {
-  saveInBackground(server);
+  if (server.saves.rewrite.isRunning) throw new CommandError(REWRITE_RUNS);
+  inBackground(server, 'BGREWRITEAOF', server.saves.takeRewrite());
   return new SimpleString('Background append only file rewriting started');
+}
+
+/** The message of an error as part of an error reply. */
+function oneLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ');
 }
 
 function shutdown(_view: View, args: Args, { client, server }: Context): Reply {
@@ -111,15 +114,15 @@ const rows: readonly PlainRow[] = [
     categories: ['admin', 'dangerous'],
     since: '1.0.0',
     summary: 'When SAVE or BGSAVE last ended, in seconds.',
-    run: (_view, _args, { server }) => Math.floor(server.lastSaveMs / 1000),
+    run: (_view, _args, { server }) => Math.floor(server.saves.lastSaveMs / 1000),
   },
   {
     name: 'save',
     arity: 1,
     flags: ['admin', 'noscript', NO_ASYNC, 'no_multi'],
     since: '1.0.0',
-    summary: 'Writes what is in memory into tables.',
-    complexity: 'O(N) for N rows in memory',
+    summary: 'Takes a checkpoint: a copy of the data as they are, in checkpoint-dir.',
+    complexity: 'O(N) for N rows in memory; tables are linked, not copied',
     run: save,
   },
   {
@@ -127,7 +130,7 @@ const rows: readonly PlainRow[] = [
     arity: -1,
     flags: ['admin', 'noscript', NO_ASYNC],
     since: '1.0.0',
-    summary: 'SAVE in the background.',
+    summary: 'Takes a checkpoint in the background.',
     run: bgsave,
   },
   {
@@ -135,7 +138,7 @@ const rows: readonly PlainRow[] = [
     arity: 1,
     flags: ['admin', 'noscript', NO_ASYNC],
     since: '1.0.0',
-    summary: 'SAVE in the background.',
+    summary: 'Writes what is in memory into tables, in the background.',
     run: bgrewriteaof,
   },
   {

@@ -71,6 +71,8 @@ export type EngineOpen = {
   readonly options?: Partial<EngineOptions>;
   readonly hooks?: StoreHooks;
   readonly rules?: ThreadRules;
+  /** Names of the values that belong to the data and so go along with a checkpoint; the others stay behind. */
+  readonly copiedValues?: readonly string[];
   /** Opens the manifest in a directory; without it, the one in plain files (manifest-file.ts). */
   readonly openManifest?: (directory: string) => ManifestStore | Promise<ManifestStore>;
   /** Called once when the disk has failed for good: nothing is acknowledged any more, the process should end. */

@@ -11,8 +11,20 @@ import { runFlush, type FlushJob, type FlushResult } from './flush.ts';
 import type { Filter } from './record-sieve.ts';
 import type { PrefixEnd } from './sstable-writer.ts';
 
-export type EngineJob = FlushJob | CompactJob;
-export type EngineResult = FlushResult | CompactResult;
+/** Removes obsolete tables: the file system may take tens of milliseconds for a large one. */
+export interface RemoveJob {
+  readonly kind: 'remove';
+  readonly paths: readonly string[];
+}
+
+export interface RemoveResult {
+  readonly kind: 'remove';
+  /** What could not be removed. */
+  readonly left: readonly string[];
+}
+
+export type EngineJob = FlushJob | CompactJob | RemoveJob;
+export type EngineResult = FlushResult | CompactResult | RemoveResult;
 
 export interface EngineThreadRules {
   /** Makes the filter for one compaction from the job's `filterState`. */
@@ -20,15 +32,32 @@ export interface EngineThreadRules {
   readonly prefixEnd?: PrefixEnd;
 }
 
-export type EngineThread = (job: EngineJob, disk: Disk, stopped: () => boolean) => EngineResult;
+/** The result of a job has its kind. */
+export type ResultOf<Job extends EngineJob> = Extract<EngineResult, { readonly kind: Job['kind'] }>;
+
+export type EngineThread = <Job extends EngineJob>(job: Job, disk: Disk, stopped: () => boolean) => ResultOf<Job>;
 
 /** A thread function with the owner's rules. */
 export function engineThread(rules: EngineThreadRules): EngineThread {
-  return (job, disk, stopped) => {
+  const run = (job: EngineJob, disk: Disk, stopped: () => boolean): EngineResult => {
     if (job.kind === 'flush') return runFlush(job, disk, stopped, rules.prefixEnd);
+    if (job.kind === 'remove') return runRemove(job, disk);
     const filter = job.filterState === undefined ? undefined : rules.createFilter?.(job.filterState);
     return runCompaction(job, disk, stopped, filter, rules.prefixEnd);
   };
+  return run as EngineThread;
+}
+
+function runRemove({ paths }: RemoveJob, disk: Disk): RemoveResult {
+  const left = paths.filter((path) => {
+    try {
+      disk.unlink(path);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return { kind: 'remove', left };
 }
 
 export default engineThread({});

@@ -370,15 +370,26 @@ export class Engine implements Store {
     try {
       await writeCheckpoint({
         disk: this.#env.disk,
+        timers: this.#env.timers,
         directory: this.#env.directory,
         target,
         version: reader.version,
         state,
+        values: this.#copiedValues(),
         openManifest: openManifestOf(this.#env),
       });
     } finally {
       versions.release(reader);
     }
+  }
+
+  #copiedValues(): Map<string, Uint8Array> {
+    const values = new Map<string, Uint8Array>();
+    for (const name of this.#env.copiedValues ?? []) {
+      const value = this.#manifest.getValue(name);
+      if (value !== undefined) values.set(name, value);
+    }
+    return values;
   }
 
   #checkSpace(): void {

@@ -104,9 +104,14 @@ export class RecordSieve {
 
 /** Index of the stripe that a sequence belongs to. */
 export function stripeOf(snapshots: readonly number[], sequence: number): number {
-  let stripe = 0;
-  while (stripe < snapshots.length && (snapshots[stripe] as number) < sequence) stripe++;
-  return stripe;
+  let low = 0;
+  let high = snapshots.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((snapshots[middle] as number) < sequence) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The range tombstones that survive: of each fragment the newest in each stripe, none of the first at the bottom. */

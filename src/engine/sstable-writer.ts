@@ -66,7 +66,9 @@ const OWN_BLOCK_BYTES = 16 * 1024;
 
 export interface TableFormat {
   readonly blockBytes: number;
+  /** Of data blocks, in levels from `lz4FromLevel` (default 0) on: the upper ones are read and rewritten most. */
   readonly compression: 'none' | 'lz4';
+  readonly lz4FromLevel?: number;
   /** 0: no filter. */
   readonly filterBitsPerKey: number;
 }
@@ -74,8 +76,18 @@ export interface TableFormat {
 export const defaultTableFormat: TableFormat = {
   blockBytes: DEFAULT_BLOCK_BYTES,
   compression: 'none',
+  lz4FromLevel: 2,
   filterBitsPerKey: DEFAULT_BITS_PER_KEY,
 };
+
+/** The format of tables that are written to this level. */
+export function formatOfLevel(format: TableFormat, level: number): TableFormat {
+  return level < (format.lz4FromLevel ?? 0) ? { ...format, compression: 'none' } : format;
+}
+
+/** After so many blocks in a row that did not get smaller, only every sixteenth is tried: trying costs most there. */
+const HOPELESS_BLOCKS = 4;
+const HOPELESS_INTERVAL = 16;
 
 /** Where the prefix of key[start, end) ends that filters hold as well; `start`: it has none. */
 export type PrefixEnd = (key: Uint8Array, start: number, end: number) => number;
@@ -100,6 +112,8 @@ export class TableWriter {
   readonly #block = new BlockBuilder();
   readonly #index = new KeyIndexBuilder();
   #blockOffset = 0;
+  /** Blocks in a row that compression was not tried on or did not help. */
+  #uncompressed = 0;
   #hashes = new Uint32Array(4096);
   #hashCount = 0;
   #lastPrefix: Uint8Array = EMPTY;
@@ -281,9 +295,13 @@ export class TableWriter {
 
   #finishBlock(indexKey: Uint8Array): void {
     this.#index.add(indexKey, indexKey.length, this.#blockOffset);
-    this.#writePiece(this.#block.finish(), this.#options.format.compression === 'lz4');
+    this.#writePiece(this.#block.finish(), this.#options.format.compression === 'lz4' && this.#isHopeful());
     this.#blockOffset = this.#offset();
     this.#block.clear();
+  }
+
+  #isHopeful(): boolean {
+    return this.#uncompressed < HOPELESS_BLOCKS || this.#uncompressed % HOPELESS_INTERVAL === 0;
   }
 
   /** Writes the partitions of a two-level index and returns its top level. */
@@ -328,6 +346,7 @@ export class TableWriter {
   #writePiece(payload: Uint8Array, compress: boolean): Handle {
     const offset = this.#offset();
     const packed = compress ? compressed(payload) : undefined;
+    this.#uncompressed = packed === undefined ? this.#uncompressed + 1 : 0;
     const stored = packed ?? payload;
     const length = stored.length + TRAILER_BYTES;
     this.#reserve(length);

@@ -105,7 +105,10 @@ export interface Store {
 
   /** Writes the memtable out and waits until it is a table. */
   flush(): Promise<void>;
-  /** A consistent copy in `directory` (hard links where the disk has them). */
+  /**
+   * A consistent copy in `directory`, on the same file system: hard links, which cost no space until the store has
+   * replaced the tables that they hold on to. It has every write that returned before the call.
+   */
   checkpoint(directory: string): Promise<void>;
   /** Compacts everything; for tests, tools and DEBUG. */
   compact(): Promise<void>;

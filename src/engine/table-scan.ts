@@ -32,7 +32,9 @@ export class TableScan {
   #partition = 0;
   /** Position of the next block in `#index`. */
   #next = 0;
-  #chunk: Uint8Array = new Uint8Array(0);
+  /** Bytes of the file from `#chunkOffset` on, in memory that is used again and again. */
+  #chunk: Uint8Array = EMPTY;
+  #memory: Uint8Array = EMPTY;
   #chunkOffset = 0;
 
   constructor(disk: Disk, directory: string, table: ScannedTable) {
@@ -87,18 +89,23 @@ export class TableScan {
 
   #readChunk(offset: number, end: number): void {
     const limit = this.#table.bytes - this.#table.tailBytes;
-    this.#chunk = this.#readBytes(offset, Math.min(Math.max(end - offset, READ_BYTES), limit - offset));
+    const length = Math.min(Math.max(end - offset, READ_BYTES), limit - offset);
+    if (length <= 0) throw tableDamage(this.#table.number, offset, 'lengths do not agree');
+    if (length > this.#memory.length) this.#memory = new Uint8Array(length);
+    this.#chunk = this.#readInto(this.#memory.subarray(0, length), offset);
     this.#chunkOffset = offset;
     if (offset + this.#chunk.length < end) throw tableDamage(this.#table.number, offset, 'a block goes past the end');
   }
 
   #readBytes(offset: number, length: number): Uint8Array {
-    const { number } = this.#table;
-    if (offset < 0 || length < 0) throw tableDamage(number, offset, 'lengths do not agree');
-    const bytes = new Uint8Array(length);
+    if (offset < 0 || length < 0) throw tableDamage(this.#table.number, offset, 'lengths do not agree');
+    return this.#readInto(new Uint8Array(length), offset);
+  }
+
+  #readInto(bytes: Uint8Array, offset: number): Uint8Array {
     const count = this.#file.readSync(bytes, offset);
-    if (count !== length) throw tableDamage(number, offset, `the file ends after ${count} of ${length} bytes`);
-    return bytes;
+    if (count === bytes.length) return bytes;
+    throw tableDamage(this.#table.number, offset, `the file ends after ${count} of ${bytes.length} bytes`);
   }
 }
 

@@ -12,15 +12,16 @@
 import { must } from '../assert.ts';
 import type { Clock, Disk, Log, Thread, Threads, Timers } from '../env.ts';
 import { compactionNumbers } from './compaction.ts';
-import type { CompactJob, CompactResult } from './compaction.ts';
+import type { CompactJob } from './compaction.ts';
 import { debtBytes, deadTables, pickCompaction, pickWholeLevel } from './compaction-picker.ts';
 import type { Choice, PickerInput, PickerOptions } from './compaction-picker.ts';
 import { EngineError } from './engine-error.ts';
+import type { EngineJob, EngineResult, ResultOf } from './engine-thread.ts';
 import { flushNumbers } from './flush.ts';
-import type { FlushJob, FlushResult } from './flush.ts';
 import type { ManifestStore } from './manifest.ts';
 import type { Memtable } from './memtable.ts';
 import { tablePath } from './sstable-format.ts';
+import { formatOfLevel } from './sstable-writer.ts';
 import type { TableFormat } from './sstable-writer.ts';
 import { TableCache } from './table-cache.ts';
 import { fromWire, toWire } from './table-wire.ts';
@@ -37,9 +38,6 @@ const MAX_RETRY_MS = 60_000;
 
 /** How often tables are looked at for reasons that come with time: age, released snapshots. */
 const LOOK_INTERVAL_MS = 1000;
-
-/** Files unlinked in one turn; each may take the file system a millisecond. */
-const UNLINKS_A_TURN = 2;
 
 export type TreeOptions = {
   readonly disk: Disk;
@@ -68,6 +66,8 @@ export type TreeOptions = {
   readonly onFatal: (error: EngineError) => void;
 };
 
+type JobThread = Thread<EngineJob, EngineResult>;
+
 export class Tree {
   readonly versions: VersionSet;
   readonly cache: TableCache;
@@ -87,10 +87,9 @@ export class Tree {
   readonly #busy = new Set<number>();
   readonly #damaged = new Set<number>();
   readonly #suspects = new Set<number>();
-  readonly #obsolete: number[] = [];
   #nextFileNumber: number;
-  #flushThread: Thread<FlushJob, FlushResult> | undefined;
-  #compactThread: Thread<CompactJob, CompactResult> | undefined;
+  #flushThread: JobThread | undefined;
+  #compactThread: JobThread | undefined;
   #compacting: Promise<void> | undefined;
   /** Shared with the running compaction: non-zero gives it up. */
   readonly #cancel = new Int32Array(new SharedArrayBuffer(4));
@@ -140,7 +139,7 @@ export class Tree {
   /** Makes tables of a frozen memtable, durably. Rejects with a `DiskError` when the disk refuses: try again later. */
   async flush(memtable: Memtable): Promise<void> {
     const { directory, threads, threadModule, format, clock, pinned } = this.#options;
-    this.#flushThread ??= threads.start<FlushJob, FlushResult>(threadModule, 'flush');
+    this.#flushThread ??= threads.start<EngineJob, EngineResult>(threadModule, 'flush');
     const { arena } = memtable;
     const numbers = flushNumbers(arena.end);
     const result = await runJob(this.#flushThread, {
@@ -153,7 +152,7 @@ export class Tree {
       snapshots: pinned(),
       firstNumber: this.#takeNumbers(numbers),
       numbers,
-      format,
+      format: formatOfLevel(format, 0),
       createdMs: clock.wallMs(),
     });
     if (result.outcome === 'stopped') throw new EngineError('closed', 'the flush was stopped');
@@ -260,10 +259,9 @@ export class Tree {
   }
 
   async #merge(choice: Choice): Promise<void> {
-    const { threads, threadModule, clock, log } = this.#options;
-    this.#compactThread ??= threads.start<CompactJob, CompactResult>(threadModule, 'compaction');
+    const { clock, log } = this.#options;
     const startUs = clock.monotonicUs();
-    const result = await runJob(this.#compactThread, this.#jobFor(choice));
+    const result = await runJob(this.#startCompactThread(), this.#jobFor(choice));
     if (result.outcome === 'stopped') throw new EngineError('closed', 'the compaction was stopped');
     if (result.outcome === 'damaged') {
       this.#judge(result.damagedTable, new EngineError('corruption', result.message));
@@ -312,7 +310,7 @@ export class Tree {
       tableBytes: picker.tableBytes,
       firstNumber: this.#takeNumbers(numbers),
       numbers,
-      format,
+      format: formatOfLevel(format, choice.outputLevel),
       createdMs: clock.wallMs(),
       filterState: filterState(),
       bytesPerSecond: compactionBytesPerSecond,
@@ -351,23 +349,22 @@ export class Tree {
     });
   }
 
+  /** Removes the files of tables that nobody reads any more; what stays behind, the next open removes. */
   #unlink(numbers: readonly number[]): void {
-    const idle = this.#obsolete.length === 0;
-    this.#obsolete.push(...numbers);
-    if (idle && !this.#closed) this.#options.timers.atTurnEnd(() => this.#unlinkSome(UNLINKS_A_TURN));
+    if (this.#closed) return;
+    const { directory, log } = this.#options;
+    const paths = numbers.map((number) => tablePath(directory, number));
+    runJob(this.#startCompactThread(), { kind: 'remove', paths }).then(
+      ({ left }) => {
+        if (left.length > 0) log.warn('obsolete tables could not be removed', { paths: left });
+      },
+      (error: unknown) => log.debug('obsolete tables were not removed', { cause: String(error) }),
+    );
   }
 
-  #unlinkSome(count: number): void {
-    const { disk, directory, log, timers } = this.#options;
-    for (const number of this.#obsolete.splice(0, count)) {
-      try {
-        disk.unlink(tablePath(directory, number));
-      } catch (error) {
-        // The next open removes what no manifest names.
-        log.warn('an obsolete table could not be removed', { number, cause: String(error) });
-      }
-    }
-    if (this.#obsolete.length > 0 && !this.#closed) timers.atTurnEnd(() => this.#unlinkSome(UNLINKS_A_TURN));
+  #startCompactThread(): JobThread {
+    this.#compactThread ??= this.#options.threads.start(this.#options.threadModule, 'compaction');
+    return this.#compactThread;
   }
 
   /** Gives up a running compaction, waits for what runs, and closes threads, files and manifest. */
@@ -377,16 +374,15 @@ export class Tree {
     Atomics.store(this.#cancel, 0, 1);
     await this.#compacting;
     await Promise.all([this.#flushThread?.close(), this.#compactThread?.close()]);
-    this.#unlinkSome(this.#obsolete.length);
     this.cache.close();
     await this.#manifest.close();
   }
 }
 
 /** Runs a job; an `EngineError` of the thread, which crossed as a plain error, is one again. */
-async function runJob<Job, Result>(thread: Thread<Job, Result>, job: Job): Promise<Result> {
+async function runJob<Job extends EngineJob>(thread: JobThread, job: Job): Promise<ResultOf<Job>> {
   try {
-    return await thread.run(job);
+    return (await thread.run(job)) as ResultOf<Job>;
   } catch (error) {
     if (error instanceof Error && error.name === 'EngineError')
       throw new EngineError('corruption', error.message, error);

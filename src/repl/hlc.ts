@@ -12,6 +12,9 @@ import { assert } from '../assert.ts';
 
 export const STAMPS_PER_MS = 2048;
 
+/** Name of the durable value that holds the ceiling. It belongs to the data: wherever they go, no stamp comes again. */
+export const CLOCK_CEILING = 'clock-ceiling';
+
 /** How far ahead of the last stamp the ceiling is persisted: one durable write in this time, not one a stamp. */
 export const CEILING_STEP_MS = 3_000;
 

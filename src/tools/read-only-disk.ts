@@ -64,6 +64,8 @@ export class ReadOnlyDisk implements Disk {
 
   makeDirectory(): void {}
 
+  removeDirectory(): void {}
+
   rename(): void {}
 
   link(): void {}

@@ -12,6 +12,7 @@ const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[
   single: () => import('./single.ts'),
   load: () => import('./load.ts'),
   engine: () => import('./engine.ts'),
+  stalls: () => import('./stalls.ts'),
 };
 
 const words = process.argv.slice(2);

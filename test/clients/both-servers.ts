@@ -10,6 +10,7 @@ import { type ServerProcess, startKvorum } from '../support/server-process.ts';
 
 /** The server of the running program; it may be killed and started again in place. */
 export interface Target {
+  readonly name: string;
   readonly port: number;
   /** kill -9, then the same data on the same port. */
   restart(): Promise<void>;
@@ -31,6 +32,7 @@ export function onBothServers(title: string, program: (target: Target) => void):
       });
       after(() => server?.stop());
       program({
+        name,
         get port() {
           return server.port;
         },

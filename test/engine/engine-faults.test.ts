@@ -191,6 +191,8 @@ void test('a WAL write that fails at once is told, and close ends', async () => 
 void test('what a failed sync lost is not called durable by the next life, which read it from the cache', async () => {
   for (let seed = 0; seed < 40; seed++) {
     const on = machine(seed);
+    // Large enough for the WAL alone to hold it all.
+    on.memtableBytes = 1 << 20;
     const first = await open(on, 'everysec');
     writeRound(first, 1);
     writeRound(first, 2);
@@ -228,4 +230,28 @@ void test('damage right behind a clean close is not taken for the end of the WAL
     assert.match(error.message, /wal-0000\.log.*offset/);
     return true;
   });
+});
+
+void test('what recovery has cut does not come back behind a later group of the same length', async () => {
+  const on = machine(1);
+  on.memtableBytes = 1 << 20;
+  const first = await open(on, 'no');
+  for (const round of [1, 2]) {
+    writeRound(first, round);
+    await on.loop.advance(1);
+  }
+  on.life.kill();
+  on.sim.kill();
+  const [path] = on.sim.paths.filter((each) => each.includes('wal'));
+  assert.ok(path !== undefined);
+  on.sim.corrupt(path, Buffer.from(on.sim.contentOf(path)).indexOf(Buffer.alloc(600, 1)), 1);
+  const second = await open(on, 'no');
+  assert.equal(await get(on, second, Buffer.from('counter')), undefined);
+  writeRound(second, 3);
+  await on.loop.advance(1);
+  on.life.kill();
+  on.sim.kill();
+  const third = await open(on, 'no');
+  assert.equal(await get(on, third, Buffer.from('counter')), 3);
+  assert.equal(await get(on, third, key(2)), undefined);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { compareBytes, equalBytes, utf8 } from '../../src/bytes.ts';
+import { defaultTableFormat, formatOfLevel } from '../../src/engine/sstable-writer.ts';
 import { BlockHit } from '../../src/engine/block.ts';
 import { hashKey } from '../../src/engine/bloom-filter.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
@@ -254,4 +255,17 @@ test('names of tables', () => {
   assert.equal(tableNumber(tableName(12_345_678)), 12_345_678);
   for (const other of ['42.sst', '000042.sst.tmp', '000042.wal', 'manifest.mdb'])
     assert.equal(tableNumber(other), undefined);
+});
+
+test('blocks that do not get smaller are not tried for long, those that do are, and upper levels never', () => {
+  const disk = new MemoryDisk();
+  let state = 1;
+  const noise = (): string =>
+    Array.from({ length: 300 }, () => String.fromCharCode((state = (state * 48_271) % 0x7fff_ffff) % 256)).join('');
+  const list = Array.from({ length: 600 }, (_, i) => put(`k${1000 + i}`, 1, i < 300 ? noise() : 'same'.repeat(75)));
+  const format = { ...defaultTableFormat, compression: 'lz4' as const };
+  const plain = writeTable({ disk, number: 1, records: list, format: formatOfLevel(format, 1) });
+  const packed = writeTable({ disk, number: 2, records: list, format: formatOfLevel(format, 2) });
+  assert.ok(packed.bytes < plain.bytes * 0.75, `${packed.bytes} of ${plain.bytes}`);
+  verifyTable(disk, directory, packed);
 });

@@ -76,11 +76,11 @@ export class SimDisk {
   readonly loop: EventLoop;
   readonly #random: Prng;
   #platter = new Platter();
-  readonly #directories = new Set<string>(['/']);
+  #directories = new Set<string>(['/']);
   #serial = 0;
   #operations = 0;
   #openFiles = 0;
-  #image: Platter | undefined;
+  #image: { readonly platter: Platter; readonly directories: Set<string> } | undefined;
   /** Grows with each mount; files of an earlier mount are dead. */
   #generation = 0;
 
@@ -127,7 +127,8 @@ export class SimDisk {
 
   /** The process dies now, or died at `crashAtOperation`; what it had written is there, nothing more became durable. */
   kill(): void {
-    this.#platter = this.#image ?? this.#platter;
+    this.#platter = this.#image?.platter ?? this.#platter;
+    this.#directories = this.#image?.directories ?? this.#directories;
     this.#image = undefined;
     this.crashAtOperation = Number.POSITIVE_INFINITY;
     this.failAtOperation = Number.POSITIVE_INFINITY;
@@ -302,7 +303,17 @@ export class SimDisk {
     for (let at = path; !this.#directories.has(at); at = posix.dirname(at)) this.#directories.add(at);
   }
 
+  removeDirectory(path: string): void {
+    this.requireDirectory(path);
+    if (this.list(path).length > 0) throw new DiskError('OTHER', path, `cannot remove ${path}: it is not empty`);
+    this.#directories.delete(path);
+  }
+
   rename(from: string, to: string): void {
+    if (this.#directories.has(from)) {
+      this.#renameDirectory(from, to);
+      return;
+    }
     const inode = this.#existing(from, 'rename');
     this.requireDirectory(posix.dirname(to));
     if (from === to || this.#platter.names.get(to) === inode) return;
@@ -310,6 +321,17 @@ export class SimDisk {
       [from, undefined],
       [to, inode],
     ]);
+  }
+
+  #renameDirectory(from: string, to: string): void {
+    this.requireDirectory(posix.dirname(to));
+    if (this.exists(to)) throw new DiskError('EEXIST', to, `cannot rename ${from} to ${to}: it exists`);
+    for (const path of this.#directories) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      this.#directories.delete(path);
+      this.#directories.add(to + path.slice(from.length));
+    }
+    this.#platter.renameDirectory(from, to);
   }
 
   link(from: string, to: string): void {
@@ -355,7 +377,7 @@ export class SimDisk {
 
   #crash(): void {
     if (this.#image !== undefined) return;
-    this.#image = this.#platter.clone();
+    this.#image = { platter: this.#platter.clone(), directories: new Set(this.#directories) };
     this.onCrash();
   }
 }

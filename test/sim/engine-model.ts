@@ -187,6 +187,7 @@ class EngineRun {
       random,
       log: this.#log(),
       engine: { ...this.#profile.options, fsync: this.#profile.policy },
+      manifestApart: this.#profile.manifestApart,
       onFatal: (error) => {
         this.#fatal ??= error;
         this.#note(`fatal: ${error.message}`);
@@ -212,6 +213,7 @@ class EngineRun {
       log: this.#log(),
       directory,
       engine: this.#profile.options,
+      manifestApart: this.#profile.manifestApart,
       onFatal: (error) => this.#note(`fatal in ${directory}: ${error.message}`),
     });
   }

@@ -3,6 +3,7 @@
 import { Engine } from '../../src/engine/engine.ts';
 import type { EngineError } from '../../src/engine/engine-error.ts';
 import type { EngineOptions } from '../../src/engine/engine-options.ts';
+import { FileManifest } from '../../src/engine/manifest-file.ts';
 import type { StoreHooks } from '../../src/engine/store.ts';
 import type { Disk, Log } from '../../src/env.ts';
 import type { EventLoop, Life } from './event-loop.ts';
@@ -20,6 +21,8 @@ export interface SimEngineOptions {
   readonly directory?: string;
   readonly engine: Partial<EngineOptions>;
   readonly hooks?: StoreHooks;
+  /** The manifest has a directory of its own, so that syncing its names does not sync those of tables and WALs. */
+  readonly manifestApart?: boolean;
   readonly onFatal: (error: EngineError) => void;
 }
 
@@ -35,6 +38,7 @@ export function openSimEngine(options: SimEngineOptions): Promise<Engine> {
     log,
     directory: options.directory ?? DIRECTORY,
     options: options.engine,
+    openManifest: (at) => FileManifest.open(disk, options.manifestApart === true ? `${at}/manifest` : at),
     ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
     onFatal: options.onFatal,
   });

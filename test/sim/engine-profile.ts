@@ -15,6 +15,7 @@ export interface EngineProfile {
   /** Chance for each administrative step that it changes the policy. */
   readonly policyChangeChance: number;
   readonly options: Partial<EngineOptions>;
+  readonly manifestApart: boolean;
   readonly lives: number;
   readonly stepsPerLife: number;
   readonly keys: readonly Uint8Array[];
@@ -78,6 +79,7 @@ function drawOptions(random: Prng): Partial<EngineOptions> {
     format: {
       blockBytes: random.pick([64, 1024, 8192]),
       compression: random.pick(['none', 'lz4']),
+      lz4FromLevel: random.pick([0, 1, 2]),
       filterBitsPerKey: random.pick([0, 2, 10]),
     },
     picker: {
@@ -96,6 +98,7 @@ export function drawProfile(random: Prng): EngineProfile {
     policy: random.pick(['always', 'always', 'everysec', 'no']),
     policyChangeChance: random.chance(0.2) ? 0.1 : 0,
     options: drawOptions(random),
+    manifestApart: random.chance(0.5),
     lives: random.between(2, 5),
     stepsPerLife: random.pick([10, 40, 120]),
     keys: drawKeys(random),

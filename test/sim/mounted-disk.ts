@@ -51,6 +51,10 @@ export class MountedDisk implements Disk {
     this.#run('name', path, () => this.#disk.makeDirectory(posix.normalize(path)));
   }
 
+  removeDirectory(path: string): void {
+    this.#name(path, () => this.#disk.removeDirectory(posix.normalize(path)));
+  }
+
   rename(from: string, to: string): void {
     this.#name(from, () => this.#disk.rename(posix.normalize(from), posix.normalize(to)));
   }

@@ -35,6 +35,23 @@ export class Platter {
     this.#changes.push(change);
   }
 
+  /** Moves a directory, durably at once; what was durable in it stays so, and nothing else becomes it. */
+  renameDirectory(from: string, to: string): void {
+    const moved = (path: string): string =>
+      path === from || path.startsWith(`${from}/`) ? to + path.slice(from.length) : path;
+    for (const names of [this.names, this.#durableNames]) {
+      for (const [path, inode] of names) {
+        if (moved(path) === path) continue;
+        names.delete(path);
+        names.set(moved(path), inode);
+      }
+    }
+    this.#changes = this.#changes.map(({ directories, entries }) => ({
+      directories: directories.map(moved),
+      entries: entries.map(([path, inode]) => [moved(path), inode] as const),
+    }));
+  }
+
   /** The changes of names in this directory are durable. */
   settleNames(directory: string): void {
     const left: NameChange[] = [];

@@ -195,6 +195,27 @@ const nameCases: Readonly<Record<string, Body>> = {
     disk.syncDirectory(root);
     failsWith('ENOENT', () => disk.syncDirectory(`${root}/none`));
   },
+  'a directory is renamed with all that is in it': ({ disk, root }) => {
+    disk.makeDirectory(`${root}/d/e`);
+    create(disk, `${root}/d/a`, 'abc');
+    create(disk, `${root}/d/e/b`, 'def');
+    disk.rename(`${root}/d`, `${root}/f`);
+    assert.deepEqual(disk.list(root), ['f']);
+    assert.deepEqual(disk.list(`${root}/f`), ['a', 'e']);
+    assert.equal(readAll(disk, `${root}/f/a`), 'abc');
+    assert.equal(readAll(disk, `${root}/f/e/b`), 'def');
+    failsWith('ENOENT', () => disk.list(`${root}/d`));
+    failsWith('ENOENT', () => disk.rename(`${root}/d`, `${root}/g`));
+  },
+  'only an empty directory is removed': ({ disk, root }) => {
+    disk.makeDirectory(`${root}/d`);
+    create(disk, `${root}/d/a`, 'abc');
+    assert.throws(() => disk.removeDirectory(`${root}/d`), DiskError);
+    disk.unlink(`${root}/d/a`);
+    disk.removeDirectory(`${root}/d`);
+    assert.equal(disk.exists(`${root}/d`), false);
+    failsWith('ENOENT', () => disk.removeDirectory(`${root}/d`));
+  },
   'there is free space': ({ disk, root }) => {
     assert.ok(disk.freeBytes(root) > 0);
   },

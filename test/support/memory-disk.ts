@@ -105,9 +105,14 @@ export class MemoryDisk implements Disk {
 
   makeDirectory(): void {}
 
+  removeDirectory(): void {}
+
   rename(from: string, to: string): void {
-    this.link(from, to, true);
-    this.#files.delete(from);
+    const inside = [...this.#files.keys()].filter((path) => path.startsWith(`${from}/`));
+    for (const path of inside.length > 0 ? inside : [from]) {
+      this.link(path, to + path.slice(from.length), true);
+      this.#files.delete(path);
+    }
   }
 
   link(from: string, to: string, replace = false): void {
