@@ -10,7 +10,7 @@ import { linearizable, type Observed } from './linearizable.ts';
 import { mutants } from './mutants.ts';
 import { runScene } from './scene.ts';
 
-const SEEDS = 60;
+const SEEDS = 40;
 
 const firstSeed: Readonly<Record<string, number>> = {
   acceptsPastPromises: 1,
