@@ -21,8 +21,11 @@ export const CEILING_STEP_MS = 3_000;
 /** Persist when the clock comes this near to the ceiling, so that nobody waits for the disk. */
 export const CEILING_MARGIN_MS = 1_000;
 
-/** Stamps below the ceiling that the wall clock alone does not use up: for a disk that is slow with the next ceiling. */
-const RESERVED_STAMPS = CEILING_MARGIN_MS * STAMPS_PER_MS;
+/**
+ * A stamp given elsewhere that is further ahead of the wall clock than this is refused: one far-future value would
+ * win over every later write of its row (CockroachDB's and Yugabyte's default for the greatest clock offset).
+ */
+export const MAX_AHEAD_MS = 500;
 
 export class Hlc {
   /** Settles when the first ceiling is durable: no stamp may be used before. */
@@ -32,14 +35,30 @@ export class Hlc {
   private raising: Promise<void> | undefined = undefined;
   private readonly wallMs: () => number;
   private readonly persist: (ceiling: number) => void | Promise<void>;
+  private readonly ceilingStepMs: number;
+  private readonly ceilingMarginMs: number;
+  private readonly maxAheadMs: number;
+  /** Stamps below the ceiling that the wall clock alone does not use up: for a disk that is slow with the next one. */
+  private readonly reserved: number;
 
   /**
    * `ceiling` is the persisted one (0 on a fresh disk). `persist` makes a new ceiling durable before it returns, or
    * before its promise is fulfilled; when it fails, it is tried again later.
    */
-  constructor(options: { wallMs(): number; ceiling: number; persist(ceiling: number): void | Promise<void> }) {
+  constructor(options: {
+    wallMs(): number;
+    ceiling: number;
+    persist(ceiling: number): void | Promise<void>;
+    ceilingStepMs?: number;
+    ceilingMarginMs?: number;
+    maxAheadMs?: number;
+  }) {
     this.wallMs = () => options.wallMs();
     this.persist = (ceiling) => options.persist(ceiling);
+    this.ceilingStepMs = options.ceilingStepMs ?? CEILING_STEP_MS;
+    this.ceilingMarginMs = options.ceilingMarginMs ?? CEILING_MARGIN_MS;
+    this.maxAheadMs = options.maxAheadMs ?? MAX_AHEAD_MS;
+    this.reserved = this.ceilingMarginMs * STAMPS_PER_MS;
     this.ceiling = options.ceiling;
     this.last = Math.max(options.ceiling, this.wallMs() * STAMPS_PER_MS);
     this.ready = this.raiseCeiling();
@@ -55,7 +74,7 @@ export class Hlc {
   next(): number {
     const wall = this.wallMs() * STAMPS_PER_MS;
     if (wall > this.ceiling) this.tryToRaise();
-    this.last = wall > this.last && wall <= this.ceiling - RESERVED_STAMPS ? wall : this.last + 1;
+    this.last = wall > this.last && wall <= this.ceiling - this.reserved ? wall : this.last + 1;
     if (this.last > this.ceiling) {
       this.tryToRaise();
       assert(this.last <= this.ceiling, 'stamps stay below a ceiling that is durable');
@@ -63,20 +82,44 @@ export class Hlc {
     return this.last;
   }
 
+  /**
+   * Takes note of a stamp given elsewhere: stamps given from now on are above it, and the durable ceiling is at or
+   * above it. False: it is too far ahead of the wall clock, or the ceiling is not there yet; nothing is noted and the
+   * caller must refuse it for now.
+   */
+  observe(stamp: number): boolean {
+    if (stamp <= this.last) return true;
+    if (stamp > (this.wallMs() + this.maxAheadMs) * STAMPS_PER_MS) return false;
+    // Others do not use up all that is reserved for own stamps.
+    if (stamp > this.ceiling - this.reserved / 4) this.tryToRaise(stamp);
+    if (stamp > this.ceiling - this.reserved / 4) return false;
+    this.last = stamp;
+    return true;
+  }
+
+  /**
+   * How far the last stamp is ahead of the wall clock, in ms; 0 when it is not. After a quick restart it is up to
+   * `CEILING_STEP_MS`, and other nodes refuse ballots that far ahead: a node coordinates for others once this is below
+   * half of `MAX_AHEAD_MS`. It may own, and answer as an owner, from the start.
+   */
+  get aheadMs(): number {
+    return Math.max(0, this.last / STAMPS_PER_MS - this.wallMs());
+  }
+
   /** Persists a higher ceiling when the clock is near it: call it from a timer. */
   keepAhead(): void {
     const wall = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
-    if (wall + CEILING_MARGIN_MS * STAMPS_PER_MS > this.ceiling) this.tryToRaise();
+    if (wall + this.ceilingMarginMs * STAMPS_PER_MS > this.ceiling) this.tryToRaise();
   }
 
-  private tryToRaise(): void {
+  private tryToRaise(above = 0): void {
     // A failure shows itself when the stamps run out; until then the next call tries again.
-    if (this.raising === undefined) this.raiseCeiling().catch(() => {});
+    if (this.raising === undefined) this.raiseCeiling(above).catch(() => {});
   }
 
-  private raiseCeiling(): Promise<void> {
-    const from = Math.max(this.last, this.wallMs() * STAMPS_PER_MS);
-    const ceiling = from + CEILING_STEP_MS * STAMPS_PER_MS;
+  private raiseCeiling(above = 0): Promise<void> {
+    const from = Math.max(above, this.last, this.wallMs() * STAMPS_PER_MS);
+    const ceiling = from + this.ceilingStepMs * STAMPS_PER_MS;
     const persisted = this.persist(ceiling);
     if (persisted === undefined) {
       this.ceiling = ceiling;

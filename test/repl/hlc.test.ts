@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CEILING_STEP_MS, Hlc, msOfStamp, STAMPS_PER_MS } from '../../src/repl/hlc.ts';
+import { CEILING_STEP_MS, Hlc, MAX_AHEAD_MS, msOfStamp, STAMPS_PER_MS } from '../../src/repl/hlc.ts';
 
 test('stamps grow whatever the wall clock does, through restarts, and never pass what was persisted', () => {
   const steps = fc.array(fc.record({ jumpMs: fc.integer({ min: -10_000, max: 10_000 }), restart: fc.boolean() }), {
@@ -107,6 +107,37 @@ test('a ceiling that cannot be persisted is tried again, and its lack ends the s
   }, /ceiling/);
 });
 
+test('a stamp given elsewhere is noted up to the bound ahead of the wall clock, with the ceiling above it', () => {
+  let wall = 1_000_000;
+  let persisted = 0;
+  const clock = new Hlc({ wallMs: () => wall, ceiling: 0, persist: (ceiling) => void (persisted = ceiling) });
+  const ahead = (wall + MAX_AHEAD_MS) * STAMPS_PER_MS;
+  assert.equal(clock.observe(ahead + 1), false);
+  assert.ok(clock.next() < ahead, 'what was refused was not noted');
+  assert.equal(clock.observe(ahead), true);
+  assert.equal(clock.next(), ahead + 1);
+  wall -= 60_000;
+  assert.equal(clock.observe(ahead), true, 'what is below the last stamp is nothing new');
+  assert.equal(clock.observe(ahead + STAMPS_PER_MS), false);
+  assert.ok(persisted >= ahead);
+});
+
+test('a stamp above a ceiling that cannot be raised in time is refused for now', () => {
+  const wall = 1_000_000;
+  const waiting: (() => void)[] = [];
+  let slow = false;
+  const clock = new Hlc({
+    wallMs: () => wall,
+    ceiling: 0,
+    persist: () => (slow ? new Promise((resolve) => waiting.push(resolve)) : undefined),
+    ceilingStepMs: 10,
+  });
+  slow = true;
+  const stamp = (wall + 100) * STAMPS_PER_MS;
+  assert.equal(clock.observe(stamp), false);
+  assert.equal(waiting.length, 1);
+});
+
 test('a disk that takes long for the next ceiling does not end the stamps of a steady load', async () => {
   let wall = 1_700_000_000_000;
   let durable = 0;
@@ -132,4 +163,18 @@ test('a disk that takes long for the next ceiling does not end the stamps of a s
   finish();
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(msOfStamp(clock.next()), wall);
+});
+
+test('after a quick restart the clock is ahead, and less so as time passes', () => {
+  let wall = 1_000_000;
+  let persisted = 0;
+  const start = (): Hlc =>
+    new Hlc({ wallMs: () => wall, ceiling: persisted, persist: (ceiling) => void (persisted = ceiling) });
+  assert.equal(start().aheadMs, 0);
+  const restarted = start();
+  assert.equal(restarted.aheadMs, CEILING_STEP_MS);
+  wall += 2_000;
+  assert.equal(restarted.aheadMs, CEILING_STEP_MS - 2_000);
+  wall += 2_000;
+  assert.equal(restarted.aheadMs, 0);
 });

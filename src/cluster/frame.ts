@@ -1,0 +1,209 @@
+/**
+ * Frames of the bus: what one turn of the event loop has for a peer goes out as one frame of many messages, with one
+ * checksum. Big-endian.
+ *
+ * ```
+ * frame    u16 magic "Kv" | u8 version (1) | u8 0 | u32 length of the messages | u32 CRC32C of the messages | messages
+ * message  u32 length of the payload | u8 type | u8 priority | u16 method
+ *          u64 request id | u32 time left in ms when it was sent (0: no deadline) | u64 epoch of the topology | payload
+ * ```
+ *
+ * A frame is valid if and only if magic, version and the zero byte are right, its length is at most `MAX_FRAME_BYTES`,
+ * the checksum fits, and its messages, of known types and priorities, fill it exactly. Anything else is a
+ * `DamagedError`: the connection is closed, since nothing on it can be trusted to begin where it seems to. The length is
+ * judged before anything is allocated, and memory grows with what has arrived, not with what was announced.
+ */
+
+import { crc32c } from '@node-rs/crc32';
+import { assert } from '../assert.ts';
+import { EMPTY } from '../bytes.ts';
+import { readU32, readU64, writeU32, writeU64 } from './big-endian.ts';
+import { DamagedError } from './byte-cursor.ts';
+
+const MAGIC_0 = 0x4b;
+const MAGIC_1 = 0x76;
+export const FRAME_VERSION = 1;
+export const FRAME_HEADER_BYTES = 12;
+export const MESSAGE_HEADER_BYTES = 28;
+
+/** The largest frame, and so the largest message: what a peer may make a node hold in memory at once. */
+export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
+
+export const messageType = { HELLO: 1, REQUEST: 2, ANSWER: 3, NOTICE: 4 } as const;
+export type MessageType = (typeof messageType)[keyof typeof messageType];
+
+/** Lower goes first: the cluster's own life, then clients, then what can wait (hints, repair, handoff). */
+export const priority = { CONTROL: 0, CLIENT: 1, REPAIR: 2 } as const;
+export type Priority = (typeof priority)[keyof typeof priority];
+
+/** Priorities there are. */
+export const PRIORITIES = 3;
+
+export interface Message {
+  readonly type: MessageType;
+  readonly priority: Priority;
+  /** What is asked; of an answer, how it ended. Given its meaning by who uses the bus. u16. */
+  readonly method: number;
+  /** Of a request and its answer, a safe integer; 0 otherwise. */
+  readonly requestId: number;
+  /** Milliseconds that were left when it was sent; 0: no deadline. */
+  readonly timeLeftMs: number;
+  readonly epoch: number;
+  readonly payload: Uint8Array;
+}
+
+/** Bytes that a message takes in a frame. */
+export function messageBytes(message: Message): number {
+  return MESSAGE_HEADER_BYTES + message.payload.length;
+}
+
+/** One frame of these messages, in memory of its own. Requires: at least one; not above `MAX_FRAME_BYTES` in all. */
+export function encodeFrame(messages: readonly Message[]): Uint8Array {
+  let length = 0;
+  for (const message of messages) length += messageBytes(message);
+  assert(messages.length > 0 && length <= MAX_FRAME_BYTES, 'a frame of bounded length');
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + length);
+  let at = FRAME_HEADER_BYTES;
+  for (const message of messages) at = writeMessage(frame, at, message);
+  frame[0] = MAGIC_0;
+  frame[1] = MAGIC_1;
+  frame[2] = FRAME_VERSION;
+  writeU32(frame, 4, length);
+  writeU32(frame, 8, crc32c(frame.subarray(FRAME_HEADER_BYTES)));
+  return frame;
+}
+
+function isNumber(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+function writeMessage(frame: Uint8Array, start: number, message: Message): number {
+  const { payload } = message;
+  assert(isNumber(message.epoch) && isNumber(message.requestId), 'an epoch and a request id');
+  writeU32(frame, start, payload.length);
+  frame[start + 4] = message.type;
+  frame[start + 5] = message.priority;
+  frame[start + 6] = message.method >>> 8;
+  frame[start + 7] = message.method;
+  writeU64(frame, start + 8, message.requestId);
+  writeU32(frame, start + 16, Math.min(0xffff_ffff, message.timeLeftMs));
+  writeU64(frame, start + 20, message.epoch);
+  frame.set(payload, start + MESSAGE_HEADER_BYTES);
+  return start + MESSAGE_HEADER_BYTES + payload.length;
+}
+
+/** Takes a stream of bytes apart into messages. After a `DamagedError` it must not be used again. */
+export class FrameReader {
+  private readonly maxFrameBytes: number;
+  /** Begin of a frame that has not arrived as a whole: pending[0, pendingEnd). */
+  private pending = EMPTY;
+  private pendingEnd = 0;
+
+  constructor(maxFrameBytes = MAX_FRAME_BYTES) {
+    this.maxFrameBytes = maxFrameBytes;
+  }
+
+  /** Bytes of a frame that is not there as a whole yet. */
+  get pendingBytes(): number {
+    return this.pendingEnd;
+  }
+
+  /**
+   * Takes bytes[start, end) and calls `take` for each message that is complete. Payloads are views that are valid only
+   * during the call. Throws `DamagedError`.
+   */
+  push(bytes: Uint8Array, start: number, end: number, take: (message: Message) => void): void {
+    let at = start;
+    while (at < end) {
+      if (this.pendingEnd === 0) {
+        const frameEnd = end - at < FRAME_HEADER_BYTES ? Number.POSITIVE_INFINITY : at + this.frameBytes(bytes, at);
+        if (frameEnd <= end) {
+          readFrame(bytes, at, frameEnd, take);
+          at = frameEnd;
+          continue;
+        }
+      }
+      at = this.complete(bytes, at, end);
+      if (this.pendingEnd < FRAME_HEADER_BYTES) {
+        this.judgeStart();
+        return;
+      }
+      const frameEnd = this.frameBytes(this.pending, 0);
+      if (this.pendingEnd < frameEnd) return;
+      const frame = this.pending;
+      this.pending = EMPTY;
+      this.pendingEnd = 0;
+      readFrame(frame, 0, frameEnd, take);
+    }
+  }
+
+  /** Adds what is missing of the pending frame's header, or of the frame; returns where it stopped. */
+  private complete(bytes: Uint8Array, start: number, end: number): number {
+    let at = start;
+    if (this.pendingEnd < FRAME_HEADER_BYTES) {
+      const to = Math.min(end, at + FRAME_HEADER_BYTES - this.pendingEnd);
+      this.keep(bytes, at, to);
+      at = to;
+      if (this.pendingEnd < FRAME_HEADER_BYTES) return at;
+    }
+    const to = Math.min(end, at + this.frameBytes(this.pending, 0) - this.pendingEnd);
+    this.keep(bytes, at, to);
+    return to;
+  }
+
+  private keep(bytes: Uint8Array, start: number, end: number): void {
+    const needed = this.pendingEnd + end - start;
+    if (needed > this.pending.length) {
+      const larger = new Uint8Array(Math.max(needed, Math.min(2 * this.pending.length, this.maxFrameBytes)));
+      larger.set(this.pending.subarray(0, this.pendingEnd));
+      this.pending = larger;
+    }
+    this.pending.set(bytes.subarray(start, end), this.pendingEnd);
+    this.pendingEnd = needed;
+  }
+
+  /** A foreign protocol shows itself in its first bytes, before a whole header is there. */
+  private judgeStart(): void {
+    const start = this.pending;
+    if ((this.pendingEnd > 0 && start[0] !== MAGIC_0) || (this.pendingEnd > 1 && start[1] !== MAGIC_1)) {
+      throw new DamagedError('no frame of the bus');
+    }
+  }
+
+  /** Length of the frame whose header is at bytes[at…]. */
+  private frameBytes(bytes: Uint8Array, at: number): number {
+    if (bytes[at] !== MAGIC_0 || bytes[at + 1] !== MAGIC_1) throw new DamagedError('no frame of the bus');
+    if (bytes[at + 2] !== FRAME_VERSION || bytes[at + 3] !== 0) throw new DamagedError('a frame of another version');
+    const length = readU32(bytes, at + 4);
+    if (length > this.maxFrameBytes) throw new DamagedError(`a frame of ${length} bytes`);
+    return FRAME_HEADER_BYTES + length;
+  }
+}
+
+function readFrame(bytes: Uint8Array, start: number, end: number, take: (message: Message) => void): void {
+  const first = start + FRAME_HEADER_BYTES;
+  if (crc32c(bytes.subarray(first, end)) !== readU32(bytes, start + 8)) throw new DamagedError('a frame’s checksum');
+  if (first === end) throw new DamagedError('a frame without messages');
+  for (let at = first; at < end;) {
+    if (end - at < MESSAGE_HEADER_BYTES) throw new DamagedError('a message without a whole header');
+    const payloadStart = at + MESSAGE_HEADER_BYTES;
+    const next = payloadStart + readU32(bytes, at);
+    if (next > end) throw new DamagedError('a message beyond its frame');
+    const type = bytes[at + 4] as MessageType;
+    const level = bytes[at + 5] as Priority;
+    if (type < 1 || type > 4 || level >= PRIORITIES) throw new DamagedError('a message of no known type');
+    const requestId = readU64(bytes, at + 8);
+    const epoch = readU64(bytes, at + 20);
+    if (!isNumber(requestId) || !isNumber(epoch)) throw new DamagedError('a number above 2^53');
+    take({
+      type,
+      priority: level,
+      method: ((bytes[at + 6] as number) << 8) | (bytes[at + 7] as number),
+      requestId,
+      timeLeftMs: readU32(bytes, at + 16),
+      epoch,
+      payload: bytes.subarray(payloadStart, next),
+    });
+    at = next;
+  }
+}

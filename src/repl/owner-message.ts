@@ -1,0 +1,70 @@
+/**
+ * What a coordinator asks an owner about one row, and what the owner answers. `V` is the row's state as a whole; a
+ * row that was never written, or that was purged, has the state `undefined`.
+ */
+
+import type { Version } from './version.ts';
+
+/** Names a row: its physical head key, one character a byte (latin1). Its first two characters are the slot. */
+export type RowName = string;
+
+export function slotOfRow(row: RowName): number {
+  return (row.charCodeAt(0) << 8) | row.charCodeAt(1);
+}
+
+export interface PrepareRequest {
+  readonly kind: 'prepare';
+  readonly row: RowName;
+  readonly ballot: Version;
+  /** The version that the asker holds itself: an owner that holds the same sends no state. */
+  readonly have: Version;
+}
+
+export interface AcceptRequest<V> {
+  readonly kind: 'accept';
+  readonly row: RowName;
+  readonly ballot: Version;
+  readonly value: V | undefined;
+  /** Promised along with the acceptance: the sender's next ballot, or `ballot` itself. */
+  readonly next: Version;
+}
+
+export interface ReadRequest {
+  readonly kind: 'read';
+  readonly row: RowName;
+  /** Only the version is wanted: one version has one state. */
+  readonly digest: boolean;
+}
+
+export type OwnerRequest<V> = PrepareRequest | AcceptRequest<V> | ReadRequest;
+
+/** An owner's refusal that holds for ever: this very request will never be taken, however often it arrives. */
+export type FinalRefusal =
+  /** A ballot at least as high stands in the way: `max`, promised or held. `held`: the version that the owner has. */
+  | { readonly kind: 'conflict'; readonly max: Version; readonly held: Version }
+  /** The owner knows a newer epoch in which the slot's owners are others. */
+  | { readonly kind: 'stale'; readonly epoch: number }
+  /** Said by the sender's own bus: the request never left this node. */
+  | { readonly kind: 'unsent' };
+
+/**
+ * A refusal for now. The same request may be taken when it arrives again (a duplicate, a frame held up), so that an
+ * ACCEPT refused this way has an unknown outcome.
+ */
+export interface PassingRefusal {
+  readonly kind: 'unable';
+  /** The ballot is too far ahead of the owner's clock; the owner may have lost what it promised; writes are refused. */
+  readonly reason: 'ahead' | 'amnesia' | 'refused';
+}
+
+export type OwnerAnswer<V> =
+  | {
+      readonly kind: 'promised';
+      readonly version: Version;
+      /** Left out when the asker holds this version itself. */
+      readonly value: V | undefined;
+    }
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'held'; readonly version: Version; readonly value: V | undefined }
+  | FinalRefusal
+  | PassingRefusal;
