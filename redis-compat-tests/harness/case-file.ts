@@ -9,7 +9,8 @@
  *     @b GET key                        on a second connection named b (the first is a)
  *
  * How replies are compared: `exact` (default, but times have some room); `unordered` (the items of the outermost array, set or map in any
- * order); `masked` (every number counts as any other); `command-info` (COMMAND INFO up to the ACL categories, sets in any order); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
+ * order); `masked` (every number counts as any other); `fields` (masked,
+ * and Kvorum may show more `name=value` words than redis-server); `command-info` (COMMAND INFO up to the ACL categories, sets in any order); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
  * (same kind); `code` (the first word of an error); `about N` (integers not further apart than N); `lines a b` (the
  * lines `a:…` and `b:…` of a text); `has a b` (both texts have such lines); `ignore`; `differs REASON` (differs by
  * design: counted, and it must differ).
@@ -269,7 +270,18 @@ function parseStep(source: string, line: number): Step {
   };
 }
 
-const PLAIN = ['exact', 'masked', 'unordered', 'command-info', 'pairs', 'shape', 'type', 'code', 'ignore'] as const;
+const PLAIN = [
+  'exact',
+  'masked',
+  'fields',
+  'unordered',
+  'command-info',
+  'pairs',
+  'shape',
+  'type',
+  'code',
+  'ignore',
+] as const;
 
 function isPlainComparison(word: string): word is (typeof PLAIN)[number] {
   return (PLAIN as readonly string[]).includes(word);
