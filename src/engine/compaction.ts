@@ -12,7 +12,7 @@ import { EngineError } from './engine-error.ts';
 import { RangeTombstones } from './range-tombstones.ts';
 import type { Kind } from './record.ts';
 import { RecordSieve, sieveTombstones, type Filter, type SievedRecord } from './record-sieve.ts';
-import type { PrefixEnd, TableFormat } from './sstable-writer.ts';
+import type { KeyPrefix, TableFormat } from './sstable-writer.ts';
 import { TableOutput } from './table-output.ts';
 import { TableScan } from './table-scan.ts';
 import { toWire, type WireTable } from './table-wire.ts';
@@ -296,7 +296,7 @@ export function runCompaction(
   disk: Disk,
   stopped: () => boolean,
   filter: Filter | undefined,
-  prefixEnd: PrefixEnd | undefined,
+  prefix: KeyPrefix | undefined,
 ): CompactResult {
   const tombstones = RangeTombstones.of(
     job.runs.flat().flatMap(({ fragments }) => new RangeTombstones(fragments).list()),
@@ -304,7 +304,7 @@ export function runCompaction(
   const { snapshots, bottommost } = job;
   const sieve = new RecordSieve({ snapshots, tombstones, bottommost, filter });
   const surviving = sieveTombstones({ snapshots, tombstones, bottommost });
-  const output = new TableOutput({ ...job, disk, tombstones: surviving, prefixEnd });
+  const output = new TableOutput({ ...job, disk, tombstones: surviving, prefix });
   const scans = job.runs.map((run) => new RunScan(disk, job.directory, run));
   const merge = new RunMerge(scans);
   const pace = new Pace(job, stopped);

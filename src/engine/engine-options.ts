@@ -6,7 +6,7 @@ import type { PickerOptions } from './compaction-picker.ts';
 import type { EngineError } from './engine-error.ts';
 import type { ManifestStore } from './manifest.ts';
 import { defaultTableFormat } from './sstable-writer.ts';
-import type { TableFormat } from './sstable-writer.ts';
+import type { KeyPrefix, TableFormat } from './sstable-writer.ts';
 import type { FsyncPolicy, StoreHooks } from './store.ts';
 import { defaultTableCacheOptions } from './table-cache.ts';
 import { defaultStallLimits } from './write-stall.ts';
@@ -53,8 +53,10 @@ export function engineOptions(given: Partial<EngineOptions> = {}): EngineOptions
 
 /** Rules of the owner that run in the engine's threads. */
 export type ThreadRules = {
-  /** Module that default-exports `engineThread({ createFilter, prefixEnd })`. */
+  /** Module that default-exports `engineThread({ createFilter, prefix })`. */
   readonly moduleUrl: string;
+  /** The same as in the thread. */
+  readonly prefix?: KeyPrefix;
   /** State for `createFilter`, structured-cloneable, asked for before each compaction; undefined: do not filter. */
   readonly filterState?: () => unknown;
 };

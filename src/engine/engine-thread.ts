@@ -2,14 +2,14 @@
  * What the engine's threads run: flushes and compactions.
  *
  * The default export knows no filter and no key prefixes. An owner with rules of its own gives the engine the URL of a
- * module whose default export is `engineThread({ createFilter, prefixEnd })`.
+ * module whose default export is `engineThread({ createFilter, prefix })`.
  */
 
 import type { Disk } from '../env.ts';
 import { runCompaction, type CompactJob, type CompactResult } from './compaction.ts';
 import { runFlush, type FlushJob, type FlushResult } from './flush.ts';
 import type { Filter } from './record-sieve.ts';
-import type { PrefixEnd } from './sstable-writer.ts';
+import type { KeyPrefix } from './sstable-writer.ts';
 
 /** Removes obsolete tables: the file system may take tens of milliseconds for a large one. */
 export interface RemoveJob {
@@ -29,7 +29,7 @@ export type EngineResult = FlushResult | CompactResult | RemoveResult;
 export interface EngineThreadRules {
   /** Makes the filter for one compaction from the job's `filterState`. */
   readonly createFilter?: (state: unknown) => Filter;
-  readonly prefixEnd?: PrefixEnd;
+  readonly prefix?: KeyPrefix;
 }
 
 /** The result of a job has its kind. */
@@ -40,10 +40,10 @@ export type EngineThread = <Job extends EngineJob>(job: Job, disk: Disk, stopped
 /** A thread function with the owner's rules. */
 export function engineThread(rules: EngineThreadRules): EngineThread {
   const run = (job: EngineJob, disk: Disk, stopped: () => boolean): EngineResult => {
-    if (job.kind === 'flush') return runFlush(job, disk, stopped, rules.prefixEnd);
+    if (job.kind === 'flush') return runFlush(job, disk, stopped, rules.prefix);
     if (job.kind === 'remove') return runRemove(job, disk);
     const filter = job.filterState === undefined ? undefined : rules.createFilter?.(job.filterState);
-    return runCompaction(job, disk, stopped, filter, rules.prefixEnd);
+    return runCompaction(job, disk, stopped, filter, rules.prefix);
   };
   return run as EngineThread;
 }

@@ -108,6 +108,7 @@ export class Engine implements Store {
       manifest,
       threadModule: env.rules?.moduleUrl ?? DEFAULT_THREAD_MODULE,
       filterState: () => env.rules?.filterState?.(),
+      prefix: env.rules?.prefix,
       pinned: () => this.#pins.sequences(),
       onChange,
       onFull,
@@ -418,7 +419,10 @@ export class Engine implements Store {
 
   /** Decides anew whether and how fast writes are taken. */
   #weigh(): void {
-    const { delayMs, stop } = stallOf(this.#frozen.length, this.#tree.level0Tables, this.#options.stall);
+    // Compaction does not go around a damaged table, so holding writers back would bring level 0 no nearer to its
+    // target: writes go on, reads grow slower, and the log has told the operator to repair.
+    const level0 = this.#tree.damagedTables > 0 ? 0 : this.#tree.level0Tables;
+    const { delayMs, stop } = stallOf(this.#frozen.length, level0, this.#options.stall);
     const nowUs = this.#env.clock.monotonicUs();
     if (this.writeDelayMs > 0) this.#stallUs += nowUs - this.#stallStartUs;
     this.#stallStartUs = nowUs;

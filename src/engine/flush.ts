@@ -10,7 +10,7 @@ import { orderRecords } from './record-order.ts';
 import { RangeTombstones } from './range-tombstones.ts';
 import { recordAt, kind, KEY_LENGTH_MASK, KIND_SHIFT, RECORD_HEADER_BYTES, type Kind } from './record.ts';
 import { RecordSieve, sieveTombstones, type SievedRecord } from './record-sieve.ts';
-import type { PrefixEnd, TableFormat } from './sstable-writer.ts';
+import type { KeyPrefix, TableFormat } from './sstable-writer.ts';
 import { TableOutput } from './table-output.ts';
 import { toWire, type WireTable } from './table-wire.ts';
 import { compareRanges } from '../bytes.ts';
@@ -85,7 +85,7 @@ export function runFlush(
   job: FlushJob,
   disk: Disk,
   stopped: () => boolean,
-  prefixEnd: PrefixEnd | undefined,
+  prefix: KeyPrefix | undefined,
 ): FlushResult {
   const ordered = orderRecords(job.buffer, job.end, job.recordCount);
   const tombstones = RangeTombstones.of(
@@ -105,7 +105,7 @@ export function runFlush(
     disk,
     tableBytes: FLUSH_TABLE_BYTES,
     tombstones: sieveTombstones({ snapshots, tombstones, bottommost: false }),
-    prefixEnd,
+    prefix,
   });
   try {
     const record = new ArenaRecord(ordered.bytes, ordered.words, job.firstSequence);

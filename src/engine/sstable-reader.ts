@@ -47,6 +47,8 @@ export interface TableTail {
   readonly twoLevel: boolean;
   readonly blockCount: number;
   readonly properties: Properties;
+  /** Name of the rule by which prefixes are in the filter (`KeyPrefix`); undefined: none are. */
+  readonly prefix: string | undefined;
   /** As `decodeRangeTombstones` takes them; undefined: there are none. */
   readonly rangeTombstones: Uint8Array | undefined;
 }
@@ -62,6 +64,7 @@ export function parseTail(bytes: Uint8Array, fileNumber: number, fileBytes: numb
     return openPiece(bytes, from, from + handle.length, fileNumber, handle.offset);
   };
   const properties = decodeProperties(piece(footer.properties));
+  const prefix = properties.get('prefix');
   let filterStart = 0;
   let filterEnd = 0;
   if (footer.filter.length > 0) {
@@ -78,6 +81,7 @@ export function parseTail(bytes: Uint8Array, fileNumber: number, fileBytes: numb
     twoLevel: footer.twoLevel,
     blockCount: Number(textOf(properties.get('blocks') ?? new Uint8Array(0))),
     properties,
+    prefix: prefix === undefined ? undefined : textOf(prefix),
     rangeTombstones: footer.rangeTombstones.length > 0 ? piece(footer.rangeTombstones) : undefined,
   };
 }

@@ -89,8 +89,17 @@ export function formatOfLevel(format: TableFormat, level: number): TableFormat {
 const HOPELESS_BLOCKS = 4;
 const HOPELESS_INTERVAL = 16;
 
-/** Where the prefix of key[start, end) ends that filters hold as well; `start`: it has none. */
-export type PrefixEnd = (key: Uint8Array, start: number, end: number) => number;
+/**
+ * Prefixes that filters hold beside whole keys, so that a walk over the keys with one prefix leaves out tables that have
+ * none of them. `name` stands in the tables: one that was written by another rule is not asked.
+ *
+ * Requires of `end`, where the prefix of key[start, end) ends (`start`: it has none): two keys that agree up to there
+ * have the same prefix.
+ */
+export interface KeyPrefix {
+  readonly name: string;
+  readonly end: (key: Uint8Array, start: number, end: number) => number;
+}
 
 export interface TableWriterOptions {
   readonly disk: Disk;
@@ -98,7 +107,7 @@ export interface TableWriterOptions {
   readonly number: number;
   readonly format: TableFormat;
   readonly createdMs: number;
-  readonly prefixEnd?: PrefixEnd | undefined;
+  readonly prefix?: KeyPrefix | undefined;
 }
 
 export class TableWriter {
@@ -285,6 +294,7 @@ export class TableWriter {
       ['upper', bounds.upper],
       ['compression', utf8(format.compression)],
     ]);
+    if (this.#options.prefix !== undefined) properties.set('prefix', utf8(this.#options.prefix.name));
     for (const [name, value] of Object.entries(numbers)) properties.set(name, utf8(String(value)));
     return properties;
   }
@@ -319,7 +329,7 @@ export class TableWriter {
   #addHashes(keyBytes: Uint8Array, keyStart: number, keyEnd: number): void {
     if (this.#options.format.filterBitsPerKey === 0) return;
     this.#addHash(hashKey(keyBytes, keyStart, keyEnd));
-    const prefixEnd = this.#options.prefixEnd?.(keyBytes, keyStart, keyEnd) ?? keyStart;
+    const prefixEnd = this.#options.prefix?.end(keyBytes, keyStart, keyEnd) ?? keyStart;
     if (prefixEnd === keyStart || prefixEnd === keyEnd) return;
     const last = this.#lastPrefix;
     const length = prefixEnd - keyStart;

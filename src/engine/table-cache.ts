@@ -14,6 +14,7 @@ import { EngineError } from './engine-error.ts';
 import { KeyIndex } from './key-index.ts';
 import { ReadPace } from './read-pace.ts';
 import { openPiece, PARTITION_BLOCKS, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
+import type { KeyPrefix } from './sstable-writer.ts';
 import { MISSING_TAIL, parseTail, Table, type TableTail } from './sstable-reader.ts';
 
 export interface TableCacheOptions {
@@ -25,6 +26,8 @@ export interface TableCacheOptions {
   readonly blockCacheBytes: number;
   readonly tailCacheBytes: number;
   readonly maxOpenFiles: number;
+  /** The prefixes that filters of new tables hold. */
+  readonly prefix?: KeyPrefix | undefined;
   /** Called once for each table that turns out to be damaged. */
   readonly onDamage: (meta: TableMeta, error: EngineError) => void;
 }
@@ -66,6 +69,10 @@ export class TableCache {
     this.#options = options;
     this.blocks = new BlockCache(options.blockCacheBytes, options.timers);
     this.pace = new ReadPace(options.clock, options.timers);
+  }
+
+  get prefix(): KeyPrefix | undefined {
+    return this.#options.prefix;
   }
 
   get openFiles(): number {

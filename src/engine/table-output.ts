@@ -12,7 +12,7 @@ import type { Disk } from '../env.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import type { Kind } from './record.ts';
 import { tablePath, type TableMeta } from './sstable-format.ts';
-import { TableWriter, type PrefixEnd, type TableFormat } from './sstable-writer.ts';
+import { TableWriter, type KeyPrefix, type TableFormat } from './sstable-writer.ts';
 import { verifyTable } from './table-scan.ts';
 
 export interface OutputOptions {
@@ -26,7 +26,7 @@ export interface OutputOptions {
   readonly format: TableFormat;
   readonly createdMs: number;
   readonly tombstones: RangeTombstones;
-  readonly prefixEnd: PrefixEnd | undefined;
+  readonly prefix: KeyPrefix | undefined;
 }
 
 export class TableOutput {
@@ -101,9 +101,9 @@ export class TableOutput {
   }
 
   #open(): TableWriter {
-    const { disk, directory, firstNumber, numbers, format, createdMs, prefixEnd } = this.#options;
+    const { disk, directory, firstNumber, numbers, format, createdMs, prefix } = this.#options;
     assert(this.#used < numbers, 'file numbers suffice');
-    return new TableWriter({ disk, directory, number: firstNumber + this.#used++, format, createdMs, prefixEnd });
+    return new TableWriter({ disk, directory, number: firstNumber + this.#used++, format, createdMs, prefix });
   }
 
   #finish(next: Uint8Array | undefined): void {

@@ -7,6 +7,7 @@
 
 import { compareRanges } from '../bytes.ts';
 import { BlockCursor } from './block.ts';
+import { mayContain } from './bloom-filter.ts';
 import type { KeyIndex } from './key-index.ts';
 import type { Kind } from './record.ts';
 import type { Source } from './source.ts';
@@ -34,6 +35,8 @@ export interface TableSourceOptions {
   readonly uppers: KeyIndex;
   readonly sequence: number;
   readonly reverse: boolean;
+  /** The walk stays within the keys of one prefix, which has this hash; undefined: it does not. */
+  readonly prefixHash: number | undefined;
 }
 
 export class TableSource implements Source {
@@ -42,6 +45,7 @@ export class TableSource implements Source {
   readonly #uppers: KeyIndex;
   readonly #sequence: number;
   readonly #reverse: boolean;
+  readonly #prefixHash: number | undefined;
   readonly #cursor = new BlockCursor();
   #table = 0;
   #ordinal = 0;
@@ -71,6 +75,7 @@ export class TableSource implements Source {
     this.#uppers = options.uppers;
     this.#sequence = options.sequence;
     this.#reverse = options.reverse;
+    this.#prefixHash = options.prefixHash;
   }
 
   get keyBytes(): Uint8Array {
@@ -187,6 +192,7 @@ export class TableSource implements Source {
     if (compareRanges(key, start, end, table.meta.lower, 0, table.meta.lower.length) <= 0) return this.#walkForth();
     const tail = this.#tailOf(table);
     if (tail === undefined) return lookup.MISS;
+    if (this.#isLeftOut(tail)) return this.#walkForth();
     const ordinal = table.locate(tail, key, start, end);
     if (ordinal < 0) return this.#miss(table, table.missing);
     this.#ordinal = ordinal;
@@ -214,7 +220,7 @@ export class TableSource implements Source {
       if (table === undefined) return this.#end();
       const tail = this.#tailOf(table);
       if (tail === undefined) return lookup.MISS;
-      if (this.#ordinal >= tail.blockCount) {
+      if (this.#ordinal >= tail.blockCount || this.#isLeftOut(tail)) {
         this.#table++;
         this.#ordinal = 0;
         continue;
@@ -249,6 +255,7 @@ export class TableSource implements Source {
     }
     const tail = this.#tailOf(table);
     if (tail === undefined) return lookup.MISS;
+    if (this.#isLeftOut(tail)) return this.#walkBack();
     const ordinal = table.locate(tail, key, start, end);
     if (ordinal < 0) return this.#miss(table, table.missing);
     if (ordinal >= tail.blockCount) return this.#walkBack();
@@ -275,7 +282,8 @@ export class TableSource implements Source {
       if (table === undefined) return this.#end();
       const tail = this.#tailOf(table);
       if (tail === undefined) return lookup.MISS;
-      if (this.#ordinal < 0) this.#ordinal = tail.blockCount - 1;
+      const isLeftOut = this.#isLeftOut(tail);
+      if (this.#ordinal < 0 && !isLeftOut) this.#ordinal = tail.blockCount - 1;
       if (this.#ordinal < 0) {
         this.#table--;
         continue;
@@ -308,6 +316,12 @@ export class TableSource implements Source {
     if (tail === undefined) this.#miss(table, MISSING_TAIL);
     else table.tailUsed = true;
     return tail;
+  }
+
+  /** Whether the table's filter says that it has no key of the prefix that the walk is for. */
+  #isLeftOut({ bytes, filterStart, filterEnd, prefix }: TableTail): boolean {
+    if (this.#prefixHash === undefined || filterEnd === 0 || prefix !== this.#cache.prefix?.name) return false;
+    return !mayContain(bytes, filterStart, filterEnd, this.#prefixHash);
   }
 
   /** The block with this ordinal; undefined: it is missing, which has been noted. */

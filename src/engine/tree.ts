@@ -22,7 +22,7 @@ import type { ManifestStore } from './manifest.ts';
 import type { Memtable } from './memtable.ts';
 import { tablePath } from './sstable-format.ts';
 import { formatOfLevel } from './sstable-writer.ts';
-import type { TableFormat } from './sstable-writer.ts';
+import type { KeyPrefix, TableFormat } from './sstable-writer.ts';
 import { TableCache } from './table-cache.ts';
 import { fromWire, toWire } from './table-wire.ts';
 import { LEVELS } from './version.ts';
@@ -57,6 +57,7 @@ export type TreeOptions = {
   readonly blockCacheBytes: number;
   readonly tailCacheBytes: number;
   readonly maxOpenFiles: number;
+  readonly prefix: KeyPrefix | undefined;
   /** Sequences that live snapshots and cursors look at, ascending. */
   readonly pinned: () => readonly number[];
   /** The set of tables, or what works on it, has changed. */
@@ -104,7 +105,7 @@ export class Tree {
   constructor(options: TreeOptions) {
     this.#options = options;
     this.#manifest = options.manifest;
-    const { disk, directory, clock, timers, blockCacheBytes, tailCacheBytes, maxOpenFiles } = options;
+    const { disk, directory, clock, timers, blockCacheBytes, tailCacheBytes, maxOpenFiles, prefix } = options;
     this.cache = new TableCache({
       disk,
       directory,
@@ -113,6 +114,7 @@ export class Tree {
       blockCacheBytes,
       tailCacheBytes,
       maxOpenFiles,
+      prefix,
       onDamage: (meta, error) => this.#noteDamage(meta.number, error),
     });
     this.versions = new VersionSet(options.manifest.state.version, this.cache, (numbers) => this.#unlink(numbers));

@@ -131,6 +131,7 @@ export class VersionReader {
   /** A walk over the live records of all tables. Requires: the reader is retained until the source is closed. */
   source(options: WalkOptions): Source {
     const { sequence, reverse, lower, upper } = options;
+    const prefixHash = this.#prefixHash(lower, upper);
     const inputs: MergeInput[] = [];
     for (const level of this.#levels) {
       const from = lower === undefined ? 0 : level.uppers.firstAbove(lower, 0, lower.length);
@@ -140,13 +141,33 @@ export class VersionReader {
       const whole = to - from === level.tables.length;
       const tables = whole ? level.tables : level.tables.slice(from, to);
       const uppers = whole ? level.uppers : KeyIndex.ofKeys(tables.map((table) => table.meta.upper));
-      const source = new TableSource({ cache: this.#cache, tables, uppers, sequence, reverse });
+      const source = new TableSource({ cache: this.#cache, tables, uppers, sequence, reverse, prefixHash });
       const fragments = tables.flatMap((table) => table.meta.rangeTombstones.fragments);
       const tombstones = fragments.length === 0 ? RangeTombstones.NONE : new RangeTombstones(fragments);
       inputs.push({ source, tombstones });
     }
     return new MergeIterator({ inputs, sequence, reverse });
   }
+
+  /** Hash of the prefix that all keys in [lower, upper) have; undefined: they have none in common, or none at all. */
+  #prefixHash(lower: Uint8Array | undefined, upper: Uint8Array | undefined): number | undefined {
+    const { prefix } = this.#cache;
+    if (prefix === undefined || lower === undefined || upper === undefined) return undefined;
+    const end = prefix.end(lower, 0, lower.length);
+    if (end === 0 || !isWithinPrefix(lower, end, upper)) return undefined;
+    return hashKey(lower, 0, end);
+  }
+}
+
+/** Whether every key below `upper` that is not below key[0, end) begins with key[0, end). */
+function isWithinPrefix(key: Uint8Array, end: number, upper: Uint8Array): boolean {
+  // The first key behind the prefix: the prefix with its last byte that is not 255 raised, and cut there.
+  let last = end - 1;
+  while (last >= 0 && key[last] === 255) last--;
+  if (last < 0) return false;
+  const behind = key.slice(0, last + 1);
+  behind[last] = (behind[last] as number) + 1;
+  return compareRanges(upper, 0, upper.length, behind, 0, behind.length) <= 0;
 }
 
 function beginsBefore(table: Table, upper: Uint8Array | undefined): boolean {

@@ -11,7 +11,7 @@ import {
 import { kind } from '../../src/engine/record.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
 import { VersionReader } from '../../src/engine/version-reader.ts';
-import { LevelStore } from './level-model.ts';
+import { LevelStore, slashPrefix } from './level-model.ts';
 import { del, openCache, put, rangeDelete, walk, type TestRecord } from './table-fixture.ts';
 
 const pickerOptions = { ...defaultPickerOptions, level0Tables: 2, level1Bytes: 3000, levelFactor: 2, tableBytes: 1500 };
@@ -27,9 +27,13 @@ function pickerInput(store: LevelStore, snapshots: readonly number[] = []): Pick
   };
 }
 
+function pairsBelow(pairs: readonly [string, string][], upper: Uint8Array): [string, string][] {
+  return pairs.filter(([key]) => compareBytes(Buffer.from(key, 'latin1'), upper) < 0);
+}
+
 /** Compares every look-up and walk of the store with its model. */
 async function checkAgainstModel(store: LevelStore, sequences: readonly number[]): Promise<void> {
-  const { cache, turns } = openCache(store.disk, { blocks: 4000, tails: 3000, files: 3 });
+  const { cache, turns } = openCache(store.disk, { blocks: 4000, tails: 3000, files: 3, prefix: slashPrefix });
   const reader = new VersionReader(store.version, cache);
   const found = new Found();
   for (const sequence of sequences) {
@@ -46,6 +50,16 @@ async function checkAgainstModel(store: LevelStore, sequences: readonly number[]
     assert.deepEqual(await walk(forth), pairs, `walk at ${sequence}`);
     const back = reader.source({ sequence, reverse: true, lower: undefined, upper: undefined });
     assert.deepEqual(await walk(back), pairs.toReversed(), `walk backwards at ${sequence}`);
+    for (const prefix of ['key/', 'key//', 'key/x/', 'key/xxxx/', 'key/y/', 'key/xxxxxx/']) {
+      const lower = utf8(prefix);
+      const upper = utf8(`${prefix.slice(0, -1)}0`);
+      const expected = store.model.pairs(sequence, lower, upper);
+      const within = reader.source({ sequence, reverse: false, lower, upper });
+      assert.deepEqual(pairsBelow(await walk(within, lower), upper), expected, `walk within ${prefix} at ${sequence}`);
+      const withinBack = await walk(reader.source({ sequence, reverse: true, lower, upper }), upper);
+      const notBelow = withinBack.filter(([key]) => compareBytes(Buffer.from(key, 'latin1'), lower) >= 0);
+      assert.deepEqual(pairsBelow(notBelow, upper), expected.toReversed(), `back within ${prefix} at ${sequence}`);
+    }
     const from = store.model.keys()[Math.floor(store.model.keys().length / 2)];
     if (from !== undefined) {
       const fromText = Buffer.from(from).toString('latin1');

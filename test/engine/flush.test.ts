@@ -139,7 +139,7 @@ test('a half-written table of a process that died does not stand in the way', ()
 test('the owner’s prefixes are in the filter', async () => {
   const disk = new MemoryDisk();
   const { arena } = memtableOf([1, 2, 21, 22].map((key) => ({ do: 'put', key, size: 1 })));
-  const run = engineThread({ prefixEnd: (_key, start) => start + 2 });
+  const run = engineThread({ prefix: { name: 'two bytes', end: (_key, start) => start + 2 } });
   const result = run(jobFor(arena, 4, []), disk, () => false) as FlushResult;
   const { cache } = openCache(disk);
   const table = cache.table(fromWire(result.added[0] ?? assert.fail('a table')));

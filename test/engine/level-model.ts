@@ -9,7 +9,7 @@ import { compactionNumbers, runCompaction, type CompactJob, type CompactResult }
 import type { Filter } from '../../src/engine/record-sieve.ts';
 import type { RangeTombstone } from '../../src/engine/range-tombstones.ts';
 import { kind } from '../../src/engine/record.ts';
-import { defaultTableFormat, type TableFormat } from '../../src/engine/sstable-writer.ts';
+import { defaultTableFormat, type KeyPrefix, type TableFormat } from '../../src/engine/sstable-writer.ts';
 import { fromWire, toWire } from '../../src/engine/table-wire.ts';
 import { Version } from '../../src/engine/version.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -56,6 +56,16 @@ export class LevelModel {
   }
 }
 
+/** Keys of the tests look like `key/xxx/7`; their prefixes go up to the second slash. */
+export const slashPrefix: KeyPrefix = {
+  name: 'two slashes',
+  end: (key, start, end) => {
+    let slashes = 0;
+    for (let at = start; at < end; at++) if (key[at] === 0x2f && ++slashes === 2) return at + 1;
+    return start;
+  },
+};
+
 export interface CompactOptions {
   readonly snapshots?: readonly number[];
   readonly tableBytes?: number;
@@ -78,6 +88,7 @@ export class LevelStore {
       number,
       records,
       tombstones,
+      prefix: slashPrefix,
       ...(format === undefined ? {} : { format }),
     });
     this.version = this.version.with({ added: [{ level: 0, table }], removed: [] });
@@ -116,7 +127,7 @@ export class LevelStore {
     // The clone is what a thread would see.
     const job = structuredClone(this.job(choice, options));
     const result = structuredClone(
-      runCompaction(job, this.disk, options.stopped ?? (() => false), options.filter, undefined),
+      runCompaction(job, this.disk, options.stopped ?? (() => false), options.filter, slashPrefix),
     );
     if (result.outcome !== 'done') return result;
     const removed = choice.runs.flat().map((table) => table.number);

@@ -5,7 +5,7 @@ import { RangeTombstones, type RangeTombstone } from '../../src/engine/range-tom
 import { kind, type Kind } from '../../src/engine/record.ts';
 import type { Source } from '../../src/engine/source.ts';
 import type { TableMeta } from '../../src/engine/sstable-format.ts';
-import { defaultTableFormat, TableWriter, type TableFormat } from '../../src/engine/sstable-writer.ts';
+import { defaultTableFormat, TableWriter, type KeyPrefix, type TableFormat } from '../../src/engine/sstable-writer.ts';
 import { lookup, type Lookup } from '../../src/engine/store.ts';
 import { TableCache } from '../../src/engine/table-cache.ts';
 import type { MemoryDisk } from '../support/memory-disk.ts';
@@ -42,15 +42,17 @@ export interface WrittenTable {
   readonly records: readonly TestRecord[];
   readonly tombstones?: readonly RangeTombstone[];
   readonly format?: Partial<TableFormat>;
+  readonly prefix?: KeyPrefix | undefined;
 }
 
-export function writeTable({ disk, number, records, tombstones, format }: WrittenTable): TableMeta {
+export function writeTable({ disk, number, records, tombstones, format, prefix }: WrittenTable): TableMeta {
   const writer = new TableWriter({
     disk,
     directory,
     number,
     format: { ...defaultTableFormat, blockBytes: 256, ...format },
     createdMs: 1_700_000_000_000,
+    prefix,
   });
   for (const { key, kind: recordKind, sequence, value } of records.toSorted(byKeyThenNewest)) {
     writer.add(key, 0, key.length, recordKind, sequence, value, 0, value.length);
@@ -78,7 +80,14 @@ export interface TestCache {
   readonly damaged: string[];
 }
 
-export function openCache(disk: MemoryDisk, budgets?: { blocks?: number; tails?: number; files?: number }): TestCache {
+export interface CacheBudgets {
+  readonly blocks?: number;
+  readonly tails?: number;
+  readonly files?: number;
+  readonly prefix?: KeyPrefix;
+}
+
+export function openCache(disk: MemoryDisk, budgets?: CacheBudgets): TestCache {
   const turns = new TestTurns();
   const damaged: string[] = [];
   const cache = new TableCache({
@@ -88,6 +97,7 @@ export function openCache(disk: MemoryDisk, budgets?: { blocks?: number; tails?:
     blockCacheBytes: budgets?.blocks ?? 1 << 20,
     tailCacheBytes: budgets?.tails ?? 1 << 20,
     maxOpenFiles: budgets?.files ?? 16,
+    prefix: budgets?.prefix,
     onDamage: (meta, error) => damaged.push(`${meta.number}: ${error.message}`),
   });
   return { cache, turns, damaged };

@@ -10,6 +10,7 @@ import { Version } from '../../src/engine/version.ts';
 import { VersionReader } from '../../src/engine/version-reader.ts';
 import { VersionSet } from '../../src/engine/version-set.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { slashPrefix } from './level-model.ts';
 import { directory, openCache, put, rangeDelete, walk, writeTable, type TestCache } from './table-fixture.ts';
 
 const PRESENT = Number.MAX_SAFE_INTEGER;
@@ -206,4 +207,31 @@ test('tables are obsolete when the last version that names them is released', as
   assert.deepEqual(new Set(obsolete), new Set([1, 2, 3]));
   assert.equal(disk.openFiles, 0);
   assert.throws(() => versions.release(held), /released as often/);
+});
+
+test('a walk over one prefix reads no block of a table whose filter has none of it', async () => {
+  const disk = new MemoryDisk();
+  const records = (row: string): ReturnType<typeof put>[] =>
+    Array.from({ length: 50 }, (_, i) => put(`key/${row}/${i}`, 1, 'element'));
+  const metas = ['a', 'c', 'e'].map((row, i) =>
+    writeTable({ disk, number: i + 1, records: [...records(row), ...records('m')], prefix: slashPrefix }),
+  );
+  const { cache } = openCache(disk, { prefix: slashPrefix });
+  const reader = new VersionReader(Version.of(metas.map((table) => ({ level: 0, table }))), cache);
+  const within = async (row: string, reverse: boolean): Promise<number> => {
+    const [lower, upper] = [utf8(`key/${row}/`), utf8(`key/${row}0`)];
+    const pairs = await walk(reader.source({ sequence: PRESENT, reverse, lower, upper }), reverse ? upper : lower);
+    return pairs.filter(([key]) => key.startsWith(`key/${row}/`)).length;
+  };
+  assert.equal(await within('b', false), 0);
+  assert.equal(await within('f', true), 0);
+  assert.equal(disk.reads, 3, 'the tails');
+  assert.equal(await within('c', false), 50);
+  assert.equal(await within('c', true), 50);
+  assert.ok(cache.table(metas[0] as TableMeta).blocks.every((block) => block === undefined));
+  const other = openCache(disk, { prefix: { ...slashPrefix, name: 'another rule' } });
+  const unsure = new VersionReader(reader.version, other.cache);
+  const [lower, upper] = [utf8('key/b/'), utf8('key/b0')];
+  await walk(unsure.source({ sequence: PRESENT, reverse: false, lower, upper }), lower);
+  assert.ok(other.cache.blocks.misses > 0, 'tables that were written by another rule are read');
 });
