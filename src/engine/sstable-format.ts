@@ -6,7 +6,8 @@
 import { crc32c } from '@node-rs/crc32';
 import { compressSync, uncompressSync } from 'lz4-napi';
 import { copyOf, textOf, utf8 } from '../bytes.ts';
-import { BlockBuilder, BlockCursor } from './block.ts';
+import { BlockCursor } from './block-reader.ts';
+import { BlockBuilder } from './block.ts';
 import { EngineError } from './engine-error.ts';
 import { kind } from './record.ts';
 import { RangeTombstones } from './range-tombstones.ts';

@@ -6,8 +6,8 @@
  * answer with no by throwing it.
  */
 
-import type { BlockHit } from './block.ts';
-import { findInBlock } from './block.ts';
+import type { BlockHit } from './block-reader.ts';
+import { findInBlock } from './block-reader.ts';
 import type { CachedBlock } from './block-cache.ts';
 import { isFilter, mayContain } from './bloom-filter.ts';
 import type { EngineError } from './engine-error.ts';

@@ -6,7 +6,7 @@
 import { compareBytes, compareRanges, EMPTY } from '../bytes.ts';
 import type { Disk, DiskFile } from '../env.ts';
 import { DiskError } from '../env.ts';
-import { BlockCursor } from './block.ts';
+import { BlockCursor } from './block-reader.ts';
 import { hashKey, mayContain } from './bloom-filter.ts';
 import { KeyIndex } from './key-index.ts';
 import { kind } from './record.ts';

@@ -6,7 +6,7 @@
  */
 
 import { compareRanges } from '../bytes.ts';
-import { BlockCursor } from './block.ts';
+import { BlockCursor } from './block-reader.ts';
 import { mayContain } from './bloom-filter.ts';
 import type { KeyIndex } from './key-index.ts';
 import type { Kind } from './record.ts';

@@ -6,7 +6,7 @@
  */
 
 import { compareRanges } from '../bytes.ts';
-import { BlockHit } from './block.ts';
+import { BlockHit } from './block-reader.ts';
 import { hashKey } from './bloom-filter.ts';
 import { KeyIndex } from './key-index.ts';
 import { MergeIterator, type MergeInput } from './merge-iterator.ts';

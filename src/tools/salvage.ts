@@ -1,7 +1,7 @@
 /** Writes what can still be read of a damaged table into a new one. */
 
 import { KeyIndex } from '../engine/key-index.ts';
-import { BlockCursor } from '../engine/block.ts';
+import { BlockCursor } from '../engine/block-reader.ts';
 import {
   decodeFooter,
   decodeRangeTombstones,

@@ -140,7 +140,7 @@ test('the owner’s prefixes are in the filter', async () => {
   const disk = new MemoryDisk();
   const { arena } = memtableOf([1, 2, 21, 22].map((key) => ({ do: 'put', key, size: 1 })));
   const run = engineThread({ prefix: { name: 'two bytes', end: (_key, start) => start + 2 } });
-  const result = run(jobFor(arena, 4, []), disk, () => false) as FlushResult;
+  const result = run(jobFor(arena, 4, []), disk, () => false);
   const { cache } = openCache(disk);
   const table = cache.table(fromWire(result.added[0] ?? assert.fail('a table')));
   await cache.load(table, table.missing);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { compareBytes, equalBytes, utf8 } from '../../src/bytes.ts';
 import { defaultTableFormat, formatOfLevel } from '../../src/engine/sstable-writer.ts';
-import { BlockHit } from '../../src/engine/block.ts';
+import { BlockHit } from '../../src/engine/block-reader.ts';
 import { hashKey } from '../../src/engine/bloom-filter.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
 import { kind } from '../../src/engine/record.ts';
