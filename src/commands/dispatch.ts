@@ -140,7 +140,6 @@ export class Dispatcher {
 
   private commit(view: View, command: Command): void {
     this.sequence = view.sequenceSeen;
-    if (command.access === 'none') return;
     if (command.access === 'read') {
       this.countHits(view);
       return;

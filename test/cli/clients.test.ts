@@ -57,6 +57,24 @@ test('a password keeps out those who do not know it', async () => {
   }
 });
 
+test('DEBUG POPULATE makes keys and DEBUG FLUSHALL ends them; commands inside EXEC count as run', async () => {
+  const one = await client();
+  assert.equal(simple(await one.call('DEBUG', 'POPULATE', '25', 'made', '10')), 'OK');
+  assert.equal(await one.call('DBSIZE'), 25);
+  assert.equal(simple(await one.call('DEBUG', 'FLUSHALL')), 'OK');
+  assert.equal(await one.call('DBSIZE'), 0);
+  await one.call('CONFIG', 'RESETSTAT');
+  await one.call('MULTI');
+  await one.call('STRLEN', 'none');
+  await one.call('EXEC');
+  await one.call('GET', 'none');
+  const info = await one.call('INFO', 'commandstats', 'stats');
+  const text = info instanceof RespVerbatim ? info.text : String(info);
+  assert.match(text, /cmdstat_strlen:calls=1,/);
+  assert.match(text, /keyspace_misses:1\r/);
+  await one.close();
+});
+
 test('maxclients refuses the next one with its reason', async () => {
   await set('maxclients', '2');
   try {
