@@ -1,4 +1,7 @@
-/** `npm run sim:engine -- --seeds N --seed S`: runs seeds S, S + 1, … of the engine's simulation and stops at a failure. */
+/**
+ * `npm run sim:engine -- --seeds N --seed S`: runs seeds S, S + 1, … of the engine's simulation and stops at a failure,
+ * unless told to `--keep` on; `--seconds T` ends it after that time.
+ */
 
 import { parseArgs } from 'node:util';
 import { runEngineSeed } from './engine-model.ts';
@@ -7,6 +10,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: 'Infinity' },
     keep: { type: 'boolean', default: false },
   },
 });
@@ -14,10 +18,13 @@ const { values } = parseArgs({
 const first = Number(values.seed);
 const count = Number(values.seeds);
 let failures = 0;
+let runs = 0;
 let batches = 0;
 let crashes = 0;
 const startMs = performance.now();
 for (let seed = first; seed < first + count; seed++) {
+  if (performance.now() - startMs > Number(values.seconds) * 1000) break;
+  runs++;
   try {
     const report = await runEngineSeed(seed);
     batches += report.batches;
@@ -31,5 +38,5 @@ for (let seed = first; seed < first + count; seed++) {
   }
 }
 const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-console.log(`${count} seeds from ${first}: ${failures} failed; ${batches} batches, ${crashes} crashes, ${seconds} s`);
+console.log(`${runs} seeds from ${first}: ${failures} failed; ${batches} batches, ${crashes} crashes, ${seconds} s`);
 process.exitCode = failures === 0 ? 0 : 1;
