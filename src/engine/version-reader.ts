@@ -23,6 +23,15 @@ interface Level {
   readonly tables: readonly Table[];
   /** The `upper` of each table. */
   readonly uppers: KeyIndex;
+  readonly covering: readonly RangeTombstones[];
+}
+
+function levelOf(metas: readonly TableMeta[], cache: TableCache): Level {
+  return {
+    tables: metas.map((meta) => cache.table(meta)),
+    uppers: KeyIndex.ofKeys(metas.map((meta) => meta.upper)),
+    covering: metas.map((meta) => meta.rangeTombstones).filter((tombstones) => tombstones.count > 0),
+  };
 }
 
 export interface WalkOptions {
@@ -42,23 +51,27 @@ export class VersionReader {
   readonly #cache: TableCache;
   /** Level 0 first, a level a table; then the deeper levels that have tables. */
   readonly #levels: readonly Level[];
+  /** The same by what they were made of, for the next version, which shares most of it. */
+  readonly #levelOf = new Map<readonly TableMeta[] | TableMeta, Level>();
   readonly #covering: readonly RangeTombstones[];
   /** After MISS: the table that misses something. */
   #missed: Table | undefined;
 
-  constructor(version: Version, cache: TableCache) {
+  /** `before`: the reader of the version that this one was made from, if any. */
+  constructor(version: Version, cache: TableCache, before?: VersionReader) {
     this.version = version;
     this.#cache = cache;
-    const runs: (readonly TableMeta[])[] = (version.levels[0] ?? []).map((table) => [table]);
-    for (const tables of version.levels.slice(1)) if (tables.length > 0) runs.push(tables);
-    this.#levels = runs.map((metas) => ({
-      tables: metas.map((meta) => cache.table(meta)),
-      uppers: KeyIndex.ofKeys(metas.map((meta) => meta.upper)),
-    }));
-    this.#covering = runs
-      .flat()
-      .map((meta) => meta.rangeTombstones)
-      .filter((tombstones) => tombstones.count > 0);
+    const levels: Level[] = [];
+    const known = before === undefined ? undefined : before.#levelOf;
+    const add = (source: readonly TableMeta[] | TableMeta, metas: readonly TableMeta[]): void => {
+      const level = known?.get(source) ?? levelOf(metas, cache);
+      this.#levelOf.set(source, level);
+      levels.push(level);
+    };
+    for (const table of version.levels[0] ?? []) add(table, [table]);
+    for (const tables of version.levels.slice(1)) if (tables.length > 0) add(tables, tables);
+    this.#levels = levels;
+    this.#covering = levels.flatMap((level) => level.covering);
   }
 
   /**

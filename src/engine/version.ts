@@ -49,17 +49,22 @@ export class Version {
   /** The version after `edit`. Throws an assertion error when that would break an invariant. */
   with(edit: Pick<VersionEdit, 'added' | 'removed'>): Version {
     const leaving = new Set(edit.removed);
+    const arriving = new Set(edit.added.map(({ table }) => table.number));
+    assert(arriving.size === edit.added.length, 'a table stands in one place');
+    let left = 0;
     const levels = this.levels.map((tables, level) => {
-      const arriving = edit.added.filter((each) => each.level === level).map((each) => each.table);
-      const staying = tables.filter((table) => !leaving.has(table.number));
-      if (arriving.length === 0 && staying.length === tables.length) return tables;
-      return [...staying, ...arriving].sort(level === 0 ? newestFirst : ascending);
+      const staying = tables.filter(({ number }) => !leaving.has(number));
+      left += tables.length - staying.length;
+      for (const { number } of staying) assert(!arriving.has(number), `table ${number} stands in one place`);
+      const added = edit.added.filter((each) => each.level === level).map((each) => each.table);
+      if (added.length === 0 && staying.length === tables.length) return tables;
+      // Both parts are in order already, or nearly so: sorting merges them.
+      const all = [...staying, ...added].sort(level === 0 ? newestFirst : ascending);
+      if (level > 0) checkDisjoint(all, level);
+      return all;
     });
-    const before = this.tableCount;
-    const version = new Version(levels);
-    version.#check();
-    assert(version.tableCount === before - leaving.size + edit.added.length, 'what leaves a version was in it');
-    return version;
+    assert(left === leaving.size, 'what leaves a version was in it');
+    return new Version(levels);
   }
 
   get tableCount(): number {
@@ -89,18 +94,12 @@ export class Version {
     }
     return true;
   }
+}
 
-  #check(): void {
-    const numbers = new Set<number>();
-    for (const [level, tables] of this.levels.entries()) {
-      for (const [i, table] of tables.entries()) {
-        assert(!numbers.has(table.number), `table ${table.number} stands in one place`);
-        numbers.add(table.number);
-        const before = tables[i - 1];
-        if (level === 0 || before === undefined) continue;
-        assert(compareBytes(before.upper, table.lower) <= 0, `tables of level ${level} do not overlap`);
-      }
-    }
+function checkDisjoint(tables: readonly TableMeta[], level: number): void {
+  for (let i = 1; i < tables.length; i++) {
+    const [before, table] = [tables[i - 1] as TableMeta, tables[i] as TableMeta];
+    assert(compareBytes(before.upper, table.lower) <= 0, `tables of level ${level} do not overlap`);
   }
 }
 

@@ -209,6 +209,29 @@ test('tables are obsolete when the last version that names them is released', as
   assert.throws(() => versions.release(held), /released as often/);
 });
 
+test('what comes and goes while an old version is read does not wait for it', () => {
+  const { metas, cache } = rig();
+  const [first, second, third] = metas as [TableMeta, TableMeta, TableMeta];
+  const obsolete: number[] = [];
+  const version = Version.of([{ level: 1, table: second }]);
+  const versions = new VersionSet(version, cache, (numbers) => obsolete.push(...numbers));
+  const old = versions.retain();
+  const with1 = version.with({ added: [{ level: 0, table: first }], removed: [] });
+  versions.install(with1);
+  const middle = versions.retain();
+  const with3 = with1.with({ added: [{ level: 1, table: third }], removed: [first.number, second.number] });
+  versions.install(with3);
+  assert.deepEqual(obsolete, []);
+  versions.release(middle);
+  assert.deepEqual(obsolete, [1], 'no living version names it, though an older one lives');
+  versions.install(with3.with({ added: [{ level: 3, table: third }], removed: [third.number] }));
+  assert.deepEqual(obsolete, [1], 'a table that moves stays');
+  versions.release(old);
+  assert.deepEqual(obsolete, [1, 2]);
+  versions.install(Version.EMPTY);
+  assert.deepEqual(obsolete, [1, 2, 3]);
+});
+
 test('a walk over one prefix reads no block of a table whose filter has none of it', async () => {
   const disk = new MemoryDisk();
   const records = (row: string): ReturnType<typeof put>[] =>
