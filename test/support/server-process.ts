@@ -144,7 +144,7 @@ export async function startServer(command: string, words: readonly string[], opt
     env: { ...process.env, ...options.environment },
   });
   const server = new ServerProcess(child, port, directory, options.ownsDirectory ?? options.directory === undefined);
-  if (options.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), options.killAfterMs);
+  if (options.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), options.killAfterMs).unref();
   while (!(await answersPing(port))) {
     if (!server.running) throw new Error(`${command} ended at its start:\n${server.output}`);
     if (performance.now() - started > START_TIMEOUT_MS) {
