@@ -200,3 +200,24 @@ test('a compaction names the input that is damaged and writes nothing', () => {
   assert.match(result.message, /000002\.sst is damaged at offset 0/);
   assert.deepEqual(store.disk.list('/store'), ['000001.sst', '000002.sst']);
 });
+
+test('the filter does not touch what a live snapshot sees', async () => {
+  const store = new LevelStore();
+  store.flush([put('a', 1, 'x'), put('a', 3, 'y'), put('b', 2, 'x')], []);
+  const dropAll = (): 'drop' => 'drop';
+  const filtered = store.compact(pickWholeLevel(pickerInput(store), 0) ?? assert.fail(), {
+    snapshots: [2],
+    filter: dropAll,
+  });
+  assert.equal(filtered.recordsFiltered, 1);
+  const { cache } = openCache(store.disk);
+  const reader = new VersionReader(store.version, cache);
+  const pairsAt = (sequence: number): Promise<[string, string][]> =>
+    walk(reader.source({ sequence, reverse: false, lower: undefined, upper: undefined }));
+  const seenBySnapshot = [
+    ['a', 'x'],
+    ['b', 'x'],
+  ];
+  assert.deepEqual(await pairsAt(2), seenBySnapshot);
+  assert.deepEqual(await pairsAt(9), [['b', 'x']]);
+});
