@@ -1,27 +1,12 @@
 /** What the front door and the layer above it know of each other. */
 
 import type { Args } from '../commands/args.ts';
+import type { ConnectionCounters } from '../commands/client.ts';
 import type { ErrorReply, Reply } from '../commands/reply.ts';
 import type { OutputClass } from './limits.ts';
 
 /** `off`: no replies at all. `skip`: not the reply of the next command. As CLIENT REPLY. */
 export type ReplyMode = 'on' | 'off' | 'skip';
-
-/** A session as CLIENT LIST shows it. Bytes, but for the last two. */
-export interface ConnectionCounters {
-  /** Input received and not yet run, and the room left in its buffer. */
-  queryBuffer: number;
-  queryBufferFree: number;
-  /** Output not yet handed over in the current chunk (obl), in sealed chunks (omem), and the number of these (oll). */
-  outputBuffer: number;
-  outputMemory: number;
-  outputChunks: number;
-  bytesIn: number;
-  bytesOut: number;
-  /** Commands that were started and not answered: 0 or 1. */
-  pending: number;
-  idleSeconds: number;
-}
 
 /** What a session offers to the layer above. */
 export interface ClientConnection {

@@ -14,7 +14,8 @@ import type { Args } from '../commands/args.ts';
 import type { Reply } from '../commands/reply.ts';
 import type { Connection, ConnectionEvents } from '../env.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import type { ClientConnection, CommandPort, ConnectionCounters, ReplyMode } from './front-door.ts';
+import type { ConnectionCounters } from '../commands/client.ts';
+import type { ClientConnection, CommandPort, ReplyMode } from './front-door.ts';
 import {
   CLOSE_GRACE_SECONDS,
   HELD_INPUT_MAX_BYTES,
