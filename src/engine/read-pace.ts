@@ -4,7 +4,7 @@
  * What the operating system has in its cache comes in 5 to 15 µs, where the way through the thread pool and back takes 40
  * to 100 µs and makes whoever asked begin again; what has to come from the disk may take milliseconds. Nobody tells
  * beforehand which it will be, but the last reads do: a slow one sends the reads of the next while to the background,
- * for a time in proportion, so that slow reads take no more than one part in `PATIENCE` of the event loop's time. And a
+ * for a time in proportion, so that slow reads take at most one part in `PATIENCE` of the event loop's time. And a
  * turn never spends more than `TURN_BUDGET_US` on reads.
  */
 
@@ -16,6 +16,13 @@ const SLOW_US = 60;
 
 /** For each microsecond of a slow read so many microseconds of reads in the background. */
 const PATIENCE = 200;
+
+/** From here on the time in the background grows with the square: whoever blocks for 10 ms is left alone for 40 s. */
+const VERY_SLOW_US = 500;
+const MAX_BACKGROUND_US = 60_000_000;
+
+/** Larger pieces (filters and indexes of large tables) are always read in the background. */
+export const MAX_BYTES_NOW = 64 * 1024;
 
 const TURN_BUDGET_US = 1000;
 
@@ -49,6 +56,8 @@ export class ReadPace {
     if (this.#spentUs === 0) this.#timers.atTurnEnd(this.#newTurn);
     // At least 1, so that the turn's end is asked for once.
     this.#spentUs += Math.max(1, tookUs);
-    if (tookUs > SLOW_US) this.#backgroundUntilUs = nowUs + tookUs * PATIENCE;
+    if (tookUs <= SLOW_US) return;
+    const background = tookUs * PATIENCE * Math.max(1, tookUs / VERY_SLOW_US);
+    this.#backgroundUntilUs = nowUs + Math.min(MAX_BACKGROUND_US, background);
   }
 }

@@ -12,7 +12,7 @@ import { DiskError } from '../env.ts';
 import { BlockCache } from './block-cache.ts';
 import { EngineError } from './engine-error.ts';
 import { KeyIndex } from './key-index.ts';
-import { ReadPace } from './read-pace.ts';
+import { MAX_BYTES_NOW, ReadPace } from './read-pace.ts';
 import { openPiece, PARTITION_BLOCKS, tableDamage, tablePath, type TableMeta } from './sstable-format.ts';
 import type { KeyPrefix } from './sstable-writer.ts';
 import { MISSING_TAIL, parseTail, Table, type TableTail } from './sstable-reader.ts';
@@ -157,6 +157,7 @@ export class TableCache {
     for (let attempt = 1; ; attempt++) {
       const piece = this.#pieceFor(table, missing, readAheadBytes);
       if (piece === undefined) return true;
+      if (piece.length > MAX_BYTES_NOW) return false;
       try {
         const bytes = new Uint8Array(piece.length);
         piece.take(bytes, this.#file(table.meta.number).readSync(bytes, piece.offset));

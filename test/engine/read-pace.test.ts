@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ReadPace } from '../../src/engine/read-pace.ts';
+
+function paceWithClock(): { pace: ReadPace; pass: (us: number) => void; endTurn: () => void } {
+  let nowUs = 1_000_000;
+  let turnEnds: (() => void)[] = [];
+  const clock = { wallMs: () => 0, monotonicUs: () => nowUs };
+  const pace = new ReadPace(clock, { atTurnEnd: (callback) => turnEnds.push(callback) });
+  return {
+    pace,
+    pass: (us) => {
+      nowUs += us;
+    },
+    endTurn: () => {
+      const callbacks = turnEnds;
+      turnEnds = [];
+      for (const callback of callbacks) callback();
+    },
+  };
+}
+
+/** Reads once if that is allowed; says whether it was. */
+function read(parts: ReturnType<typeof paceWithClock>, tookUs: number): boolean {
+  const startUs = parts.pace.begin();
+  if (startUs < 0) return false;
+  parts.pass(tookUs);
+  parts.pace.end(startUs);
+  return true;
+}
+
+test('quick reads go on being made at once, up to a budget for each turn', () => {
+  const parts = paceWithClock();
+  let count = 0;
+  while (read(parts, 10)) count++;
+  assert.equal(count, 100);
+  parts.endTurn();
+  assert.equal(read(parts, 10), true);
+});
+
+test('a slow read sends the next ones to the background, the longer the slower it was', () => {
+  for (const [tookUs, backgroundUs] of [
+    [100, 20_000],
+    [1000, 400_000],
+    [10_000, 40_000_000],
+    [1_000_000, 60_000_000],
+  ] as const) {
+    const parts = paceWithClock();
+    assert.equal(read(parts, tookUs), true);
+    parts.endTurn();
+    parts.pass(backgroundUs - 1);
+    assert.equal(read(parts, 5), false, `after ${tookUs} µs`);
+    parts.pass(1);
+    assert.equal(read(parts, 5), true, `after ${tookUs} µs`);
+  }
+});
+
+test('without a clock nothing is read at once', () => {
+  assert.equal(new ReadPace(undefined, { atTurnEnd: () => {} }).begin(), -1);
+});
