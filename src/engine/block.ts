@@ -39,13 +39,18 @@ export const TAG_SHIFT = 2;
 export const RESTART_BYTES = 8;
 export const BLOCK_END_BYTES = 8;
 
+const FIRST_PAYLOAD_BYTES = 16 * 1024;
+
+/** A builder that once had a larger block gives the memory back. */
+const KEPT_BYTES = 1 << 20;
+
 /** Longest value: its payload length, shifted, must stay within 32 bits. */
 export const MAX_VALUE_BYTES = 0x3fff_ff00;
 
 export class BlockBuilder {
   #keys = new Uint8Array(4 * 1024);
   #keysLength = 0;
-  #payloads = new Uint8Array(16 * 1024);
+  #payloads = new Uint8Array(FIRST_PAYLOAD_BYTES);
   #payloadsLength = 0;
   /** Pairs: offset among the key parts, offset among the payloads. */
   #restarts: number[] = [];
@@ -53,7 +58,6 @@ export class BlockBuilder {
   #lastKey = new Uint8Array(64);
   #lastKeyLength = 0;
   #count = 0;
-  #finished = new Uint8Array(0);
   readonly #restartInterval: number;
 
   constructor(restartInterval = RESTART_INTERVAL) {
@@ -115,22 +119,25 @@ export class BlockBuilder {
     this.#count++;
   }
 
-  /** The whole block; valid until the next `finish`. */
+  /** The whole block. */
   finish(): Uint8Array {
+    const bytes = new Uint8Array(this.byteLength);
+    this.finishInto(bytes, 0);
+    return bytes;
+  }
+
+  /** Writes the whole block to target[start…]. Requires: a record, and room for `byteLength` bytes. */
+  finishInto(target: Uint8Array, start: number): void {
     assert(this.#count > 0, 'a block has a record');
-    const length = this.byteLength;
-    if (this.#finished.length < length) this.#finished = new Uint8Array(length * 2);
-    const bytes = this.#finished;
-    bytes.set(this.#keys.subarray(0, this.#keysLength));
-    bytes.set(this.#payloads.subarray(0, this.#payloadsLength), this.#keysLength);
-    let at = this.#keysLength + this.#payloadsLength;
+    target.set(this.#keys.subarray(0, this.#keysLength), start);
+    target.set(this.#payloads.subarray(0, this.#payloadsLength), start + this.#keysLength);
+    let at = start + this.#keysLength + this.#payloadsLength;
     for (let i = 0; i < this.#restarts.length; i += 2) {
-      at = writeU32(bytes, at, this.#restarts[i] as number);
-      at = writeU32(bytes, at, this.#keysLength + (this.#restarts[i + 1] as number));
+      at = writeU32(target, at, this.#restarts[i] as number);
+      at = writeU32(target, at, this.#keysLength + (this.#restarts[i + 1] as number));
     }
-    at = writeU32(bytes, at, this.#keysLength);
-    at = writeU32(bytes, at, this.#restarts.length / 2);
-    return bytes.subarray(0, at);
+    at = writeU32(target, at, this.#keysLength);
+    writeU32(target, at, this.#restarts.length / 2);
   }
 
   clear(): void {
@@ -140,6 +147,7 @@ export class BlockBuilder {
     this.#sinceRestart = 0;
     this.#lastKeyLength = 0;
     this.#count = 0;
+    if (this.#payloads.length > KEPT_BYTES) this.#payloads = new Uint8Array(FIRST_PAYLOAD_BYTES);
   }
 
   #sharedWith(keyBytes: Uint8Array, keyStart: number, keyLength: number): number {

@@ -60,6 +60,7 @@ export const DEFAULT_BLOCK_BYTES = 8 * 1024;
 
 /** Bytes gathered before they go to the disk in one write. */
 const WRITE_BYTES = 1 << 20;
+const BUFFER_BYTES = WRITE_BYTES + 64 * 1024;
 
 /** A value this large gets a block of its own, so that its neighbours can be read without it. */
 const OWN_BLOCK_BYTES = 16 * 1024;
@@ -114,7 +115,7 @@ export class TableWriter {
   readonly #options: TableWriterOptions;
   readonly #temporaryPath: string;
   readonly #file: DiskFile;
-  #buffer = new Uint8Array(WRITE_BYTES + 64 * 1024);
+  #buffer = new Uint8Array(BUFFER_BYTES);
   #buffered = 0;
   /** Bytes handed to the file. */
   #written = 0;
@@ -227,14 +228,12 @@ export class TableWriter {
     const bounds = this.#bounds(lastKey);
     const filter =
       format.filterBitsPerKey > 0 && this.#hashCount > 0
-        ? this.#writePiece(buildFilter(this.#hashes, this.#hashCount, format.filterBitsPerKey), false)
+        ? this.#writePiece(buildFilter(this.#hashes, this.#hashCount, format.filterBitsPerKey))
         : NO_PIECE;
     const tombstones =
-      this.#rangeTombstones.count > 0
-        ? this.#writePiece(encodeRangeTombstones(this.#rangeTombstones), false)
-        : NO_PIECE;
-    const indexHandle = this.#writePiece(index, false);
-    const properties = this.#writePiece(encodeProperties(this.#properties(bounds)), false);
+      this.#rangeTombstones.count > 0 ? this.#writePiece(encodeRangeTombstones(this.#rangeTombstones)) : NO_PIECE;
+    const indexHandle = this.#writePiece(index);
+    const properties = this.#writePiece(encodeProperties(this.#properties(bounds)));
     const fileBytes = this.#offset() + FOOTER_BYTES;
     this.#append(
       encodeFooter({
@@ -305,7 +304,10 @@ export class TableWriter {
 
   #finishBlock(indexKey: Uint8Array): void {
     this.#index.add(indexKey, indexKey.length, this.#blockOffset);
-    this.#writePiece(this.#block.finish(), this.#options.format.compression === 'lz4' && this.#isHopeful());
+    const length = this.#block.byteLength;
+    this.#reserve(length + TRAILER_BYTES);
+    this.#block.finishInto(this.#buffer, this.#buffered);
+    this.#closePiece(length, this.#options.format.compression === 'lz4' && this.#isHopeful());
     this.#blockOffset = this.#offset();
     this.#block.clear();
   }
@@ -320,7 +322,7 @@ export class TableWriter {
     for (let from = 0; from < this.#index.count; from += PARTITION_BLOCKS) {
       const to = Math.min(from + PARTITION_BLOCKS, this.#index.count);
       const lastKey = this.#index.key(to - 1);
-      const handle = this.#writePiece(this.#index.finish(this.#blockOffset, from, to), false);
+      const handle = this.#writePiece(this.#index.finish(this.#blockOffset, from, to));
       top.add(lastKey, lastKey.length, handle.offset);
     }
     return top.finish(this.#offset());
@@ -353,22 +355,28 @@ export class TableWriter {
     return this.#written + this.#buffered;
   }
 
-  #writePiece(payload: Uint8Array, compress: boolean): Handle {
+  #writePiece(payload: Uint8Array): Handle {
+    this.#reserve(payload.length + TRAILER_BYTES);
+    this.#buffer.set(payload, this.#buffered);
+    return this.#closePiece(payload.length, false);
+  }
+
+  /** Makes a piece of the payload that stands in the buffer behind what is buffered, with room for a trailer. */
+  #closePiece(payloadBytes: number, compress: boolean): Handle {
     const offset = this.#offset();
-    const packed = compress ? compressed(payload) : undefined;
-    this.#uncompressed = packed === undefined ? this.#uncompressed + 1 : 0;
-    const stored = packed ?? payload;
-    const length = stored.length + TRAILER_BYTES;
-    this.#reserve(length);
+    const buffer = this.#buffer;
     const start = this.#buffered;
-    const end = start + stored.length;
-    this.#buffer.set(stored, start);
-    this.#buffer[end] = packed === undefined ? encoding.RAW : encoding.LZ4;
-    const checksum = pieceChecksum(this.#buffer.subarray(start, end + 1), this.#options.number, offset);
-    this.#buffer[end + 1] = checksum;
-    this.#buffer[end + 2] = checksum >>> 8;
-    this.#buffer[end + 3] = checksum >>> 16;
-    this.#buffer[end + 4] = checksum >>> 24;
+    const packed = compress ? compressed(buffer.subarray(start, start + payloadBytes)) : undefined;
+    this.#uncompressed = packed === undefined ? this.#uncompressed + 1 : 0;
+    if (packed !== undefined) buffer.set(packed, start);
+    const end = start + (packed?.length ?? payloadBytes);
+    buffer[end] = packed === undefined ? encoding.RAW : encoding.LZ4;
+    const checksum = pieceChecksum(buffer.subarray(start, end + 1), this.#options.number, offset);
+    buffer[end + 1] = checksum;
+    buffer[end + 2] = checksum >>> 8;
+    buffer[end + 3] = checksum >>> 16;
+    buffer[end + 4] = checksum >>> 24;
+    const length = end + TRAILER_BYTES - start;
     this.#buffered += length;
     if (this.#buffered >= WRITE_BYTES) this.#flushBuffer();
     return { offset, length };
@@ -391,6 +399,7 @@ export class TableWriter {
     this.#file.writeSync(this.#buffer.subarray(0, this.#buffered), this.#written);
     this.#written += this.#buffered;
     this.#buffered = 0;
+    if (this.#buffer.length > BUFFER_BYTES) this.#buffer = new Uint8Array(BUFFER_BYTES);
   }
 }
 

@@ -37,7 +37,8 @@ const READ_ATTEMPTS = 3;
 
 export const defaultTableCacheOptions = {
   blockCacheBytes: 128 << 20,
-  tailCacheBytes: 64 << 20,
+  // Filters and indexes of about 80 million keys.
+  tailCacheBytes: 128 << 20,
   maxOpenFiles: 512,
 };
 
