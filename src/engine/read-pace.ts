@@ -21,7 +21,7 @@ const SLOW_US = 250;
  */
 const PATIENCE = 20;
 
-/** From here on the time in the background grows with the square: whoever blocks for 10 ms is left alone for 40 s. */
+/** From here on the time in the background grows with the square: whoever blocks for 10 ms is left alone for 4 s. */
 const VERY_SLOW_US = 500;
 const MAX_BACKGROUND_US = 60_000_000;
 
