@@ -87,7 +87,7 @@ export function runFlush(
   stopped: () => boolean,
   prefix: KeyPrefix | undefined,
 ): FlushResult {
-  const ordered = orderRecords(job.buffer, job.end, job.recordCount);
+  const ordered = orderRecords(job);
   const tombstones = RangeTombstones.of(
     ordered.rangeDeletes.map((offset) => {
       const { keyStart, keyEnd, valueEnd } = recordAt(ordered.words, offset);

@@ -14,6 +14,7 @@
 import { compareRanges } from '../bytes.ts';
 import { FILE_HEADER_BYTES, GROUP_HEADER_BYTES } from './arena.ts';
 import { kind, KEY_LENGTH_MASK, KIND_SHIFT, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
+import { stripeOf } from './record-sieve.ts';
 
 /** Up to so many records an insertion sort that compares whole keys is quicker. */
 const INSERTION_RECORDS = 16;
@@ -175,33 +176,62 @@ class Sorter {
 export type OrderedRecords = {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
-  /** Puts and deletes: keys ascending, records of one key newest first. */
+  /** Puts and deletes that may be seen: keys ascending, records of one key newest first. */
   readonly offsets: Uint32Array;
   /** Range deletes, oldest first. */
   readonly rangeDeletes: readonly number[];
 };
 
-/** Reads an arena (format in arena.ts) up to `end` and sorts its records. For the thread that flushes. */
-export function orderRecords(buffer: SharedArrayBuffer, end: number, recordCount: number): OrderedRecords {
+/** A finished arena: where its records end, how many there are of all kinds, and the live snapshots, ascending. */
+export type ArenaContents = {
+  readonly buffer: SharedArrayBuffer;
+  readonly end: number;
+  readonly recordCount: number;
+  readonly firstSequence: number;
+  readonly snapshots: readonly number[];
+};
+
+/**
+ * Sorts the records of an arena (format in arena.ts) that anybody can still see. A record that a newer one of its key
+ * shadows in the same stripe (record-sieve.ts) is left out before the sort: under writes to few keys that is most of
+ * them, and the chain behind each record says which. For the thread that flushes.
+ */
+export function orderRecords(contents: ArenaContents): OrderedRecords {
+  const { buffer, end, recordCount, firstSequence, snapshots } = contents;
   const bytes = new Uint8Array(buffer);
   const words = new Uint32Array(buffer);
   const offsets = new Uint32Array(recordCount);
   const rangeDeletes: number[] = [];
-  // Filled from its end, so that newer records come first.
+  const stripe = (word: number): number => stripeOf(snapshots, firstSequence + (words[word + 2] as number));
+  // A bit for each word of the arena: a record that starts there is shadowed. The arena itself belongs to others too.
+  const shadowed = new Uint32Array((end >>> 7) + 1);
   let first = recordCount;
   let group = FILE_HEADER_BYTES;
   while (group < end) {
     const groupEnd = group + GROUP_HEADER_BYTES + (words[(group >> 2) + 1] as number);
     let at = group + GROUP_HEADER_BYTES;
     while (at < groupEnd) {
-      const word = words[at >> 2] as number;
-      if (word >>> KIND_SHIFT === kind.DELETE_RANGE) rangeDeletes.push(at);
-      else offsets[--first] = at;
-      at += recordBytes(word & KEY_LENGTH_MASK, words[(at >> 2) + 1] as number);
+      const word = at >> 2;
+      const head = words[word] as number;
+      if (head >>> KIND_SHIFT === kind.DELETE_RANGE) rangeDeletes.push(at);
+      else {
+        // Filled from its end, so that newer records come first.
+        offsets[--first] = at;
+        const older = (words[word + 3] as number) >> 2;
+        if (older !== 0 && (snapshots.length === 0 || stripe(older) === stripe(word))) {
+          shadowed[older >>> 5] = (shadowed[older >>> 5] as number) | (1 << (older & 31));
+        }
+      }
+      at += recordBytes(head & KEY_LENGTH_MASK, words[word + 1] as number);
     }
     group = groupEnd;
   }
-  const points = offsets.subarray(first);
+  let kept = first;
+  for (let i = first; i < recordCount; i++) {
+    const offset = offsets[i] as number;
+    if (((shadowed[offset >>> 7] as number) & (1 << ((offset >>> 2) & 31))) === 0) offsets[kept++] = offset;
+  }
+  const points = offsets.subarray(first, kept);
   sortByKey(bytes, words, points);
   return { bytes, words, offsets: points, rangeDeletes };
 }
