@@ -5,7 +5,9 @@
 
 import { mkdirSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { KvorumContender, LevelContender, type Contender, type Sizes } from './engine-contenders.ts';
+import { KvorumContender } from './contender-kvorum.ts';
+import { LevelContender } from './contender-level.ts';
+import { drawn, generator, inParts, shuffled, type Contender, type Sizes } from './engine-contenders.ts';
 import { fixed, machine, markdownTable, median, rate, ratios } from './statistics.ts';
 
 const HELP = `npm run bench -- engine [options]
@@ -39,43 +41,9 @@ interface Row {
   readonly settle?: boolean;
 }
 
-/** Numbers below `count`, each once, in an order drawn from `random`. */
-function shuffled(count: number, random: () => number): Uint32Array {
-  const numbers = Uint32Array.from({ length: count }, (_, i) => i);
-  for (let i = count - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    const other = numbers[j] as number;
-    numbers[j] = numbers[i] as number;
-    numbers[i] = other;
-  }
-  return numbers;
-}
-
-function drawn(count: number, below: number, random: () => number): Uint32Array {
-  return Uint32Array.from({ length: count }, () => Math.floor(random() * below));
-}
-
-/** xorshift32. */
-function generator(seed: number): () => number {
-  let state = seed | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
-async function inParts(
-  keys: Uint32Array,
-  part: number,
-  run: (from: number, to: number) => Promise<unknown>,
-): Promise<void> {
-  for (let from = 0; from < keys.length; from += part) await run(from, Math.min(from + part, keys.length));
-}
-
 async function durableWriters(round: Round, writers: number, each: number): Promise<number> {
   const { contender, count, random, value } = round;
+  await contender.becomeDurable();
   const writer = async (): Promise<void> => {
     for (let i = 0; i < each; i++) await contender.putDurably(Math.floor(random() * count), value);
   };
@@ -88,7 +56,7 @@ const rows: readonly Row[] = [
     name: 'fill at random, batches of 1000',
     run: async ({ contender, count, random, value }) => {
       const keys = shuffled(count, random);
-      await inParts(keys, BATCH, (from, to) => contender.putBatch(keys, from, to, value));
+      await inParts(keys.length, BATCH, (from, to) => contender.putBatch(keys, from, to, value));
       return count;
     },
     settle: true,
@@ -97,7 +65,7 @@ const rows: readonly Row[] = [
     name: 'overwrite at random, one by one',
     run: async ({ contender, count, random, value }) => {
       const keys = drawn(count, count, random);
-      await inParts(keys, TURN, (from, to) => contender.putSingles(keys, from, to, value));
+      await inParts(keys.length, TURN, (from, to) => contender.putSingles(keys, from, to, value));
       return count;
     },
     settle: true,
@@ -106,7 +74,7 @@ const rows: readonly Row[] = [
     name: 'get, any key',
     run: async ({ contender, count, random }) => {
       const keys = drawn(Math.min(count, 400_000), count, random);
-      await inParts(keys, BATCH, (from, to) => contender.getAll(keys, from, to));
+      await inParts(keys.length, BATCH, (from, to) => contender.getAll(keys, from, to));
       return keys.length;
     },
   },
@@ -115,8 +83,8 @@ const rows: readonly Row[] = [
     run: async ({ contender, count, random }) => {
       const hot = drawn(20_000, count, random);
       const keys = Uint32Array.from({ length: 400_000 }, () => hot[Math.floor(random() * hot.length)] as number);
-      await inParts(hot, BATCH, (from, to) => contender.getAll(hot, from, to));
-      await inParts(keys, BATCH, (from, to) => contender.getAll(keys, from, to));
+      await inParts(hot.length, BATCH, (from, to) => contender.getAll(hot, from, to));
+      await inParts(keys.length, BATCH, (from, to) => contender.getAll(keys, from, to));
       return keys.length;
     },
   },
@@ -124,7 +92,7 @@ const rows: readonly Row[] = [
     name: 'get, absent key',
     run: async ({ contender, count, random }) => {
       const keys = drawn(400_000, count, random).map((key) => key + count);
-      await inParts(keys, BATCH, (from, to) => contender.getAll(keys, from, to));
+      await inParts(keys.length, BATCH, (from, to) => contender.getAll(keys, from, to));
       return keys.length;
     },
   },
@@ -152,7 +120,7 @@ const rows: readonly Row[] = [
     name: 'fill in order, batches of 1000',
     run: async ({ contender, count, value }) => {
       const keys = Uint32Array.from({ length: count }, (_, i) => i + 2 * count);
-      await inParts(keys, BATCH, (from, to) => contender.putBatch(keys, from, to, value));
+      await inParts(keys.length, BATCH, (from, to) => contender.putBatch(keys, from, to, value));
       return count;
     },
   },

@@ -3,6 +3,9 @@
  *
  *     single (default)   one node beside the real redis-server, driven by redis-benchmark
  *     engine             the engine in process beside classic-level (LevelDB) and lmdb
+ *     stalls             how long the engine holds the event loop under a mixed load
+ *     amplification      bytes written for each byte put, beside classic-level
+ *     growth             cost of an operation, memory and open time as the data grows
  *     load               many keys on one node, read and checked meanwhile: throughput, latency, memory, restart
  *
  * Each mode has its own options: `-- single --help`.
@@ -13,6 +16,8 @@ const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[
   load: () => import('./load.ts'),
   engine: () => import('./engine.ts'),
   stalls: () => import('./stalls.ts'),
+  amplification: () => import('./amplification.ts'),
+  growth: () => import('./growth.ts'),
 };
 
 const words = process.argv.slice(2);

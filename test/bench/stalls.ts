@@ -7,7 +7,8 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Batch, Cursor } from '../../src/engine/store.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
-import { KEY_BYTES, KvorumContender, writeKey } from './engine-contenders.ts';
+import { KvorumContender } from './contender-kvorum.ts';
+import { KEY_BYTES, writeKey } from './engine-contenders.ts';
 import { fixed, machine, markdownTable } from './statistics.ts';
 
 const HELP = `npm run bench -- stalls [options]
