@@ -114,7 +114,6 @@ const NO_SOCKET_FILE = 'unix sockets are not served; use bind 127.0.0.1 and a po
 
 const FIXED: Readonly<Record<string, readonly [initial: string, reason: string, also?: readonly string[]]>> = {
   aclfile: ['', NO_ACL_FILE],
-  'cluster-enabled': ['no', 'Kvorum speaks to clients as one server whatever the number of its nodes; leave it out'],
   daemonize: ['no', 'Kvorum stays in the foreground; run it under systemd, a container or nohup'],
   masterauth: ['', NO_REPLICAS],
   masteruser: ['', NO_REPLICAS],

@@ -4,6 +4,7 @@
  */
 
 import { resolve } from 'node:path';
+import { clusterOptionNames, clusterOptions } from './config-cluster.ts';
 import {
   choice,
   integer,
@@ -313,6 +314,7 @@ export const options = {
     change: 'start',
     summary: 'of table blocks: none or lz4',
   }),
+  ...clusterOptions,
 } as const satisfies Readonly<Record<string, Option<unknown>>>;
 
 export type OptionName = keyof typeof options;
@@ -348,6 +350,7 @@ export const optionGroups: Readonly<Record<string, readonly OptionName[]>> = {
     'maxmemory',
     'maxmemory-policy',
   ],
+  'Cluster:': clusterOptionNames,
   'Watching it:': [
     'loglevel',
     'logfile',
