@@ -2,6 +2,7 @@
 
 import type { Args } from '../commands/args.ts';
 import type { ConnectionCounters } from '../commands/client.ts';
+import type { AfterPending, PendingReply } from '../commands/pending-reply.ts';
 import type { ErrorReply, Reply } from '../commands/reply.ts';
 import type { OutputClass } from './limits.ts';
 
@@ -53,12 +54,13 @@ export interface CommandPort<Client> {
   /** A connection was accepted. An `ErrorReply` refuses it: the text is sent and the connection closed. */
   open(connection: ClientConnection): Client | ErrorReply;
   /**
-   * Runs one command and answers now or later. Later commands of this client wait for it, those of others do not.
+   * Runs one command and answers now or later. Later commands of this client wait for a promise; they run on behind a
+   * `PendingReply`; and `AfterPending` asks to be called again with the same words when the replies under way are sent.
    *
    * `args` and every view of it are valid only until `execute` returns, also when it returns a promise: its memory is
    * the read buffer of all connections. What goes on needs `args.copy()`.
    */
-  execute(client: Client, args: Args): Reply | Promise<Reply>;
+  execute(client: Client, args: Args): Reply | Promise<Reply> | PendingReply | AfterPending;
   /**
    * The highest sequence of the store that the command answered last has read or written, 0 for none. Asked right
    * after `execute`, and for a promised reply when it has settled: by then other commands may have run, so the answer

@@ -2,8 +2,9 @@
  * One client's connection: input → commands → output.
  *
  * Invariants
- * - Commands run one after another and are answered in order: none is started while `halted` is not 0, and a command
- *   whose reply is a promise halts the session until it has settled.
+ * - Commands start one after another and are answered in order: none is started while `halted` is not 0, and a command
+ *   whose reply is a promise halts the session until it has settled. Those after a `PendingReply` start before it is
+ *   settled; what must not is `AfterPending`, and is given again when all before it are answered.
  * - Nothing is sent in the turn's middle: output collects, the server flushes it at the turn's end.
  * - Memory is bounded: input waits only up to HELD_INPUT_MAX_BYTES, or as much as one command takes within the query
  *   buffer's limit; no command is started while more output waits than the high-water mark.
@@ -11,7 +12,9 @@
  */
 
 import type { Args } from '../commands/args.ts';
+import { AfterPending, PendingReply } from '../commands/pending-reply.ts';
 import type { Reply } from '../commands/reply.ts';
+import { assert } from '../assert.ts';
 import type { Connection, ConnectionEvents } from '../env.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { ConnectionCounters } from '../commands/client.ts';
@@ -26,11 +29,12 @@ import {
 } from './limits.ts';
 import { Output } from './output.ts';
 import { writeErrorBytes, writeReply, type Protocol } from './reply-writer.ts';
+import { ReplyQueue } from './reply-queue.ts';
 import { parsed, RequestParser } from './request-parser.ts';
 
 /** Why a session starts no command; bits. */
 const halt = {
-  /** The reply of a command is awaited. */
+  /** The reply of a command is awaited, or those of all commands before the next one. */
   AWAITING: 1,
   /** Too much output waits. */
   THROTTLED: 2,
@@ -40,6 +44,8 @@ const halt = {
   CLOSING: 8,
   /** It is closed, or will be in a moment and sends nothing more. */
   CLOSED: 16,
+  /** As many replies are under way as may be. */
+  FULL: 32,
 } as const;
 
 /** What sessions share; the server's side. */
@@ -108,7 +114,13 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private lastProgressSeconds = 0;
   /** When the soft output limit was passed; -1 below it. */
   private overSoftSinceSeconds = -1;
+  /** Replies under way; those behind them wait here too. */
+  private readonly underWay = new ReplyQueue();
+  /** A command that waits for the replies under way. */
+  private deferred: Args | undefined = undefined;
   private readonly onReply = (reply: Reply): void => this.settle(reply);
+  private readonly onPendingSettled = (): void => this.settlePending();
+  private readonly writeReady = (reply: Reply, sequence: number): void => this.write(reply, sequence);
 
   constructor(connection: Connection, port: CommandPort<Client>, host: SessionHost) {
     this.connection = connection;
@@ -181,7 +193,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
       outputChunks: output.sealedChunks,
       bytesIn: this.bytesIn,
       bytesOut: this.bytesOut,
-      pending: this.halted & halt.AWAITING,
+      pending: (this.halted & halt.AWAITING) + this.underWay.length,
       idleSeconds: this.host.nowSeconds - this.lastActiveSeconds,
     };
   }
@@ -249,7 +261,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
       return;
     }
     const timeout = this.host.limits.idleTimeoutSeconds;
-    const isWaiting = (this.halted & halt.AWAITING) !== 0;
+    const isWaiting = (this.halted & halt.AWAITING) !== 0 || this.underWay.length > 0;
     if (timeout > 0 && !isWaiting && !this.idleExempt && nowSeconds - this.lastActiveSeconds > timeout)
       this.closeByLimit('idle for longer than timeout');
     else this.checkOutputLimit();
@@ -282,7 +294,9 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     if (reply instanceof Promise) {
       this.halted |= halt.AWAITING;
       void reply.then(this.onReply);
-    } else this.answer(reply);
+    } else if (reply instanceof PendingReply) this.follow(reply);
+    else if (reply instanceof AfterPending) this.defer(args);
+    else this.answer(reply);
   }
 
   private settle(reply: Reply): void {
@@ -293,7 +307,42 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
 
   private answer(reply: Reply): void {
     if (this.replyMode !== 'on' && !this.isReplyWanted()) return;
-    this.write(reply, this.port.sequenceToAwait());
+    if (this.underWay.length > 0) this.underWay.addReady(reply, this.port.sequenceToAwait());
+    else this.write(reply, this.port.sequenceToAwait());
+  }
+
+  /** The next commands may run meanwhile, unless the reply mode makes their order matter. */
+  private follow(pending: PendingReply): void {
+    if (this.replyMode !== 'on') {
+      this.halted |= halt.AWAITING;
+      pending.onSettled = (): void => this.settle(pending.reply as Reply);
+      return;
+    }
+    this.underWay.add(pending);
+    pending.onSettled = this.onPendingSettled;
+    if (pending.reply !== undefined) this.underWay.sendReady(this.writeReady);
+    if (this.underWay.isFull) this.halted |= halt.FULL;
+  }
+
+  private defer(args: Args): void {
+    assert(this.underWay.length > 0, 'a command waits for replies under way');
+    this.deferred = args.copy();
+    this.halted |= halt.AWAITING;
+  }
+
+  private settlePending(): void {
+    if (this.isEnded) return;
+    this.underWay.sendReady(this.writeReady);
+    const { deferred } = this;
+    if (deferred !== undefined && this.underWay.length === 0) {
+      this.deferred = undefined;
+      this.halted &= ~halt.AWAITING;
+      this.isRunning = true;
+      if (!this.isClosing()) this.run(deferred);
+      this.isRunning = false;
+      this.unhalt(halt.FULL);
+    } else if ((this.halted & halt.FULL) !== 0 && !this.underWay.isFull) this.unhalt(halt.FULL);
+    else if ((this.halted & halt.CLOSING) !== 0) this.host.hasOutput(this);
   }
 
   /** After a command in, or into, a mode other than `on`; moves on from `skip`. */
@@ -378,7 +427,8 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
 
   private flushedWhileHalted(): void {
     if ((this.halted & halt.CLOSING) !== 0) {
-      const isDone = this.output.isEmpty && !this.isDraining && (this.halted & halt.AWAITING) === 0;
+      const isAnswered = this.underWay.length === 0 && (this.halted & halt.AWAITING) === 0;
+      const isDone = isAnswered && this.output.isEmpty && !this.isDraining;
       if (isDone && !this.isEndSent) {
         this.isEndSent = true;
         this.connection.end();

@@ -3,7 +3,8 @@
  * takes as much as it likes, durability that lags. Whatever the schedule, a client sees the replies to its commands, in
  * order, complete, and never one that shows what is not durable.
  *
- * Each command is `w<i>` (answered at once) or `p<i>` (promised). Each takes the next sequence of the store and answers
+ * Each command is `w<i>` (answered at once), `p<i>` (promised), `q<i>` (pending while later ones run) or `a<i>` (after all
+ * that are pending). Each takes the next sequence of the store and answers
  * with its own word and that sequence, so that what has been received tells what had to be durable.
  */
 
@@ -12,6 +13,7 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
+import { AFTER_PENDING, type AfterPending, PendingReply } from '../../src/commands/pending-reply.ts';
 import type { Reply } from '../../src/commands/reply.ts';
 import { deferred, type FakeConnection, FakeFrontDoor } from '../support/fake-front-door.ts';
 
@@ -29,7 +31,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('pause' as const), client: fc.nat(2), on: fc.boolean() }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
-const command = fc.constantFrom('w', 'w', 'w', 'p', 'l');
+const command = fc.constantFrom('w', 'w', 'w', 'p', 'l', 'q', 'q', 'a');
 
 class Run {
   readonly connections: FakeConnection[] = [];
@@ -40,6 +42,10 @@ class Run {
   private readonly promised: { sequence: number; settle(): void }[] = [];
   private readonly door: FakeFrontDoor;
   private sequence = 0;
+  /** Replies under way of each client. */
+  private readonly pending: number[] = Array.from({ length: CLIENTS }, () => 0);
+  /** The most that were under way at once. */
+  mostPending = 0;
 
   constructor(door: FakeFrontDoor, scripts: readonly string[][]) {
     this.door = door;
@@ -48,14 +54,35 @@ class Run {
     this.received = scripts.map(() => []);
   }
 
-  execute(word: string): Reply | Promise<Reply> {
+  execute(word: string): Reply | Promise<Reply> | PendingReply | AfterPending {
+    const client = Number(/\d+/.exec(word)?.[0]);
+    // As the dispatcher does: what is promised waits for those before it, too.
+    if ((word.startsWith('a') || word.startsWith('p')) && this.pending[client] !== 0) return AFTER_PENDING;
     const sequence = ++this.sequence;
+    if (word.startsWith('q')) return this.pend(client, `${word}@${sequence}`, sequence);
     this.door.sequence = sequence;
     const reply = `${word}@${sequence}${word.startsWith('l') ? LONG : ''}`;
     if (!word.startsWith('p')) return reply;
     const { promise, resolve } = deferred<Reply>();
     this.promised.push({ sequence, settle: () => resolve(reply) });
     return promise;
+  }
+
+  /** Settled once it is durable, as coordinated replies are. */
+  private pend(client: number, reply: string, sequence: number): PendingReply {
+    const pending = new PendingReply();
+    this.pending[client] = (this.pending[client] as number) + 1;
+    this.mostPending = Math.max(this.mostPending, this.pending[client] as number);
+    const settle = (): void => {
+      if (this.door.durable < sequence) {
+        this.promised.push({ sequence, settle });
+        return;
+      }
+      this.pending[client] = (this.pending[client] as number) - 1;
+      pending.settle(reply);
+    };
+    this.promised.push({ sequence, settle });
+    return pending;
   }
 
   async take(step: Step): Promise<void> {
@@ -88,7 +115,7 @@ class Run {
   /** Nothing that was received shows more than is durable. */
   private check(): void {
     for (const [i, connection] of this.connections.entries())
-      for (const [, word, sequence] of connection.newlyReceived().matchAll(/([wpl]\d+\.\d+)@(\d+)/g)) {
+      for (const [, word, sequence] of connection.newlyReceived().matchAll(/([wplqa]\d+\.\d+)@(\d+)/g)) {
         assert.ok(Number(sequence) <= this.door.durable, `${sequence} was shown at ${this.door.durable}`);
         this.received[i]?.push(word as string);
       }
@@ -100,7 +127,7 @@ class Run {
 
   /** Lets everything finish, then compares. */
   async finish(): Promise<void> {
-    for (let round = 0; round < 400 && !this.isComplete(); round++) {
+    for (let round = 0; round < 1200 && !this.isComplete(); round++) {
       for (let client = 0; client < CLIENTS; client++) {
         await this.take({ kind: 'pause', client, on: false });
         await this.take({ kind: 'drain', client });
@@ -118,6 +145,7 @@ class Run {
 
 test('any schedule: all replies, in order, none before what it shows is durable', async () => {
   let replies = 0;
+  let mostPending = 0;
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.array(command, { maxLength: 40 }), { minLength: CLIENTS, maxLength: CLIENTS }),
@@ -134,9 +162,11 @@ test('any schedule: all replies, in order, none before what it shows is durable'
         for (const step of steps) await run.take(step);
         await run.finish();
         replies += scripts.flat().length;
+        mostPending = Math.max(mostPending, run.mostPending);
       },
     ),
     { numRuns: Number(process.env['KVORUM_FUZZ_RUNS'] ?? 300) },
   );
   assert.ok(replies > 500, 'schedules have commands');
+  assert.ok(mostPending > 3, 'several commands of a connection are under way at once');
 });

@@ -107,7 +107,7 @@ export interface FakeClient {
   readonly peer: string;
 }
 
-type Execute = (client: FakeClient, args: Args) => Reply | Promise<Reply>;
+type Execute = (client: FakeClient, args: Args) => ReturnType<CommandPort<FakeClient>['execute']>;
 
 export class FakeFrontDoor implements CommandPort<FakeClient>, Release, Network, Timers {
   readonly limits = defaultSessionLimits();
@@ -188,7 +188,7 @@ export class FakeFrontDoor implements CommandPort<FakeClient>, Release, Network,
     return { connection, peer: connection.peer };
   }
 
-  execute(client: FakeClient, args: Args): Reply | Promise<Reply> {
+  execute(client: FakeClient, args: Args): ReturnType<CommandPort<FakeClient>['execute']> {
     return this.execution(client, args);
   }
 
