@@ -72,7 +72,7 @@ class Run {
   private pend(client: number, reply: string, sequence: number): PendingReply {
     const pending = new PendingReply();
     this.pending[client] = (this.pending[client] as number) + 1;
-    this.mostPending = Math.max(this.mostPending, this.pending[client] as number);
+    this.mostPending = Math.max(this.mostPending, this.pending[client]);
     const settle = (): void => {
       if (this.door.durable < sequence) {
         this.promised.push({ sequence, settle });
