@@ -207,6 +207,7 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'cluster/topology-codec.ts',
   'repl/acceptor.ts',
   'repl/causal-context.ts',
+  'repl/coordinator.ts',
   'repl/hint-core.ts',
   'repl/move-core.ts',
   'repl/owner-codec.ts',

@@ -1,0 +1,477 @@
+/**
+ * The coordinator of rows: the shell of `register-core` (changes) and `read-core` (quorum reads) over the bus and this
+ * node's own owner.
+ *
+ * ```
+ * change, submit ─▶ register-core ─ ask ─▶ this node's owner, or the bus (method OWNER) ─▶ answer ─▶ the core
+ * read ───────────▶ read-core ───── ask ─▶ "                                                  settle ─▶ submit
+ * ```
+ *
+ * What becomes of a request on the bus, as an owner's answer:
+ * ```
+ * answered              what the owner said (bytes that are no answer: unable)
+ * unsent                unsent: certainly nothing happened
+ * unknown, busy, failed unable: what became of it is unknown
+ * ```
+ *
+ * Invariants:
+ * - A request is encoded once for all the owners that are asked the same.
+ * - What an answer brings is copied before the call that brought it ends.
+ * - After a restart nothing is coordinated before the clock has come near the wall clock (`isReady`): others would refuse
+ *   the ballots. What is asked before waits, up to its deadline.
+ * - One timer runs at a time, while anything is under way; changes and reads under way are bounded by the cores.
+ */
+
+import { copyOf } from '../bytes.ts';
+import { DamagedError } from '../cluster/byte-cursor.ts';
+import type { BusOutcome, Outgoing } from '../cluster/bus-core.ts';
+import { priority, type Priority } from '../cluster/frame.ts';
+import type { MemberId } from '../cluster/member.ts';
+import type { Owners } from '../cluster/owners.ts';
+import type { Env, Timer } from '../env.ts';
+import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
+import { decodeAnswer, encodeRequest } from './owner-codec.ts';
+import type { OwnerAnswer, OwnerRequest, RowName } from './owner-message.ts';
+import { OwnerPace } from './owner-pace.ts';
+import { ReadCore, type ReadEffect } from './read-core.ts';
+import {
+  MAX_CHANGES,
+  PHASE_TIMEOUT_MS,
+  RegisterCore,
+  type ChangeOutcome,
+  type Held,
+  type RegisterEffect,
+  type RegisterLimits,
+} from './register-core.ts';
+import type { Version } from './version.ts';
+
+/** Method of an owner's request on the bus (bus-method.ts). */
+export const OWNER_METHOD = 16;
+
+/** How often it is looked whether the clock has come near the wall clock after a restart. */
+const READY_POLL_MS = 10;
+
+/** What a coordinator needs of the node's view of the cluster; `ClusterView` has it. */
+export interface CoordinatorView {
+  readonly topology: { readonly epoch: number } | undefined;
+  readonly self: MemberId;
+  owners(slot: number): Owners;
+  nameOf(id: MemberId): string;
+  isHealthy(id: MemberId): boolean;
+  rttMs(id: MemberId): number;
+  learn(from: MemberId, epoch: number): void;
+}
+
+/** What it needs of the bus. */
+export interface CoordinatorBus {
+  request(to: string, outgoing: Outgoing, ended: (outcome: BusOutcome) => void): void;
+}
+
+/** What it needs of this node's owner. States that it hands out are in memory of their own. */
+export interface CoordinatorOwner {
+  ask(request: OwnerRequest<Uint8Array>, epoch: number, answer: (answer: OwnerAnswer<Uint8Array>) => void): void;
+  held(row: RowName): Held<Uint8Array> | undefined;
+}
+
+/**
+ * A change of one row. `run` may be called several times, on what the row is found to be; it keeps its reply itself.
+ * `ballot` is the version that the result will have.
+ */
+export interface RowTask {
+  /** The new state; the same bytes: nothing changes. */
+  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined;
+  /** Once. Of outcome `done` the reply is that of the last `run`; `version` is what the row has now. */
+  done(outcome: ChangeOutcome<undefined>): void;
+}
+
+/** A read of one row. One of the two is called, once. */
+export interface ReadTask {
+  found(version: Version, state: Uint8Array | undefined): void;
+  failed(reason: ReadFailure): void;
+}
+
+export type ReadFailure = 'no-quorum' | 'overloaded';
+
+export type RowChange<R> = (
+  state: Uint8Array | undefined,
+  ballot: Version,
+) => { readonly state: Uint8Array | undefined; readonly reply: R };
+
+export type ReadOutcome =
+  | { readonly kind: 'done'; readonly version: Version; readonly state: Uint8Array | undefined }
+  | { readonly kind: ReadFailure };
+
+export interface CoordinatorOptions {
+  readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'log'>;
+  readonly view: CoordinatorView;
+  readonly bus: CoordinatorBus;
+  readonly owner: CoordinatorOwner;
+  readonly hlc: Hlc;
+  /** Of this node and life. */
+  readonly actor: number;
+  readonly limits?: Partial<RegisterLimits>;
+}
+
+/** Who waits for the clock. */
+interface Early {
+  readonly deadlineMs: number;
+  start(): void;
+  overdue(): void;
+}
+
+type Asker = 'register' | 'read';
+
+export class Coordinator {
+  private readonly env: CoordinatorOptions['env'];
+  private readonly view: CoordinatorView;
+  private readonly bus: CoordinatorBus;
+  private readonly owner: CoordinatorOwner;
+  private readonly hlc: Hlc;
+  private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
+  private readonly reads: ReadCore<Uint8Array>;
+  private readonly pace: OwnerPace;
+  /** Readers by their number, and numbers that are free. */
+  private readonly readers: (ReadTask | undefined)[] = [];
+  private readonly freeReaders: number[] = [];
+  private early: Early[] = [];
+  private readyBefore = false;
+  private timer: Timer | undefined = undefined;
+  private timerAtMs = Number.POSITIVE_INFINITY;
+  /** The request that was encoded last, and its bytes. */
+  private encoded: OwnerRequest<Uint8Array> | undefined = undefined;
+  private encodedBytes: Uint8Array = new Uint8Array(0);
+  private isClosed = false;
+  /** Counted for INFO, since the start. */
+  readonly counts = { changes: 0, reads: 0, repairs: 0, settles: 0, uncertain: 0, noQuorum: 0, overloaded: 0 };
+
+  constructor(options: CoordinatorOptions) {
+    const { env, view, owner, hlc } = options;
+    this.env = env;
+    this.view = view;
+    this.bus = options.bus;
+    this.owner = owner;
+    this.hlc = hlc;
+    this.pace = new OwnerPace({ view, clock: env.clock, random: env.random });
+    this.register = new RegisterCore<Uint8Array, RowTask, undefined>({
+      world: {
+        actor: options.actor,
+        clock: hlc,
+        random: () => env.random.next(),
+        owners: (slot) => view.owners(slot),
+        held: (row) => owner.held(row),
+        run: (_row, changes, value, ballot) => runTasks(changes, value, ballot),
+      },
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+    });
+    this.reads = new ReadCore<Uint8Array>({
+      world: {
+        owners: (slot) => view.owners(slot),
+        rank: (members) => this.pace.rank(members),
+        hedgeAfterMs: (members) => this.pace.hedgeAfterMs(members),
+      },
+    });
+  }
+
+  /** The node's monotonic clock in ms: what deadlines here are measured by. */
+  nowMs(): number {
+    return this.env.clock.monotonicUs() / 1000;
+  }
+
+  /** Changes and reads that are not answered yet. */
+  get pending(): number {
+    return this.register.pending + this.reads.pending + this.early.length;
+  }
+
+  /** Whether its ballots would be taken by others: see `Hlc.aheadMs`. Once true it stays so. */
+  get isReady(): boolean {
+    if (!this.readyBefore) this.readyBefore = this.hlc.aheadMs < MAX_AHEAD_MS / 2;
+    return this.readyBefore;
+  }
+
+  /** Runs `change` on the row, whoever owns it. `done` is called once, at the latest one phase after the deadline. */
+  change<R>(row: RowName, change: RowChange<R>, deadlineMs: number, done: (outcome: ChangeOutcome<R>) => void): void {
+    this.submit(row, new ChangeOf(change, done), deadlineMs);
+  }
+
+  /** As `change`, without closures. */
+  submit(row: RowName, task: RowTask, deadlineMs: number): void {
+    if (this.isClosed || !this.isReady) {
+      this.whenReady(
+        deadlineMs,
+        () => this.submit(row, task, deadlineMs),
+        () => task.done({ kind: 'no-quorum' }),
+      );
+      return;
+    }
+    this.counts.changes++;
+    this.carryOut(this.register.step({ kind: 'submit', row, change: task, deadlineMs }, this.nowMs()));
+  }
+
+  /** Reads the row at level `quorum`. */
+  read(row: RowName, deadlineMs: number, done: (outcome: ReadOutcome) => void): void {
+    this.readRow(row, new ReadOf(done), deadlineMs);
+  }
+
+  /** As `read`, without closures. */
+  readRow(row: RowName, task: ReadTask, deadlineMs: number): void {
+    this.counts.reads++;
+    let id = this.freeReaders.pop();
+    if (id === undefined) id = this.readers.push(task) - 1;
+    else this.readers[id] = task;
+    this.carryOutRead(this.reads.step({ kind: 'start', id, row, deadlineMs }, this.nowMs()));
+  }
+
+  /** Ends the timers. What is under way is never answered. */
+  close(): void {
+    this.isClosed = true;
+    this.timer?.cancel();
+    this.timer = undefined;
+    this.early = [];
+  }
+
+  // --- effects -----------------------------------------------------------------------------------------------------
+
+  private carryOut(effects: RegisterEffect<Uint8Array, RowTask, undefined>[]): void {
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects[i] as RegisterEffect<Uint8Array, RowTask, undefined>;
+      switch (effect.kind) {
+        case 'ask':
+          this.ask('register', effect.attempt, effect.to, effect.request);
+          break;
+        case 'reply':
+          this.count(effect.outcome);
+          effect.change.done(effect.outcome);
+          break;
+        case 'learn':
+          this.view.learn(effect.from, effect.epoch);
+          break;
+      }
+    }
+    this.wakeInTime();
+  }
+
+  private carryOutRead(effects: ReadEffect<Uint8Array>[]): void {
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects[i] as ReadEffect<Uint8Array>;
+      switch (effect.kind) {
+        case 'ask':
+          this.ask('read', effect.attempt, effect.to, effect.request);
+          break;
+        case 'done':
+          this.readerOf(effect.id).found(effect.version, effect.value);
+          break;
+        case 'fail':
+          if (effect.reason === 'overloaded') this.counts.overloaded++;
+          else this.counts.noQuorum++;
+          this.readerOf(effect.id).failed(effect.reason);
+          break;
+        case 'settle':
+          this.counts.settles++;
+          this.submit(effect.row, new Settle(this.readerOf(effect.id)), effect.deadlineMs);
+          break;
+        case 'repair':
+          this.counts.repairs++;
+          this.deliver(effect.to, effect.request, priority.REPAIR, ignored);
+          break;
+        case 'learn':
+          this.view.learn(effect.from, effect.epoch);
+          break;
+      }
+    }
+    this.wakeInTime();
+  }
+
+  private readerOf(id: number): ReadTask {
+    const reader = this.readers[id] as ReadTask;
+    this.readers[id] = undefined;
+    this.freeReaders.push(id);
+    return reader;
+  }
+
+  private count(outcome: ChangeOutcome<undefined>): void {
+    if (outcome.kind === 'uncertain') this.counts.uncertain++;
+    else if (outcome.kind === 'no-quorum') this.counts.noQuorum++;
+    else if (outcome.kind === 'overloaded') this.counts.overloaded++;
+  }
+
+  // --- asking ------------------------------------------------------------------------------------------------------
+
+  private ask(asker: Asker, attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>): void {
+    const startUs = asker === 'read' ? this.env.clock.monotonicUs() : 0;
+    this.deliver(to, request, priority.CLIENT, (answer) => {
+      if (asker === 'read') {
+        if (answer.kind === 'held') this.pace.took(to, (this.env.clock.monotonicUs() - startUs) / 1000);
+        this.carryOutRead(this.reads.step({ kind: 'answer', attempt, from: to, answer }, this.nowMs()));
+      } else this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, this.nowMs()));
+    });
+  }
+
+  /**
+   * Puts one request to one owner, this node included; `answered` is called at most once, perhaps at once. For whoever
+   * delivers states besides changes: hints, repair, levels below quorum.
+   */
+  deliver(
+    to: MemberId,
+    request: OwnerRequest<Uint8Array>,
+    level: Priority,
+    answered: (answer: OwnerAnswer<Uint8Array>) => void,
+  ): void {
+    const { view } = this;
+    const epoch = view.topology?.epoch ?? 0;
+    if (to === view.self) {
+      this.owner.ask(request, epoch, answered);
+      return;
+    }
+    if (this.encoded !== request) {
+      this.encoded = request;
+      this.encodedBytes = encodeRequest(request);
+    }
+    const deadlineMs = this.nowMs() + PHASE_TIMEOUT_MS;
+    const outgoing = { method: OWNER_METHOD, priority: level, deadlineMs, epoch, payload: this.encodedBytes };
+    this.bus.request(view.nameOf(to), outgoing, (outcome) => answered(this.answerOf(to, outcome)));
+  }
+
+  private answerOf(from: MemberId, outcome: BusOutcome): OwnerAnswer<Uint8Array> {
+    if (outcome.kind === 'unsent') return UNSENT;
+    if (outcome.kind === 'unknown' || outcome.message.method !== 0) return REFUSED;
+    try {
+      return ownState(decodeAnswer(outcome.message.payload));
+    } catch (thrown) {
+      if (!(thrown instanceof DamagedError)) throw thrown;
+      this.env.log.error('an owner answered what is no answer', { from, cause: thrown.message });
+      return REFUSED;
+    }
+  }
+
+  // --- time --------------------------------------------------------------------------------------------------------
+
+  private wakeInTime(): void {
+    const wantedMs = Math.min(this.register.wakeAtMs, this.reads.wakeAtMs);
+    if (wantedMs >= this.timerAtMs || this.isClosed) return;
+    this.wakeAt(wantedMs);
+  }
+
+  private wakeAt(atMs: number): void {
+    this.timer?.cancel();
+    this.timerAtMs = atMs;
+    this.timer = this.env.timers.after(Math.max(0, Math.ceil(atMs - this.nowMs())), this.onTimer);
+  }
+
+  private readonly onTimer = (): void => {
+    this.timer = undefined;
+    this.timerAtMs = Number.POSITIVE_INFINITY;
+    if (this.isClosed) return;
+    const nowMs = this.nowMs();
+    if (this.register.wakeAtMs <= nowMs) this.carryOut(this.register.step({ kind: 'wake' }, nowMs));
+    if (this.reads.wakeAtMs <= nowMs) this.carryOutRead(this.reads.step({ kind: 'wake' }, nowMs));
+    if (this.early.length > 0) this.startEarly(nowMs);
+    this.wakeInTime();
+  };
+
+  private whenReady(deadlineMs: number, start: () => void, overdue: () => void): void {
+    if (this.isClosed) return;
+    if (this.early.length >= MAX_CHANGES) {
+      overdue();
+      return;
+    }
+    this.early.push({ deadlineMs, start, overdue });
+    const wantedMs = this.nowMs() + READY_POLL_MS;
+    if (wantedMs < this.timerAtMs) this.wakeAt(wantedMs);
+  }
+
+  private startEarly(nowMs: number): void {
+    const waiting = this.early;
+    this.early = [];
+    for (const each of waiting) {
+      if (this.isReady) each.start();
+      else if (each.deadlineMs <= nowMs) each.overdue();
+      else this.early.push(each);
+    }
+    if (this.early.length > 0 && nowMs + READY_POLL_MS < this.timerAtMs) this.wakeAt(nowMs + READY_POLL_MS);
+  }
+}
+
+const UNSENT = { kind: 'unsent' } as const;
+const REFUSED = { kind: 'unable', reason: 'refused' } as const;
+
+function ignored(): void {
+  return;
+}
+
+/** The answer with its state in memory of its own: what the bus brings is valid only during the call. */
+function ownState(answer: OwnerAnswer<Uint8Array>): OwnerAnswer<Uint8Array> {
+  if ((answer.kind !== 'held' && answer.kind !== 'promised') || answer.value === undefined) return answer;
+  return { kind: answer.kind, version: answer.version, value: copyOf(answer.value) };
+}
+
+function runTasks(
+  tasks: readonly RowTask[],
+  value: Uint8Array | undefined,
+  ballot: Version,
+): { value: Uint8Array | undefined; replies: undefined[] } {
+  let state = value;
+  const replies: undefined[] = [];
+  for (let i = 0; i < tasks.length; i++) {
+    state = (tasks[i] as RowTask).run(state, ballot);
+    replies.push(undefined);
+  }
+  return { value: state, replies };
+}
+
+/** A change that changes nothing, so that a read learns what the row is. */
+class Settle implements RowTask {
+  private readonly reader: ReadTask;
+  private state: Uint8Array | undefined = undefined;
+
+  constructor(reader: ReadTask) {
+    this.reader = reader;
+  }
+
+  run(state: Uint8Array | undefined): Uint8Array | undefined {
+    this.state = state;
+    return state;
+  }
+
+  done(outcome: ChangeOutcome<undefined>): void {
+    if (outcome.kind === 'done') this.reader.found(outcome.version, this.state);
+    else this.reader.failed(outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum');
+  }
+}
+
+class ChangeOf<R> implements RowTask {
+  private readonly change: RowChange<R>;
+  private readonly answer: (outcome: ChangeOutcome<R>) => void;
+  private reply: R | undefined = undefined;
+
+  constructor(change: RowChange<R>, answer: (outcome: ChangeOutcome<R>) => void) {
+    this.change = change;
+    this.answer = answer;
+  }
+
+  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const result = this.change(state, ballot);
+    this.reply = result.reply;
+    return result.state;
+  }
+
+  done(outcome: ChangeOutcome<undefined>): void {
+    if (outcome.kind !== 'done') this.answer(outcome);
+    else this.answer({ kind: 'done', reply: this.reply as R, version: outcome.version });
+  }
+}
+
+class ReadOf implements ReadTask {
+  private readonly answer: (outcome: ReadOutcome) => void;
+
+  constructor(answer: (outcome: ReadOutcome) => void) {
+    this.answer = answer;
+  }
+
+  found(version: Version, state: Uint8Array | undefined): void {
+    this.answer({ kind: 'done', version, state });
+  }
+
+  failed(reason: ReadFailure): void {
+    this.answer({ kind: reason });
+  }
+}
