@@ -1,0 +1,28 @@
+/**
+ * What nodes ask one another: the methods of requests and notices on the bus, and how an answer says that nothing came
+ * of a request. Numbers are given once and never again.
+ */
+
+export { METHOD_BUSY } from './bus-core.ts';
+
+export const busMethod = {
+  /** The bus's own: is the peer there? Never seen by those who use the bus. */
+  PING: 1,
+  SWIM: 2,
+  TOPOLOGY_GET: 3,
+  /** A node asks to become a member. The only one, but for PING, that passes between two clusters. */
+  JOIN: 4,
+  /** A request of the register to an owner of its row: owner-codec.ts. */
+  OWNER: 16,
+  FORWARD: 17,
+  MOVE: 18,
+  LIST: 19,
+  COUNT: 20,
+  FLUSH: 21,
+} as const;
+
+/** Method of an answer as its handler gives it. */
+export const METHOD_ANSWERED = 0;
+
+/** Method of an answer that says: the request was refused or its execution failed; the payload is a text (UTF-8). */
+export const METHOD_FAILED = 0xfffe;
