@@ -11,6 +11,8 @@ export interface DurableValues {
 
 export interface Identity {
   readonly hlc: Hlc;
+  /** The clock's ceiling that the last life persisted, a stamp: whatever that life promised lies below. 0: no life before. */
+  readonly ceilingBefore: number;
   /** u32, not 0. */
   readonly actor: number;
   /** 40 hex digits. */
@@ -25,13 +27,14 @@ export async function identify(env: Env, values: DurableValues): Promise<Identit
   const id = known?.length === NODE_ID_BYTES ? known : env.random.bytes(NODE_ID_BYTES);
   if (known === undefined) await values.setValue('node-id', id);
   const ceiling = values.getValue(CLOCK_CEILING);
+  const ceilingBefore = ceiling === undefined ? 0 : Number(Buffer.from(ceiling).toString('latin1'));
   const hlc = new Hlc({
     wallMs: () => env.clock.wallMs(),
-    ceiling: ceiling === undefined ? 0 : Number(Buffer.from(ceiling).toString('latin1')),
+    ceiling: ceilingBefore,
     persist: (stamp) => values.setValue(CLOCK_CEILING, Buffer.from(String(stamp), 'latin1')),
   });
   await hlc.ready;
-  // One node is one actor: its identity's first bytes. In a cluster members are given actors of their own.
+  // One node is one actor: its identity's first bytes. Stamps never come twice, so its lives need not differ in it.
   const actor = Buffer.from(id).readUInt32BE(0) || 1;
-  return { hlc, actor, nodeId: Buffer.from(id).toString('hex') };
+  return { hlc, ceilingBefore, actor, nodeId: Buffer.from(id).toString('hex') };
 }
