@@ -18,6 +18,8 @@ export interface Exit {
 }
 
 export interface StartOptions {
+  /** Address that it answers at; default 127.0.0.1. */
+  readonly host?: string;
   /** Without one: a free port. */
   readonly port?: number;
   /** Without one: a fresh folder, removed by `stop`. */
@@ -145,7 +147,7 @@ export async function startServer(command: string, words: readonly string[], opt
   });
   const server = new ServerProcess(child, port, directory, options.ownsDirectory ?? options.directory === undefined);
   if (options.killAfterMs !== undefined) setTimeout(() => child.kill('SIGKILL'), options.killAfterMs).unref();
-  while (!(await answersPing(port))) {
+  while (!(await answersPing(options.host ?? '127.0.0.1', port))) {
     if (!server.running) throw new Error(`${command} ended at its start:\n${server.output}`);
     if (performance.now() - started > START_TIMEOUT_MS) {
       await server.kill();
@@ -158,9 +160,9 @@ export async function startServer(command: string, words: readonly string[], opt
 }
 
 /** True for any answer but -LOADING: a server with a password says NOAUTH. */
-function answersPing(port: number): Promise<boolean> {
+function answersPing(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
+    const socket = connect({ host, port });
     const finish = (answer: boolean): void => {
       socket.destroy();
       resolve(answer);
