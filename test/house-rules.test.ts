@@ -216,6 +216,7 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'repl/read-core.ts',
   'repl/register-core.ts',
   'repl/siblings.ts',
+  'repl/topology-register.ts',
 ];
 
 void test('every file under src/ is reached from main.ts, is started as a thread or is a core under simulation', (context) => {

@@ -12,6 +12,8 @@ export const busMethod = {
   TOPOLOGY_GET: 3,
   /** A node asks to become a member. The only one, but for PING, that passes between two clusters. */
   JOIN: 4,
+  /** A request of the register to a voter of the topology document: owner-codec.ts. */
+  TOPOLOGY_ASK: 5,
   /** A request of the register to an owner of its row: owner-codec.ts. */
   OWNER: 16,
   FORWARD: 17,

@@ -232,7 +232,8 @@ export function adoptTopology(previous: Topology | undefined, next: Topology): T
     const before = previous.slots[slot] as SlotEntry;
     return before.since === entry.since && sameOwners(before.owners, entry.owners) ? before : entry;
   });
-  return { ...next, slots };
+  const voters = sameOwners(previous.voters, next.voters) ? previous.voters : next.voters;
+  return { ...next, slots, voters };
 }
 
 /** Throws when the document breaks an invariant. */
