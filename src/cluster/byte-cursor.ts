@@ -12,6 +12,9 @@ export class DamagedError extends Error {
   readonly code = 'damaged';
 }
 
+/** Memory that a writer keeps when it is cleared. */
+const MAX_KEPT_BYTES = 64 * 1024;
+
 export class ByteWriter {
   private bytes = new Uint8Array(256);
   private view = new DataView(this.bytes.buffer);
@@ -19,6 +22,16 @@ export class ByteWriter {
 
   get length(): number {
     return this.end;
+  }
+
+  /** Starts over, in the memory that it has; unless that is far more than is usual. */
+  clear(): this {
+    if (this.bytes.length > MAX_KEPT_BYTES) {
+      this.bytes = new Uint8Array(256);
+      this.view = new DataView(this.bytes.buffer);
+    }
+    this.end = 0;
+    return this;
   }
 
   u8(value: number): this {

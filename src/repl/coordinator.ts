@@ -25,6 +25,7 @@
 import { copyOf } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { BusOutcome, Outgoing } from '../cluster/bus-core.ts';
+import { busMethod, METHOD_ANSWERED } from '../cluster/bus-method.ts';
 import { priority, type Priority } from '../cluster/frame.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
@@ -44,9 +45,6 @@ import {
   type RegisterLimits,
 } from './register-core.ts';
 import type { Version } from './version.ts';
-
-/** Method of an owner's request on the bus (bus-method.ts). */
-export const OWNER_METHOD = 16;
 
 /** How often it is looked whether the clock has come near the wall clock after a restart. */
 const READY_POLL_MS = 10;
@@ -327,13 +325,13 @@ export class Coordinator {
       this.encodedBytes = encodeRequest(request);
     }
     const deadlineMs = this.nowMs() + PHASE_TIMEOUT_MS;
-    const outgoing = { method: OWNER_METHOD, priority: level, deadlineMs, epoch, payload: this.encodedBytes };
+    const outgoing = { method: busMethod.OWNER, priority: level, deadlineMs, epoch, payload: this.encodedBytes };
     this.bus.request(view.nameOf(to), outgoing, (outcome) => answered(this.answerOf(to, outcome)));
   }
 
   private answerOf(from: MemberId, outcome: BusOutcome): OwnerAnswer<Uint8Array> {
     if (outcome.kind === 'unsent') return UNSENT;
-    if (outcome.kind === 'unknown' || outcome.message.method !== 0) return REFUSED;
+    if (outcome.kind === 'unknown' || outcome.message.method !== METHOD_ANSWERED) return REFUSED;
     try {
       return ownState(decodeAnswer(outcome.message.payload));
     } catch (thrown) {

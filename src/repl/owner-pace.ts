@@ -30,6 +30,12 @@ const MAX_RANKS = 4_096;
 /** Round trips within this factor of each other are equal, and chance decides. */
 const NEAR = 2;
 
+/** Round trips below this are equal too; one that was not measured yet counts as `MAX_HEDGE_MS`. */
+const MIN_RTT_MS = 0.05;
+
+/** More than any round trip weighs. */
+const UNHEALTHY_COST = 1_000;
+
 export interface PaceView {
   readonly self: MemberId;
   isHealthy(id: MemberId): boolean;
@@ -102,7 +108,8 @@ export class OwnerPace {
   private cost(member: MemberId): number {
     const { view } = this;
     if (member === view.self) return -1;
-    const rung = Math.floor(Math.log(Math.max(view.rttMs(member), 0.05)) / Math.log(NEAR));
-    return (view.isHealthy(member) ? 0 : 1_000) + 10 + rung + this.random.next() / 2;
+    const rttMs = Math.min(Math.max(view.rttMs(member), MIN_RTT_MS), MAX_HEDGE_MS);
+    const rung = Math.floor(Math.log(rttMs / MIN_RTT_MS) / Math.log(NEAR));
+    return (view.isHealthy(member) ? 0 : UNHEALTHY_COST) + rung + this.random.next() / 2;
   }
 }

@@ -24,6 +24,12 @@ export class Miss {
   }
 }
 
+/** Where a view finds rows, if not in the store. */
+export interface RowSource {
+  /** Fills `before` with the row head[0, headLength); leaves it alone when there is none. Throws `Miss`. */
+  fill(head: Uint8Array, headLength: number, before: Head): void;
+}
+
 /** What WATCH remembers of a row: whether it was live, and its modification version. */
 export interface RowMark {
   readonly live: boolean;
@@ -90,6 +96,7 @@ const POOLED_HEAD_BYTES = 256;
 export class View {
   readonly keyspace: Keyspace;
   private readonly store: Store;
+  private readonly source: RowSource | undefined;
   private readonly found = new Found();
   /** Logical database of the client. */
   database = 0;
@@ -107,9 +114,11 @@ export class View {
   /** The map of databases after this view's SWAPDBs; undefined: as before. */
   databases: Uint8Array | undefined = undefined;
 
-  constructor(keyspace: Keyspace, store: Store) {
+  /** With a `source` its rows come from there, and only walks and counts look at the store. */
+  constructor(keyspace: Keyspace, store: Store, source?: RowSource) {
     this.keyspace = keyspace;
     this.store = store;
+    this.source = source;
   }
 
   /** Forgets everything staged and starts over for a command at `nowMs` in `database`. */
@@ -269,6 +278,11 @@ export class View {
 
   private lookUp(row: Row): void {
     const { head, headLength } = row;
+    if (this.source !== undefined) {
+      this.source.fill(head, headLength, row.before);
+      if (row.before.type !== rowType.DELETED) this.show(row);
+      return;
+    }
     const found = this.found;
     const outcome = this.store.get(head, headLength, found);
     if (outcome === lookup.ABSENT) return;
@@ -286,6 +300,12 @@ export class View {
     const physical = databaseOfHead(row.head);
     if (before.type === rowType.DELETED || before.stamp <= this.keyspace.flushMark(physical)) return;
     if (this.flushes.has(physical)) return;
+    this.show(row);
+  }
+
+  /** The row is there, unless its deadline has passed. */
+  private show(row: Row): void {
+    const before = row.before;
     row.counted = true;
     row.expired = before.expiresAtMs !== 0 && before.expiresAtMs <= this.nowMs;
     if (row.expired) return;

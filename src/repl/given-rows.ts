@@ -1,0 +1,105 @@
+/**
+ * The rows of a coordinated command: states that owners have told, given to a view in place of the store.
+ *
+ * Invariant: a row that was not given is a `Miss`, never an absent row; a row given as `undefined` was never written.
+ */
+
+import { latin1 } from '../bytes.ts';
+import { type Head, rowType } from './head.ts';
+import type { RowName } from './owner-message.ts';
+import { decodeRowState, deletedRowState, newRowState, stateValueStart } from './row-state.ts';
+import type { Version } from './version.ts';
+import { Miss, type Row, type RowSource, type View } from './view.ts';
+
+/** Beyond so many rows a map finds them. */
+const LINEAR_ROWS = 8;
+
+export class GivenRows implements RowSource {
+  private readonly names: RowName[] = [];
+  private readonly states: (Uint8Array | undefined)[] = [];
+  private places: Map<RowName, number> | undefined = undefined;
+  /** The row that was asked for and not given, when a `Miss` was thrown. */
+  missed: RowName | undefined = undefined;
+
+  /** Forgets all rows. */
+  clear(): void {
+    this.names.length = 0;
+    this.states.length = 0;
+    this.places = undefined;
+    this.missed = undefined;
+  }
+
+  give(row: RowName, state: Uint8Array | undefined): void {
+    this.places?.set(row, this.names.length);
+    this.names.push(row);
+    this.states.push(state);
+  }
+
+  /** Throws `Miss`: whoever gave the rows looks at `missed`. */
+  fill(head: Uint8Array, headLength: number, before: Head): void {
+    const at = this.placeOf(head, headLength);
+    if (at < 0) {
+      this.missed = latin1(head, 0, headLength);
+      throw new Miss(() => Promise.reject(new Error('a row that was not given is asked for by its name')));
+    }
+    const state = this.states[at];
+    if (state === undefined) return;
+    const { type, expiresAtMs, modified } = decodeRowState(state);
+    before.type = type;
+    before.stamp = modified.stamp;
+    before.actor = modified.actor;
+    before.modifiedStamp = modified.stamp;
+    before.modifiedActor = modified.actor;
+    before.expiresAtMs = expiresAtMs;
+    before.bytes = state;
+    before.valueStart = stateValueStart(expiresAtMs);
+    before.valueEnd = state.length;
+  }
+
+  private placeOf(head: Uint8Array, headLength: number): number {
+    const { names } = this;
+    if (names.length > LINEAR_ROWS) {
+      this.places ??= new Map(names.map((name, at) => [name, at]));
+      return this.places.get(latin1(head, 0, headLength)) ?? -1;
+    }
+    for (let i = names.length - 1; i >= 0; i--) if (isName(names[i] as RowName, head, headLength)) return i;
+    return -1;
+  }
+}
+
+/**
+ * What the row of a view is after its staged changes, as a state. `before` comes back as it is when nothing was staged.
+ * An expiry is no change of the user's: it keeps the modification version, as WATCH sees it.
+ */
+export function stateAfter(
+  view: View,
+  row: Row,
+  before: Uint8Array | undefined,
+  ballot: Version,
+): Uint8Array | undefined {
+  if (!row.dirty) return before;
+  if (!row.live) return before === undefined ? undefined : deletedRowState(ballot);
+  const value = view.string(row);
+  const bytes = newRowState({ type: row.type, expiresAtMs: row.expiresAtMs, modified: ballot }, value.length);
+  bytes.set(value, bytes.length - value.length);
+  return bytes;
+}
+
+/** The tombstone of a state whose deadline has passed: the modification version stays. */
+export function expiredState(state: Uint8Array): Uint8Array {
+  return deletedRowState(decodeRowState(state).modified);
+}
+
+/** Whether the state is of a row that is there but for its deadline. */
+export function isPast(state: Uint8Array | undefined, nowMs: number): state is Uint8Array {
+  if (state === undefined) return false;
+  const { type, expiresAtMs } = decodeRowState(state);
+  return type !== rowType.DELETED && expiresAtMs !== 0 && expiresAtMs <= nowMs;
+}
+
+function isName(name: RowName, head: Uint8Array, headLength: number): boolean {
+  if (name.length !== headLength) return false;
+  // From the end: names differ there rather than in the slot and database they begin with.
+  for (let i = headLength - 1; i >= 0; i--) if (name.charCodeAt(i) !== head[i]) return false;
+  return true;
+}
