@@ -9,6 +9,7 @@ import { ArenaPool } from './arena-pool.ts';
 import { EngineError } from './engine-error.ts';
 import type { EngineOpen, EngineOptions } from './engine-options.ts';
 import type { Generation } from './flusher.ts';
+import { CopiedManifest } from './manifest-copy.ts';
 import { FileManifest } from './manifest-file.ts';
 import type { ManifestState, ManifestStore } from './manifest.ts';
 import { arenaCapacity, Memtable } from './memtable.ts';
@@ -57,13 +58,16 @@ export async function openStore(env: EngineOpen, options: EngineOptions): Promis
 async function beginManifest({ disk, directory }: EngineOpen, manifest: ManifestStore): Promise<void> {
   const left = disk.list(directory).find((name) => isWalName(name) || tableNumber(name) !== undefined);
   if (left !== undefined) {
-    throw new EngineError('corruption', `${directory}/${left} is there, but the manifest is missing or empty`);
+    const what = `${directory}/${left} is there, but the manifest is missing or empty`;
+    throw new EngineError('corruption', `${what}: \`kvorum repair\` makes a new one`);
   }
   await manifest.commit({ added: [], removed: [], oldestWal: FIRST_WAL });
 }
 
-export function openManifestOf(env: EngineOpen): (directory: string) => ManifestStore | Promise<ManifestStore> {
-  return env.openManifest ?? ((directory) => FileManifest.open(env.disk, directory));
+/** Opens manifests with a second copy (manifest-copy.ts). */
+export function openManifestOf(env: EngineOpen): (directory: string) => Promise<ManifestStore> {
+  const open = env.openManifest ?? ((directory) => FileManifest.open(env.disk, directory));
+  return async (directory) => CopiedManifest.open(env.disk, directory, await open(directory));
 }
 
 function takeOver(

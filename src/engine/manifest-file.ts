@@ -4,7 +4,7 @@
  * ```
  * file     manifest-<generation, 16 digits>
  * content  "KVORMAN" and the format version u8 | length of the rest u32 | CRC32C of all but this word u32 |
- *          counters | n, n × table | n, n × { name | value }                             (varints, see manifest.ts)
+ *          tables | values                                                            (see manifest-content.ts)
  * ```
  *
  * Every change writes the whole state to `<name>.tmp`, syncs it, renames it to the next generation and syncs the
@@ -15,24 +15,18 @@
 
 import { crc32c } from '@node-rs/crc32';
 import { assert } from '../assert.ts';
-import { copyOf, textOf, utf8 } from '../bytes.ts';
-import type { Disk } from '../env.ts';
+import { copyOf, utf8 } from '../bytes.ts';
+import { DiskError, type Disk } from '../env.ts';
 import {
   applyEdit,
-  countersOf,
   emptyManifestState,
-  encodeCounters,
-  encodeTable,
   manifestDamage,
   MANIFEST_FORMAT,
   MAX_NAMED_VALUE_BYTES,
-  readCounters,
-  readTable,
-  stateOf,
-  tableWord,
   type ManifestState,
   type ManifestStore,
 } from './manifest.ts';
+import { readState, readValues, writeState, writeValues, type NamedValues } from './manifest-content.ts';
 import { VarintReader, VarintWriter } from './varint.ts';
 import type { VersionEdit } from './version.ts';
 
@@ -44,7 +38,7 @@ const KEPT_GENERATIONS = 2;
 
 interface Content {
   readonly state: ManifestState;
-  readonly values: ReadonlyMap<string, Uint8Array>;
+  readonly values: NamedValues;
 }
 
 export class FileManifest implements ManifestStore {
@@ -86,6 +80,10 @@ export class FileManifest implements ManifestStore {
     return this.#content.state;
   }
 
+  get values(): NamedValues {
+    return this.#content.values;
+  }
+
   commit(edit: VersionEdit): Promise<void> {
     return this.#change(({ state, values }) => ({ state: applyEdit(state, edit), values }));
   }
@@ -114,25 +112,35 @@ export class FileManifest implements ManifestStore {
     if (this.#failure !== undefined) throw this.#failure;
     const generation = this.#generation + 1;
     const path = pathOf(this.#directory, generation);
+    let isNamed = false;
     try {
-      const file = this.#disk.open(`${path}.tmp`, 'create');
-      try {
-        await file.write(encodeContent(content), 0);
-        await file.sync();
-      } finally {
-        file.close();
-      }
+      await this.#writeTemporary(`${path}.tmp`, encodeContent(content));
+      isNamed = true;
       this.#disk.rename(`${path}.tmp`, path);
       this.#disk.syncDirectory(this.#directory);
     } catch (error) {
-      // What is on the disk now is unknown; a later change must not be built on it.
-      this.#failure = error;
+      // What is on the disk now is unknown; a later change must not be built on it. But a file that found no room and has
+      // no name yet has changed nothing.
+      const isFull = error instanceof DiskError && error.code === 'ENOSPC' && !isNamed;
+      if (!isFull) this.#failure = error;
       throw error;
     }
     this.#generation = generation;
     this.#content = content;
     const old = pathOf(this.#directory, generation - KEPT_GENERATIONS);
     if (this.#disk.exists(old)) this.#disk.unlink(old);
+  }
+
+  async #writeTemporary(path: string, bytes: Uint8Array): Promise<void> {
+    // One that found no room before.
+    if (this.#disk.exists(path)) this.#disk.unlink(path);
+    const file = this.#disk.open(path, 'create');
+    try {
+      await file.write(bytes, 0);
+      await file.sync();
+    } finally {
+      file.close();
+    }
   }
 }
 
@@ -146,13 +154,9 @@ function generationOf(name: string): number | undefined {
 }
 
 function encodeContent({ state, values }: Content): Uint8Array {
-  const tables = state.version.placed().map(encodeTable);
-  const tableSum = tables.reduce((sum, record) => (sum + tableWord(record)) % 0x1_0000_0000, 0);
   const writer = new VarintWriter();
-  writer.string(encodeCounters(countersOf(state, tableSum))).number(tables.length);
-  for (const table of tables) writer.string(table);
-  writer.number(values.size);
-  for (const [name, value] of values) writer.string(utf8(name)).string(value);
+  writeState(writer, state);
+  writeValues(writer, values);
   const body = writer.finish();
   const bytes = new Uint8Array(HEADER_BYTES + body.length);
   const view = new DataView(bytes.buffer);
@@ -183,22 +187,7 @@ function readContent(disk: Disk, path: string): Content {
   if (bytes[7] !== MANIFEST_FORMAT) throw manifestDamage(path, `unknown format version ${bytes[7]}`);
   if (view.getUint32(8, true) !== bytes.length - HEADER_BYTES) throw manifestDamage(path, 'its length is wrong');
   if (view.getUint32(12, true) !== contentChecksum(bytes)) throw manifestDamage(path, 'its checksum does not hold');
-  return decodeBody(bytes, path);
-}
-
-function decodeBody(bytes: Uint8Array, path: string): Content {
   const reader = new VarintReader(bytes, HEADER_BYTES);
-  const counters = readCounters(new VarintReader(reader.string()));
-  const tables = [];
-  let tableSum = 0;
-  for (let count = reader.number(); count > 0; count--) {
-    const record = reader.string();
-    tableSum = (tableSum + tableWord(record)) % 0x1_0000_0000;
-    tables.push(readTable(new VarintReader(record)));
-  }
-  const values = new Map<string, Uint8Array>();
-  for (let count = reader.number(); count > 0; count--) values.set(textOf(reader.string()), reader.string());
-  const state = stateOf(counters, tables, tableSum);
-  if (typeof state === 'string') throw manifestDamage(path, state);
-  return { state, values };
+  const state = readState(reader, path);
+  return { state, values: readValues(reader) };
 }

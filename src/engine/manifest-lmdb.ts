@@ -13,15 +13,18 @@
  * Each value is followed by 4 bytes: CRC32C of key and value, little-endian, since LMDB's pages have no checksum. The
  * records are specified in manifest.ts. Every change is one transaction, durable before it is answered: lmdb-js
  * acknowledges before the sync unless `overlappingSync` is off. Before LMDB sees the file, lmdb-check.ts looks over its
- * pages. A manifest is valid if and only if every checksum
- * holds and the counters agree with the tables; anything else stops the open.
+ * pages. A manifest is valid if and only if every checksum holds and the counters agree with the tables; anything else
+ * stops the open.
+ *
+ * On a full disk LMDB gives its transaction up before it touches a meta page, and takes the next one (tried on a full
+ * tmpfs): the change is refused with ENOSPC once a look has shown that the old record still stands.
  */
 
 import { crc32c } from '@node-rs/crc32';
 import { open, type RootDatabase } from 'lmdb';
 import { assert } from '../assert.ts';
 import { concatBytes, copyOf, utf8 } from '../bytes.ts';
-import type { Disk } from '../env.ts';
+import { DiskError, type Disk } from '../env.ts';
 import { lmdbDamage } from './lmdb-check.ts';
 import {
   applyEdit,
@@ -48,17 +51,23 @@ const TABLE = 'table/';
 const VALUE = 'value/';
 const TWO_32 = 0x1_0000_0000;
 
+/**
+ * A transaction is durable when its promise settles. Batching by turn would make a promise of its own for each turn's
+ * writes, which fails with them and which nobody can listen to.
+ */
+const DURABLY = { overlappingSync: false, noSync: false, eventTurnBatching: false } as const;
+
 type Database = RootDatabase<Buffer, string>;
 
 export class LmdbManifest implements ManifestStore {
   readonly #database: Database;
+  readonly #path: string;
   #state: ManifestState;
-  /** The state after the commits that are under way. */
-  #coming: ManifestState;
-  #comingSum: number;
-  /** What each table's record adds to the sum. */
+  /** What each table's record adds to the sum of the counters. */
   readonly #words = new Map<number, number>();
   readonly #values: Map<string, Uint8Array>;
+  /** The change that is being made; the next one waits for it. */
+  #running: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   /** Opens the manifest in `directory`, which must be there. `disk` must be the real one: LMDB goes to it by itself. */
@@ -68,7 +77,7 @@ export class LmdbManifest implements ManifestStore {
     if (shape !== undefined) throw manifestDamage(path, shape);
     let database: Database;
     try {
-      database = open<Buffer, string>({ path, encoding: 'binary', overlappingSync: false, noSync: false });
+      database = open<Buffer, string>({ path, encoding: 'binary', ...DURABLY });
     } catch (error) {
       throw manifestDamage(
         path,
@@ -86,73 +95,126 @@ export class LmdbManifest implements ManifestStore {
 
   private constructor(database: Database, path: string) {
     this.#database = database;
+    this.#path = path;
     const records = readRecords(database, path);
     this.#values = records.values;
     for (const [number, word] of records.words) this.#words.set(number, word);
     this.#state = records.state;
-    this.#coming = records.state;
-    this.#comingSum = sumOf(this.#words);
   }
 
   get state(): ManifestState {
     return this.#state;
   }
 
-  async commit(edit: VersionEdit): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
-    const after = applyEdit(this.#coming, edit);
-    const added = edit.added.map((placed) => ({ placed, record: encodeTable(placed) }));
-    for (const number of edit.removed) {
-      this.#comingSum = (this.#comingSum + TWO_32 - (this.#words.get(number) ?? 0)) % TWO_32;
-      this.#words.delete(number);
-    }
-    for (const { placed, record } of added) {
-      const word = tableWord(record);
-      this.#words.set(placed.table.number, word);
-      this.#comingSum = (this.#comingSum + word) % TWO_32;
-    }
-    this.#coming = after;
-    const counters = encodeCounters(countersOf(after, this.#comingSum));
-    await this.#transact(() => {
-      for (const number of edit.removed) void this.#database.remove(tableKey(number));
-      for (const { placed, record } of added) this.#put(tableKey(placed.table.number), record);
-      this.#put(COUNTERS, counters);
-      this.#put(FORMAT, new VarintWriter().number(MANIFEST_FORMAT).finish());
+  get values(): ReadonlyMap<string, Uint8Array> {
+    return this.#values;
+  }
+
+  commit(edit: VersionEdit): Promise<void> {
+    return this.#next(async () => {
+      const after = applyEdit(this.#state, edit);
+      const added = edit.added.map((placed) => ({ number: placed.table.number, record: encodeTable(placed) }));
+      const words = new Map(this.#words);
+      for (const number of edit.removed) words.delete(number);
+      for (const { number, record } of added) words.set(number, tableWord(record));
+      const counters = encodeCounters(countersOf(after, sumOf(words)));
+      await this.#transact(COUNTERS, () => {
+        const format = new VarintWriter().number(MANIFEST_FORMAT).finish();
+        return [
+          ...edit.removed.map((number) => this.#database.remove(tableKey(number))),
+          ...added.map(({ number, record }) => this.#put(tableKey(number), record)),
+          this.#put(COUNTERS, counters),
+          this.#put(FORMAT, format),
+        ];
+      });
+      for (const number of edit.removed) this.#words.delete(number);
+      for (const { number } of added) this.#words.set(number, words.get(number) as number);
+      this.#state = after;
     });
-    this.#state = after;
   }
 
   getValue(name: string): Uint8Array | undefined {
     return this.#values.get(name);
   }
 
-  async setValue(name: string, value: Uint8Array): Promise<void> {
+  setValue(name: string, value: Uint8Array): Promise<void> {
     assert(value.length <= MAX_NAMED_VALUE_BYTES, 'a named value is small');
     const own = copyOf(value);
-    await this.#transact(() => this.#put(`${VALUE}${name}`, own));
-    this.#values.set(name, own);
+    return this.#next(async () => {
+      const key = `${VALUE}${name}`;
+      await this.#transact(key, () => [this.#put(key, own)]);
+      this.#values.set(name, own);
+    });
   }
 
   async close(): Promise<void> {
+    await this.#running;
     await this.#database.close();
   }
 
-  /** Runs `change` in a transaction of its own and waits until it is durable. */
-  async #transact(change: () => void): Promise<void> {
+  /** Runs one change after the other. */
+  #next(change: () => Promise<void>): Promise<void> {
+    const run = this.#running.then(change);
+    this.#running = run.catch(() => {});
+    return run;
+  }
+
+  /**
+   * Runs `change`, which gives `key` another value among other things, in a transaction of its own and waits until it is
+   * durable.
+   */
+  async #transact(key: string, change: () => readonly Promise<boolean>[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    const before = this.#stored(key);
     try {
-      await this.#database.transaction(change);
+      await this.#database.transaction(() => {
+        // Each write has a promise of its own that fails with the transaction, and nobody else listens to it.
+        for (const write of change()) write.catch(() => {});
+      });
       await this.#database.flushed;
     } catch (error) {
-      this.#failure = error;
-      throw error;
+      const cause = await causeOf(error);
+      const isFull = isErrno(cause, ENOSPC_ERRNO) && this.#isUnchanged(key, before);
+      if (isFull) throw new DiskError('ENOSPC', this.#path, `cannot write ${this.#path}: no space left on the disk`);
+      this.#failure = cause;
+      throw cause;
     }
   }
 
-  #put(key: string, value: Uint8Array): void {
+  #isUnchanged(key: string, before: string): boolean {
+    try {
+      return this.#stored(key) === before;
+    } catch {
+      return false;
+    }
+  }
+
+  #stored(key: string): string {
+    return this.#database.get(key)?.toString('latin1') ?? '';
+  }
+
+  #put(key: string, value: Uint8Array): Promise<boolean> {
     const sum = new Uint8Array(4);
     new DataView(sum.buffer).setUint32(0, checksumOf(key, value), true);
-    void this.#database.put(key, Buffer.from(concatBytes(value, sum)));
+    return this.#database.put(key, Buffer.from(concatBytes(value, sum)));
+  }
+}
+
+/** Error numbers of Linux and macOS alike. */
+const ENOSPC_ERRNO = 28;
+
+function isErrno(error: unknown, errno: number): boolean {
+  return error instanceof Error && 'code' in error && error.code === errno;
+}
+
+/** What lmdb-js means: the error of a failed commit has its reason in a promise that has failed as well. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error) || !('commitError' in error)) return error;
+  try {
+    await error.commitError;
+    return error;
+  } catch (cause) {
+    return cause;
   }
 }
 

@@ -47,13 +47,16 @@ export interface ManifestStore {
   /** As of the last commit that is durable. */
   readonly state: ManifestState;
   /**
-   * Makes an edit durable as a whole; commits take effect in the order of their calls. A rejected commit may or may not
-   * have taken effect: the caller must not go on writing.
+   * Makes an edit durable as a whole; commits take effect in the order of their calls. Rejects with a `DiskError` ENOSPC
+   * when the disk is full: then nothing has changed, and it may be tried again. After any other rejection it may or may
+   * not have taken effect, and nothing can be changed any more: the caller must not go on writing.
    */
   commit(edit: VersionEdit): Promise<void>;
+  /** All named values as of the last durable change. */
+  readonly values: ReadonlyMap<string, Uint8Array>;
   /** A named value as of the last durable change. */
   getValue(name: string): Uint8Array | undefined;
-  /** Sets a named value, durable once resolved. Requires: at most 1 MiB. */
+  /** Sets a named value, durable once resolved; rejects as `commit` does. Requires: at most 1 MiB. */
   setValue(name: string, value: Uint8Array): Promise<void>;
   /** Waits for what is running. */
   close(): Promise<void>;

@@ -6,10 +6,11 @@
  * - What readers see (`versions.current`) is what the manifest says durably, or older by edits that are under way.
  * - A file number is given out once; the manifest knows a larger one before a table with that number counts.
  * - At most one flush and one compaction run at a time; the tables of the compaction are in `#busy`.
- * - After a manifest change that failed nothing is changed any more.
+ * - After a manifest change that failed nothing is changed any more, unless it was for want of space.
  */
 
 import { must } from '../assert.ts';
+import { DiskError } from '../env.ts';
 import type { Clock, Disk, Log, Thread, Threads, Timers } from '../env.ts';
 import { compactionNumbers } from './compaction.ts';
 import type { CompactJob } from './compaction.ts';
@@ -171,12 +172,20 @@ export class Tree {
     return first;
   }
 
-  /** Makes an edit durable, then visible. */
+  /**
+   * Makes an edit durable, then visible. When the disk is full it rejects with that, nothing has changed, and tables that
+   * were made for the edit are gone again; any other failure is final.
+   */
   async #commit(edit: VersionEdit): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
       await this.#manifest.commit({ ...edit, nextFileNumber: this.#nextFileNumber });
     } catch (error) {
+      if (error instanceof DiskError && error.code === 'ENOSPC') {
+        const leaving = new Set(edit.removed);
+        this.#unlink(edit.added.map(({ table }) => table.number).filter((number) => !leaving.has(number)));
+        throw error;
+      }
       this.#failure ??= new EngineError('io', `the manifest cannot be changed: ${String(error)}`, error);
       this.#options.onFatal(this.#failure);
       throw this.#failure;
@@ -353,7 +362,7 @@ export class Tree {
 
   /** Removes the files of tables that nobody reads any more; what stays behind, the next open removes. */
   #unlink(numbers: readonly number[]): void {
-    if (this.#closed) return;
+    if (this.#closed || numbers.length === 0) return;
     const { directory, log } = this.#options;
     const paths = numbers.map((number) => tablePath(directory, number));
     runJob(this.#startCompactThread(), { kind: 'remove', paths }).then(

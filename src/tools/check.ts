@@ -7,6 +7,7 @@
  */
 
 import { readWals } from '../engine/recovery.ts';
+import { isCopyOf } from '../engine/manifest-copy.ts';
 import type { ManifestStore } from '../engine/manifest.ts';
 import { tableName } from '../engine/sstable-format.ts';
 import { verifyTable } from '../engine/table-scan.ts';
@@ -46,7 +47,12 @@ class Check {
       return this.#problems;
     }
     try {
+      if (manifest.state.oldestWal === 0 && files.tables.length + files.wals.length > 0) {
+        this.#problem('the manifest is empty; `kvorum repair` makes a new one');
+        return this.#problems;
+      }
       this.#checkTables(manifest);
+      this.#checkCopy(manifest);
       this.#checkOrphans(manifest, files.tables, files.halfWritten);
       await this.#checkWals(manifest);
     } finally {
@@ -91,6 +97,14 @@ class Check {
     });
     progress.end();
     if (problem !== undefined) this.#problem(problem);
+  }
+
+  /** The copy is for repair alone, and every start renews it. */
+  #checkCopy(manifest: ManifestStore): void {
+    const { disk, print } = this.#parts;
+    if (!isCopyOf(disk, this.#directory, manifest)) {
+      print('note: the copy of the manifest is missing, damaged or older; the next start renews it');
+    }
   }
 
   #checkOrphans(manifest: ManifestStore, tables: readonly number[], halfWritten: readonly string[]): void {

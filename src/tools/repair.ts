@@ -5,15 +5,17 @@
  * - A damaged table is replaced by a new one with the blocks that are sound. For the keys of the others, older values
  *   that stand in deeper levels may come to light again; they are named.
  * - A damaged WAL is cut at the damage, and WALs behind it, whose records would not follow, are taken out.
- * - A manifest that is missing or damaged is made anew: all tables are merged into one level, the newest record of each
- *   key wins, and the WALs that follow each other up to the newest are kept. Tables that the old manifest no longer
- *   named may take part in that, so a key deleted just before may be back. The named values of the manifest (a
- *   node's identity) are gone.
+ * - A manifest that is missing, empty or damaged is made anew from its copy (restore-manifest.ts), as it was.
+ * - Where the copy is lost too, all tables are merged into one level, the newest record of each key wins, and the WALs that
+ *   follow each other up to the newest are kept. Tables that the old manifest no longer named may take part in that, so a
+ *   key deleted just before may be back. The named values of the manifest (a node's identity) are gone.
  *
- * Repairing twice changes nothing: each step is durable before the next one begins.
+ * Repairing twice changes nothing, and a repair that was cut short is finished by the next one: each step is durable before
+ * the next one begins.
  */
 
 import { runCompaction } from '../engine/compaction.ts';
+import { CopiedManifest } from '../engine/manifest-copy.ts';
 import type { ManifestStore } from '../engine/manifest.ts';
 import { readWals } from '../engine/recovery.ts';
 import { tableName, type TableMeta } from '../engine/sstable-format.ts';
@@ -24,8 +26,9 @@ import { fromWire, toWire } from '../engine/table-wire.ts';
 import { LEVELS, type Placed } from '../engine/version.ts';
 import type { Log } from '../env.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
+import { copiedState, renewedValues } from './restore-manifest.ts';
 import { salvageTable } from './salvage.ts';
-import { bytesText, counted, dataFiles, LOST_DIRECTORY, messageOf, type ToolParts } from './tool.ts';
+import { bytesText, counted, dataFiles, LOST_DIRECTORY, messageOf, type DataFiles, type ToolParts } from './tool.ts';
 import { repairWals, walsToKeep } from './wal-repair.ts';
 
 /** Size of the tables that a rebuilt level is made of. */
@@ -57,22 +60,17 @@ class Repair {
   }
 
   async run(): Promise<number> {
-    const { disk, print, openManifest } = this.#parts;
+    const { disk, print } = this.#parts;
     const files = dataFiles(disk, this.#directory);
     if (files.manifests.length + files.tables.length + files.wals.length === 0) {
       print(`${this.#directory} holds no data yet`);
       return 0;
     }
     this.#nextNumber = (files.tables.at(-1) ?? 0) + 1;
-    let manifest: ManifestStore | undefined;
-    if (files.manifests.length > 0) {
-      try {
-        manifest = await openManifest(this.#directory);
-      } catch (error) {
-        this.#did(messageOf(error));
-      }
-    }
-    manifest ??= await this.#rebuildManifest(files.manifests, files.tables);
+    const opened =
+      (await this.#openManifest(files)) ?? (await this.#restoreManifest(files)) ?? (await this.#rebuildManifest(files));
+    // From here on the copy changes with the manifest.
+    const manifest = await CopiedManifest.open(disk, this.#directory, opened);
     try {
       this.#nextNumber = Math.max(this.#nextNumber, manifest.state.nextFileNumber);
       await this.#repairTables(manifest);
@@ -80,6 +78,45 @@ class Repair {
     } finally {
       await manifest.close();
     }
+  }
+
+  /** Undefined: it is lost. */
+  async #openManifest({ manifests, tables, wals }: DataFiles): Promise<ManifestStore | undefined> {
+    if (manifests.length === 0) return undefined;
+    let manifest: ManifestStore;
+    try {
+      manifest = await this.#parts.openManifest(this.#directory);
+    } catch (error) {
+      this.#did(messageOf(error));
+      return undefined;
+    }
+    if (manifest.state.oldestWal !== 0 || tables.length + wals.length === 0) return manifest;
+    // Nothing was ever committed to it: whoever began to make it has not come to the end.
+    this.#did('the manifest is empty');
+    await manifest.close();
+    return undefined;
+  }
+
+  /** Makes a manifest from its copy; undefined: that is lost too. */
+  async #restoreManifest({ manifests, tables }: DataFiles): Promise<ManifestStore | undefined> {
+    const { disk, openManifest } = this.#parts;
+    const copied = copiedState(disk, this.#directory);
+    if (copied === undefined) return undefined;
+    const { version, nextFileNumber, oldestWal, flushedSequence } = copied.state;
+    this.#did(`the manifest is made anew from its copy: ${counted(version.tableCount, 'table')}`);
+    this.#nextNumber = Math.max(this.#nextNumber, nextFileNumber);
+    this.#takeOut(manifests);
+    const manifest = await openManifest(this.#directory);
+    await this.#setValues(manifest, copied.values);
+    const added = version.placed();
+    await manifest.commit({ added, removed: [], nextFileNumber: this.#nextNumber, oldestWal, flushedSequence });
+    const named = new Set(added.map(({ table }) => table.number));
+    this.#takeOut(tables.filter((number) => !named.has(number)).map(tableName));
+    return manifest;
+  }
+
+  async #setValues(manifest: ManifestStore, values: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    for (const [name, value] of renewedValues(values, this.#nowMs)) await manifest.setValue(name, value);
   }
 
   /** Replaces damaged tables of the manifest. */
@@ -128,7 +165,7 @@ class Repair {
   }
 
   /** Makes a manifest from what the tables and WALs say of themselves. */
-  async #rebuildManifest(manifests: readonly string[], tables: readonly number[]): Promise<ManifestStore> {
+  async #rebuildManifest({ manifests, tables }: DataFiles): Promise<ManifestStore> {
     const { disk, print, openManifest } = this.#parts;
     this.#did(`the manifest is made anew from ${counted(tables.length, 'table')}`);
     const metas: TableMeta[] = [];
@@ -148,6 +185,7 @@ class Repair {
     const wals = walsToKeep(disk, this.#directory, flushed);
     this.#takeOut(manifests);
     const manifest = await openManifest(this.#directory);
+    await this.#setValues(manifest, new Map());
     await manifest.commit({
       added: merged.map((table) => ({ level: LEVELS - 1, table })),
       removed: [],

@@ -9,9 +9,10 @@ import { readWalFile, type WalFileContent } from './wal-file.ts';
 /** Bytes copied or overwritten at a time. */
 const CHUNK_BYTES = 1 << 20;
 
-type LiveWal = WalFileContent & { readonly header: FileHeader };
+export type LiveWal = WalFileContent & { readonly header: FileHeader };
 
-function walsByNumber(disk: Disk, directory: string): LiveWal[] {
+/** The WAL files with a valid header, by number. */
+export function liveWals(disk: Disk, directory: string): LiveWal[] {
   return dataFiles(disk, directory)
     .wals.map((name) => readWalFile(disk, `${directory}/${name}`))
     .filter((wal): wal is LiveWal => wal.header !== undefined)
@@ -27,7 +28,7 @@ export function walsToKeep(
   directory: string,
   flushed: number,
 ): { oldestWal: number; flushedSequence: number } {
-  const wals = walsByNumber(disk, directory);
+  const wals = liveWals(disk, directory);
   const newest = wals.pop();
   if (newest === undefined) return { oldestWal: 1, flushedSequence: flushed };
   if (newest.lastSequence < flushed) return { oldestWal: newest.header.number + 1, flushedSequence: flushed };
@@ -60,7 +61,7 @@ export function repairWals(options: WalRepairOptions): string[] {
     }
   }
   let expected = flushedSequence + 1;
-  for (const wal of walsByNumber(disk, directory)) {
+  for (const wal of liveWals(disk, directory)) {
     if (wal.header.number < oldestWal) continue;
     const name = wal.path.slice(wal.path.lastIndexOf('/') + 1);
     if (wal.header.firstSequence !== expected) {

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { utf8 } from '../../src/bytes.ts';
-import type { ManifestState, ManifestStore } from '../../src/engine/manifest.ts';
+import { MAX_NAMED_VALUE_BYTES, type ManifestState, type ManifestStore } from '../../src/engine/manifest.ts';
 import { RangeTombstones } from '../../src/engine/range-tombstones.ts';
 import type { TableMeta } from '../../src/engine/sstable-format.ts';
+import { DiskError } from '../../src/env.ts';
 import { Version, type Placed, type VersionEdit } from '../../src/engine/version.ts';
 import { rangeDelete } from './table-fixture.ts';
 
@@ -16,6 +17,8 @@ import { rangeDelete } from './table-fixture.ts';
 export interface ManifestPlace {
   open(): Promise<ManifestStore>;
   remove(): Promise<void>;
+  /** Takes all space of the disk, or gives it back. */
+  setFull(isFull: boolean): void;
 }
 
 export function tableMeta(number: number, changed: Partial<TableMeta> = {}): TableMeta {
@@ -194,6 +197,51 @@ export function manifestContract(name: string, place: () => Promise<ManifestPlac
       [3],
     );
     await again.close();
+    await at.remove();
+  });
+}
+
+/** Apart from the rest, since few real disks can be filled by a test. */
+export function fullDiskContract(name: string, place: () => Promise<ManifestPlace>): void {
+  test(`${name}: on a full disk a change is refused and nothing has changed; later ones are taken again`, async () => {
+    const at = await place();
+    let manifest = await at.open();
+    const large = new Uint8Array(MAX_NAMED_VALUE_BYTES);
+    await manifest.setValue('node', utf8('here'));
+    await manifest.commit({ added: [{ level: 1, table: tableMeta(1) }], removed: [], nextFileNumber: 2, oldestWal: 1 });
+    const isFull = (error: unknown): boolean => error instanceof DiskError && error.code === 'ENOSPC';
+    // Long bounds: an edit that needs room.
+    const many = (from: number): Placed[] =>
+      Array.from({ length: 400 }, (_, i) => {
+        const number = from + i;
+        const upper = utf8(`key/${String(number).padStart(6, '0')}/z${'z'.repeat(500)}`);
+        return { level: 2, table: tableMeta(number, { upper }) };
+      });
+    at.setFull(true);
+    for (let round = 0; round < 2; round++) {
+      await assert.rejects(manifest.setValue('node', large), isFull);
+      // What waits behind one that is refused is judged for itself.
+      const both = await Promise.allSettled([
+        manifest.commit({ added: many(1000), removed: [1], nextFileNumber: 2000 }),
+        manifest.setValue('other', large),
+      ]);
+      for (const each of both) assert.ok(each.status === 'rejected' && isFull(each.reason), each.status);
+      assert.equal(manifest.state.version.tableCount, 1);
+      assert.equal(manifest.state.nextFileNumber, 2);
+    }
+    at.setFull(false);
+    await manifest.commit({ added: many(3000), removed: [1], nextFileNumber: 4000 });
+    await manifest.setValue('last', large);
+    for (let round = 0; round < 2; round++) {
+      assert.equal(manifest.state.version.tableCount, 400);
+      assert.equal(manifest.state.nextFileNumber, 4000);
+      assert.deepEqual(manifest.getValue('node'), utf8('here'));
+      assert.equal(manifest.getValue('other'), undefined);
+      assert.deepEqual(manifest.getValue('last'), large);
+      await manifest.close();
+      manifest = await at.open();
+    }
+    await manifest.close();
     await at.remove();
   });
 }

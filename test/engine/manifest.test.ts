@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,22 +8,84 @@ import { open } from 'lmdb';
 import { utf8 } from '../../src/bytes.ts';
 import { NodeDisk } from '../../src/env-node-disk.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
+import { CopiedManifest, readCopy } from '../../src/engine/manifest-copy.ts';
 import { FileManifest } from '../../src/engine/manifest-file.ts';
 import { lmdbDamage } from '../../src/engine/lmdb-check.ts';
 import { LmdbManifest } from '../../src/engine/manifest-lmdb.ts';
-import { encodeTable, readTable } from '../../src/engine/manifest.ts';
+import { encodeTable, readTable, type ManifestStore } from '../../src/engine/manifest.ts';
 import { RangeTombstones } from '../../src/engine/range-tombstones.ts';
 import { VarintReader } from '../../src/engine/varint.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
-import { manifestContract, tableMeta } from './manifest-contract.ts';
+import { fullDiskContract, manifestContract, tableMeta, type ManifestPlace } from './manifest-contract.ts';
 import { rangeDelete } from './table-fixture.ts';
 
-manifestContract('manifest in files', async () => {
-  const disk = new MemoryDisk();
-  return {
-    open: async () => FileManifest.open(disk, '/store'),
-    remove: async () => assert.equal(disk.openFiles, 0),
+/** A place on a disk in memory. */
+function inMemory(open: (disk: MemoryDisk) => ManifestStore | Promise<ManifestStore>): () => Promise<ManifestPlace> {
+  return async () => {
+    const disk = new MemoryDisk();
+    return {
+      open: async () => open(disk),
+      remove: async () => assert.equal(disk.openFiles, 0),
+      setFull: (isFull) => {
+        disk.isFull = isFull;
+      },
+    };
   };
+}
+
+const inFiles = inMemory((disk) => FileManifest.open(disk, '/store'));
+const withCopy = inMemory((disk) => CopiedManifest.open(disk, '/store', FileManifest.open(disk, '/store')));
+manifestContract('manifest in files', inFiles);
+fullDiskContract('manifest in files', inFiles);
+manifestContract('manifest with a copy', withCopy);
+fullDiskContract('manifest with a copy', withCopy);
+
+test('the copy of a manifest says what the manifest says, and is left alone beside an empty one', async () => {
+  const disk = new MemoryDisk();
+  let manifest = await CopiedManifest.open(disk, '/store', FileManifest.open(disk, '/store'));
+  await manifest.setValue('node', utf8('here'));
+  for (let number = 1; number <= 5; number++) {
+    const removed = number > 2 ? [number - 2] : [];
+    await manifest.commit({
+      added: [{ level: 1, table: tableMeta(number) }],
+      removed,
+      nextFileNumber: 9,
+      oldestWal: 1,
+    });
+  }
+  await manifest.close();
+  const numbers = (): number[][] =>
+    readCopy(disk, '/store').states.map((state) => state.version.placed().map(({ table }) => table.number));
+  assert.deepEqual(numbers(), [
+    [4, 5],
+    [3, 4],
+  ]);
+  for (const name of disk.list('/store')) if (name.startsWith('manifest')) disk.unlink(`/store/${name}`);
+  manifest = await CopiedManifest.open(disk, '/store', FileManifest.open(disk, '/store'));
+  await manifest.close();
+  const copy = readCopy(disk, '/store');
+  assert.deepEqual(numbers()[0], [4, 5]);
+  assert.deepEqual(copy.values, new Map([['node', utf8('here')]]));
+  assert.equal(copy.isDamaged, false);
+});
+
+test('the copy of a manifest is renewed at open when it is damaged or older', async () => {
+  const disk = new MemoryDisk();
+  const main = FileManifest.open(disk, '/store');
+  const open = (): Promise<ManifestStore> => CopiedManifest.open(disk, '/store', FileManifest.open(disk, '/store'));
+  await main.commit({ added: [{ level: 1, table: tableMeta(1) }], removed: [], oldestWal: 1 });
+  await (await open()).close();
+  assert.equal(readCopy(disk, '/store').states[0]?.version.tableCount, 1);
+  await main.commit({ added: [{ level: 1, table: tableMeta(2) }], removed: [] });
+  await (await open()).close();
+  assert.equal(readCopy(disk, '/store').states[0]?.version.tableCount, 2);
+  const bytes = disk.bytes('/store/table-list-1');
+  bytes[30] = (bytes[30] as number) ^ 1;
+  assert.equal(readCopy(disk, '/store').isDamaged, true);
+  await (await open()).close();
+  const { states, isDamaged } = readCopy(disk, '/store');
+  assert.equal(isDamaged, false);
+  assert.equal(states[0]?.version.tableCount, 2);
 });
 
 const disk = new NodeDisk();
@@ -36,7 +99,25 @@ manifestContract('manifest in LMDB', async () => {
   return {
     open: async () => LmdbManifest.open(disk, directory),
     remove: async () => rmSync(directory, { recursive: true }),
+    setFull: () => assert.fail('this disk is too large to be filled'),
   };
+});
+
+test('manifest in LMDB: on a full disk a change is refused and nothing has changed', (context) => {
+  // A file system of its own, small enough to be filled: it takes the right to mount one.
+  const place = temporaryDirectory();
+  const script = new URL('./manifest-full-main.js', import.meta.url).pathname;
+  const command = `mount -t tmpfs -o size=4m none ${place} && exec ${process.execPath} ${script} ${place}`;
+  // The child's report is to be read by us, not by the runner of this file.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const run = spawnSync('unshare', ['-m', 'sh', '-c', command], { encoding: 'utf8', env });
+  rmSync(place, { recursive: true });
+  if (run.error !== undefined || /unshare|mount:/.test(run.stderr)) {
+    context.skip('nobody may mount a file system here');
+    return;
+  }
+  assert.equal(run.status, 0, run.stdout + run.stderr);
+  assert.match(run.stdout, /# pass 1/);
 });
 
 function isDamage(error: unknown): boolean {

@@ -1,4 +1,4 @@
-/** A disk in memory for unit tests: no faults, nothing is ever lost. The simulated disk of test/sim/ has both. */
+/** A disk in memory for unit tests: no faults but a full disk, nothing is ever lost. The simulated disk of test/sim/ has both. */
 
 import { DiskError, type Disk, type DiskFile } from '../../src/env.ts';
 
@@ -45,6 +45,9 @@ class MemoryFile implements DiskFile {
 
   writeSync(bytes: Uint8Array, position: number): void {
     const end = position + bytes.length;
+    if (this.#disk.isFull && end > this.#content.length) {
+      throw new DiskError('ENOSPC', this.path, `cannot write ${this.path}: no space left`);
+    }
     this.#content.reserve(end);
     this.#content.bytes.set(bytes, position);
     this.#content.length = Math.max(this.#content.length, end);
@@ -72,6 +75,8 @@ class MemoryFile implements DiskFile {
 }
 
 export class MemoryDisk implements Disk {
+  /** No file can grow. */
+  isFull = false;
   /** Counts for assertions. */
   reads = 0;
   openFiles = 0;
