@@ -168,6 +168,7 @@ export class NodeNetwork implements Network {
   connect(options: {
     host: string;
     port: number;
+    timeoutMs?: number;
     onOpen(connection: Connection): ConnectionEvents;
     onFail(error: Error): void;
   }): void {
@@ -186,8 +187,11 @@ export class NodeNetwork implements Network {
       failed = true;
       options.onFail(error);
     });
+    const { timeoutMs } = options;
+    if (timeoutMs !== undefined) socket.setTimeout(timeoutMs, () => socket.destroy(new Error('no answer')));
     socket.connect({ host: options.host, port: options.port, noDelay: true, keepAlive: true }, () => {
       isOpen = true;
+      if (timeoutMs !== undefined) socket.setTimeout(0).removeAllListeners('timeout');
       connection.open((it) => options.onOpen(it));
     });
   }

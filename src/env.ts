@@ -154,6 +154,8 @@ export interface Network {
   connect(options: {
     host: string;
     port: number;
+    /** `onFail` once there has been no connection for so long; without it the operating system decides. */
+    timeoutMs?: number;
     onOpen(connection: Connection): ConnectionEvents;
     onFail(error: Error): void;
   }): void;

@@ -146,6 +146,11 @@ export class BusCore<T> {
     return this.sent.size;
   }
 
+  /** Bytes of payloads that wait to be written. */
+  get waitingBytes(): number {
+    return this.queuedBytes.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   get wakeAtMs(): number {
     return Math.min(this.nextTickMs, this.reconnectAtMs);
   }

@@ -10,8 +10,10 @@ export const busMethod = {
   PING: 1,
   SWIM: 2,
   TOPOLOGY_GET: 3,
-  /** A node asks to become a member. The only one, but for PING, that passes between two clusters. */
+  /** A node asks to become a member. The only one, but for the bus's own, that passes between two clusters. */
   JOIN: 4,
+  /** The bus's own, a notice: this node belongs to another cluster than its HELLO said. */
+  CLUSTER: 5,
   /** A request of the register to a voter of the topology document: owner-codec.ts. */
   TOPOLOGY_ASK: 5,
   /** A request of the register to an owner of its row: owner-codec.ts. */

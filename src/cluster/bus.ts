@@ -1,14 +1,44 @@
 /**
  * The bus of one node: one TCP port, one connection to each other node, and on it requests, answers and notices of both
- * directions.
+ * directions. What one turn of the event loop has for a peer leaves as one frame at the turn's end.
+ *
+ * ```
+ * bus ─┬─ bus-meeting ─ bus-link ─ hello      how a connection comes to be, and which one stays
+ *      └─ bus-peer ─ bus-core                 what becomes of requests; whether the peer answers
+ * ```
+ *
+ * Invariants:
+ * - A request ends exactly once: answered, unsent (it never left) or unknown (it left, and no answer came).
+ * - A peer takes a request at most once; an answer finds its request or is dropped.
+ * - Nodes of different clusters say nothing to each other but JOIN, and are not healthy to each other.
+ * - Whatever comes before the secret is proven costs no more than one small frame for two seconds.
  */
 
-import type { Env } from '../env.ts';
-import type { BusOutcome, Outgoing } from './bus-core.ts';
-import type { Message } from './frame.ts';
+import { assert } from '../assert.ts';
+import { EMPTY, textOf, utf8 } from '../bytes.ts';
+import type { Env, Listener, Timer } from '../env.ts';
+import { BusCore, type BusOutcome, type Inbound, type Outgoing } from './bus-core.ts';
+import { BusCounters } from './bus-counters.ts';
+import type { BusLink } from './bus-link.ts';
+import { BusMeeting, type EndedAt, type Errand, type MeetingHost } from './bus-meeting.ts';
+import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './bus-method.ts';
+import { BusPeer, type Ended, type PeerOwner } from './bus-peer.ts';
+import { ListeningClock, ROUND_MS } from './bus-silence.ts';
+import { FrameWriter, type Message } from './frame.ts';
+import { INSTANCE_BYTES, type HelloPeer, type HelloSelf } from './hello.ts';
+import type { NodeName } from './swim-message.ts';
 
-/** Identity of a node, 40 hexadecimal digits. */
-export type NodeName = string;
+/** Connections that the operating system keeps for us to accept. */
+const BACKLOG = 511;
+
+/** The node with the larger identity waits so long to be called before it calls. */
+const CALL_GRACE_MS = 200;
+
+/** Addresses of which it is remembered who is there. */
+const MAX_ALIASES = 4_096;
+
+/** Methods are small numbers. */
+const MAX_METHOD = 255;
 
 export interface BusOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'network' | 'log'>;
@@ -41,97 +71,364 @@ export interface Arrival {
 
 export type RequestHandler = (arrival: Arrival, answer: Answer) => void;
 export type NoticeHandler = (arrival: Arrival) => void;
-export type Ended = (outcome: BusOutcome) => void;
-export type EndedAt = (outcome: BusOutcome, from: NodeName | undefined) => void;
 export type HealthListener = (name: NodeName, healthy: boolean) => void;
 
+const UNSENT: BusOutcome = { kind: 'unsent' };
+
 export class Bus {
+  private readonly options: BusOptions;
+  private readonly counters = new BusCounters();
+  private readonly peers = new Map<NodeName, BusPeer>();
+  private readonly meeting: BusMeeting;
+  private readonly peerOwner: PeerOwner;
+  private readonly listening: ListeningClock;
+  private readonly instance: Uint8Array;
+  private readonly requestHandlers: (RequestHandler | undefined)[] = [];
+  private readonly noticeHandlers: (NoticeHandler | undefined)[] = [];
+  private readonly healthListeners = new Set<HealthListener>();
+  /** Who was met at an address. */
+  private readonly aliases = new Map<string, NodeName>();
+  /** Peers that have something to write when the turn ends. */
+  private readonly listed: BusPeer[] = [];
+  private isFlushPlanned = false;
+  private listener: Listener | undefined;
+  private readonly roundTimer: Timer;
+  private wakeTimer: Timer | undefined;
+  private wakeTimerMs = Number.POSITIVE_INFINITY;
+  /** As it was told to all peers. */
+  private clusterId: string | undefined;
+  private isClosed = false;
+  private readonly flush = (): void => this.flushAll();
+  private readonly wake = (): void => this.wakePeers();
+
   constructor(options: BusOptions) {
-    void options;
+    this.options = options;
+    const { env, identity } = options;
+    this.listening = new ListeningClock(this.nowMs());
+    this.instance = env.random.bytes(INSTANCE_BYTES);
+    this.clusterId = options.clusterId();
+    this.peerOwner = this.newPeerOwner();
+    this.meeting = new BusMeeting({ host: this.newMeetingHost(), identity, env });
+    // Judged at the end of the turn, when what was there to read has been read.
+    const judge = (): void => this.round();
+    this.roundTimer = env.timers.every(ROUND_MS, () => env.timers.atTurnEnd(judge));
   }
+
+  // --- API ---------------------------------------------------------------------------------------------------------
 
   /** The port that it listens at; 0 before `listen`. */
   get port(): number {
-    return 0;
+    return this.listener?.port ?? 0;
   }
 
   /** `port` 0: any. Rejects with a message fit for an operator when the address cannot be bound. */
-  listen(at: { readonly host: string; readonly port: number }): Promise<void> {
-    void at;
-    return Promise.resolve();
+  async listen(at: { readonly host: string; readonly port: number }): Promise<void> {
+    assert(this.listener === undefined, 'a bus listens once');
+    const listener = await this.options.env.network.listen({
+      host: at.host,
+      port: at.port,
+      backlog: BACKLOG,
+      onConnection: (connection) => this.meeting.accept(connection),
+    });
+    this.listener = listener;
+    if (this.isClosed) await listener.close();
   }
 
   /** Requires: before `listen`, one handler a method. */
   onRequest(method: number, handler: RequestHandler): void {
-    void method;
-    void handler;
+    assert(method > 0 && method <= MAX_METHOD, 'a method');
+    assert(this.requestHandlers[method] === undefined, 'one handler a method');
+    this.requestHandlers[method] = handler;
   }
 
   /** Requires: before `listen`, one handler a method. */
   onNotice(method: number, handler: NoticeHandler): void {
-    void method;
-    void handler;
+    assert(method > 0 && method <= MAX_METHOD, 'a method');
+    assert(this.noticeHandlers[method] === undefined, 'one handler a method');
+    this.noticeHandlers[method] = handler;
   }
 
   /** Tells where a node is (`host:busPort`): it is called, and called again whenever the connection ends. */
   know(name: NodeName, address: string): void {
-    void name;
-    void address;
+    if (this.isClosed || name === this.options.identity) return;
+    const peer = this.peers.get(name) ?? this.newPeer(name, address);
+    peer.isKnown = true;
+    peer.address = address;
+    this.alias(address, name);
+    if (!peer.isUp && !peer.wasCalled && this.options.identity < name) peer.beat();
   }
 
   /** Ends the connection and does not make it again. What was sent is `unknown`, what was queued `unsent`. */
   forget(name: NodeName): void {
-    void name;
+    const peer = this.peers.get(name);
+    if (peer === undefined) return;
+    peer.isKnown = false;
+    this.peers.delete(name);
+    if (peer.isUp) peer.lost(peer.link, 'forgotten');
+    else peer.missed();
   }
 
   /** `ended` is called exactly once, perhaps before this returns. The payload belongs to the bus from now on. */
   request(to: NodeName, outgoing: Outgoing, ended: Ended): void {
-    void to;
-    void outgoing;
-    ended({ kind: 'unsent' });
+    const peer = this.peers.get(to);
+    if (peer !== undefined && this.mayTell(peer, outgoing.method)) peer.request(outgoing, ended);
+    else ended(UNSENT);
   }
 
   /** Sends without an answer; lost when the peer is out of reach. */
   notice(to: NodeName, outgoing: Outgoing): void {
-    void to;
-    void outgoing;
+    const peer = this.peers.get(to);
+    if (peer !== undefined && this.mayTell(peer, outgoing.method)) peer.notice(outgoing);
   }
 
-  /** To an address (`host:busPort`) whose node need not be known; `from` is who answered. */
+  /** To an address (`host:busPort`) whose node need not be known; `from` is who is there. */
   requestAt(address: string, outgoing: Outgoing, ended: EndedAt): void {
-    void address;
-    void outgoing;
-    ended({ kind: 'unsent' }, undefined);
+    this.send(address, { outgoing, ended });
   }
 
   noticeAt(address: string, outgoing: Outgoing): void {
-    void address;
-    void outgoing;
+    this.send(address, { outgoing, ended: undefined });
   }
 
   /** Connected, of the same cluster, and answering. */
   isHealthy(name: NodeName): boolean {
-    void name;
-    return false;
+    return this.peers.get(name)?.isHealthy ?? false;
   }
 
   /** Told of every change of `isHealthy`; returns how to stop. */
   onHealth(listener: HealthListener): () => void {
-    void listener;
-    return () => undefined;
+    this.healthListeners.add(listener);
+    return () => this.healthListeners.delete(listener);
   }
 
   /** Smoothed round trip in milliseconds; Infinity before the first one. */
   rttMs(name: NodeName): number {
-    void name;
-    return Number.POSITIVE_INFINITY;
+    return this.peers.get(name)?.rttMs ?? Number.POSITIVE_INFINITY;
   }
 
   metrics(): Readonly<Record<string, number>> {
-    return {};
+    const { counters } = this;
+    const peers = [...this.peers.values()];
+    return {
+      peers: peers.length,
+      peers_connected: peers.filter((peer) => peer.isUp).length,
+      peers_healthy: peers.filter((peer) => peer.isHealthy).length,
+      requests_in_flight: peers.reduce((sum, peer) => sum + peer.inFlight, 0),
+      waiting_bytes: peers.reduce((sum, peer) => sum + peer.waitingBytes, 0),
+      frames_in: counters.framesIn,
+      frames_out: counters.framesOut,
+      messages_in: counters.messagesIn,
+      messages_out: counters.messagesOut,
+      bytes_in: counters.bytesIn,
+      bytes_out: counters.bytesOut,
+      reconnections: counters.reconnections,
+      frames_damaged: counters.framesDamaged,
+      handshakes_failed: counters.handshakesFailed,
+      requests_unsent: counters.requestsUnsent,
+      requests_unknown: counters.requestsUnknown,
+    };
   }
 
-  close(): Promise<void> {
-    return Promise.resolve();
+  /** Sends what is queued and closes everything; what has no answer by then is `unknown`. */
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.flushAll();
+    this.isClosed = true;
+    this.roundTimer.cancel();
+    this.wakeTimer?.cancel();
+    this.meeting.close();
+    for (const name of this.peers.keys()) this.forget(name);
+    await this.listener?.close();
+  }
+
+  // --- sending -----------------------------------------------------------------------------------------------------
+
+  private nowMs(): number {
+    return this.options.env.clock.monotonicUs() / 1_000;
+  }
+
+  private mayTell(peer: BusPeer, method: number): boolean {
+    return !this.isClosed && (!peer.isForeign || method === busMethod.JOIN);
+  }
+
+  private send(address: string, errand: Errand): void {
+    const name = this.aliases.get(address);
+    const peer = name === undefined ? undefined : this.peers.get(name);
+    if (peer?.isUp === true) this.run(errand, peer);
+    else this.meeting.errand(address, errand);
+  }
+
+  private run(errand: Errand, peer: BusPeer): void {
+    const { outgoing, ended } = errand;
+    if (ended === undefined) this.notice(peer.name, outgoing);
+    else this.request(peer.name, outgoing, (outcome) => ended(outcome, peer.name));
+  }
+
+  private hasOutput(peer: BusPeer): void {
+    if (peer.isListed) return;
+    peer.isListed = true;
+    this.listed.push(peer);
+    if (this.isFlushPlanned) return;
+    this.isFlushPlanned = true;
+    this.options.env.timers.atTurnEnd(this.flush);
+  }
+
+  private flushAll(): void {
+    if (this.isClosed) return;
+    this.options.beforeFlush();
+    this.settleCluster();
+    const { listed } = this;
+    // What is said meanwhile joins the list's end.
+    for (let i = 0; i < listed.length; i++) {
+      const peer = listed[i] as BusPeer;
+      peer.isListed = false;
+      peer.flush();
+    }
+    listed.length = 0;
+    this.isFlushPlanned = false;
+  }
+
+  // --- peers -------------------------------------------------------------------------------------------------------
+
+  private newPeer(name: NodeName, address: string): BusPeer {
+    const { random } = this.options.env;
+    const core = new BusCore<Ended>({ calls: true, random: () => random.next() });
+    const peer = new BusPeer({ name, address, core, owner: this.peerOwner });
+    this.peers.set(name, peer);
+    return peer;
+  }
+
+  private newPeerOwner(): PeerOwner {
+    return {
+      counters: this.counters,
+      nowMs: () => this.nowMs(),
+      listeningMs: () => this.listening.nowMs,
+      call: (peer) => this.meeting.call(peer),
+      hasOutput: (peer) => this.hasOutput(peer),
+      wakes: (atMs) => this.wakeAt(atMs),
+      arrived: (peer, inbound, message) => this.arrived(peer, inbound, message),
+      healthChanged: (peer) => {
+        for (const listener of this.healthListeners) listener(peer.name, peer.isHealthy);
+      },
+    };
+  }
+
+  private newMeetingHost(): MeetingHost {
+    return {
+      peers: this.peers,
+      counters: this.counters,
+      writer: new FrameWriter(),
+      hello: () => this.hello(),
+      nowMs: () => this.nowMs(),
+      listeningMs: () => this.listening.nowMs,
+      met: (link, hello) => this.met(link, hello),
+      lost: (link, hello, reason) => this.lost(link, hello, reason),
+      run: (errand, peer, address) => {
+        this.alias(address, peer.name);
+        this.run(errand, peer);
+      },
+    };
+  }
+
+  private hello(): HelloSelf {
+    const { identity, address, secret } = this.options;
+    return { identity, address, secret, clusterId: this.options.clusterId(), instance: this.instance };
+  }
+
+  private alias(address: string, name: NodeName): void {
+    if (this.aliases.size >= MAX_ALIASES) this.aliases.clear();
+    this.aliases.set(address, name);
+  }
+
+  private met(link: BusLink, hello: HelloPeer): BusPeer {
+    const { identity, address } = hello;
+    const peer = this.peers.get(identity) ?? this.newPeer(identity, address);
+    if (peer.wasUp) this.counters.reconnections++;
+    peer.toldAddress = address;
+    peer.clusterId = hello.clusterId;
+    peer.met(link, this.clusterId);
+    // The end of an earlier connection has removed a peer that is not known.
+    this.peers.set(identity, peer);
+    this.alias(address, identity);
+    if (link.told.clusterId !== this.clusterId) peer.tellCluster(this.clusterId);
+    this.options.env.log.info('a node is connected', { node: identity, address, role: link.role });
+    return peer;
+  }
+
+  private lost(link: BusLink, hello: HelloPeer, reason: string): void {
+    const peer = this.peers.get(hello.identity);
+    if (!this.isClosed) this.options.env.log.info('a connection has ended', { node: hello.identity, reason });
+    if (peer === undefined) return;
+    peer.lost(link, reason);
+    if (!peer.isKnown && !peer.isUp) this.peers.delete(hello.identity);
+  }
+
+  /** Tells all peers when this node has come to belong to another cluster. */
+  private settleCluster(): void {
+    const clusterId = this.options.clusterId();
+    if (clusterId === this.clusterId) return;
+    this.clusterId = clusterId;
+    for (const peer of this.peers.values()) {
+      if (peer.isUp) peer.tellCluster(clusterId);
+      peer.settleForeign(clusterId);
+    }
+  }
+
+  // --- receiving ---------------------------------------------------------------------------------------------------
+
+  private arrived(peer: BusPeer, inbound: Inbound | undefined, message: Message): void {
+    const { method } = message;
+    if (inbound === undefined) {
+      if (method === busMethod.CLUSTER) {
+        const told = textOf(message.payload);
+        peer.clusterId = told === '' ? undefined : told;
+        peer.settleForeign(this.clusterId);
+      } else if (method !== busMethod.PING && this.mayTell(peer, method)) {
+        this.noticeHandlers[method]?.({ from: peer.name, address: peer.toldAddress, message });
+      }
+      return;
+    }
+    const { priority } = message;
+    const answer: Answer = (payload, answered = METHOD_ANSWERED) => {
+      const epoch = this.options.epoch?.() ?? 0;
+      peer.answer(inbound, { method: answered, priority, deadlineMs: inbound.deadlineMs, epoch, payload });
+    };
+    const handler = this.requestHandlers[method];
+    if (method === busMethod.PING) answer(EMPTY);
+    else if (!this.mayTell(peer, method)) answer(utf8('this node belongs to another cluster'), METHOD_FAILED);
+    else if (handler === undefined) answer(utf8(`this node knows no method ${method}`), METHOD_FAILED);
+    else handler({ from: peer.name, address: peer.toldAddress, message }, answer);
+  }
+
+  // --- time --------------------------------------------------------------------------------------------------------
+
+  private round(): void {
+    if (this.isClosed) return;
+    this.listening.round(this.nowMs());
+    const { nowMs } = this.listening;
+    this.settleCluster();
+    this.meeting.round();
+    for (const peer of this.peers.values()) {
+      if (peer.isUp) peer.round(nowMs);
+      else if (peer.isKnown && !peer.wasCalled && nowMs - peer.sinceMs >= CALL_GRACE_MS) peer.beat();
+    }
+  }
+
+  private wakeAt(atMs: number): void {
+    if (atMs >= this.wakeTimerMs || this.isClosed) return;
+    this.wakeTimer?.cancel();
+    this.wakeTimerMs = atMs;
+    this.wakeTimer = this.options.env.timers.after(Math.max(0, Math.ceil(atMs - this.nowMs())), this.wake);
+  }
+
+  private wakePeers(): void {
+    this.wakeTimerMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.nowMs();
+    let next = Number.POSITIVE_INFINITY;
+    for (const peer of this.peers.values()) {
+      if (peer.wakeAtMs <= nowMs) peer.wake();
+      next = Math.min(next, peer.wakeAtMs);
+    }
+    this.wakeAt(next);
   }
 }

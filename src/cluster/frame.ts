@@ -59,18 +59,52 @@ export function messageBytes(message: Message): number {
 
 /** One frame of these messages, in memory of its own. Requires: at least one; not above `MAX_FRAME_BYTES` in all. */
 export function encodeFrame(messages: readonly Message[]): Uint8Array {
+  const frame = new Uint8Array(frameBytes(messages));
+  writeFrame(frame, messages);
+  return frame;
+}
+
+/** Bytes of the frame of these messages. Requires: at least one; not above `MAX_FRAME_BYTES` in all. */
+function frameBytes(messages: readonly Message[]): number {
   let length = 0;
   for (const message of messages) length += messageBytes(message);
   assert(messages.length > 0 && length <= MAX_FRAME_BYTES, 'a frame of bounded length');
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + length);
+  return FRAME_HEADER_BYTES + length;
+}
+
+/** Requires: `frame` has exactly the room. */
+function writeFrame(frame: Uint8Array, messages: readonly Message[]): void {
   let at = FRAME_HEADER_BYTES;
   for (const message of messages) at = writeMessage(frame, at, message);
   frame[0] = MAGIC_0;
   frame[1] = MAGIC_1;
   frame[2] = FRAME_VERSION;
-  writeU32(frame, 4, length);
+  frame[3] = 0;
+  writeU32(frame, 4, at - FRAME_HEADER_BYTES);
   writeU32(frame, 8, crc32c(frame.subarray(FRAME_HEADER_BYTES)));
-  return frame;
+}
+
+/** The memory that a writer keeps between frames: more than a usual frame, less than what is a pity to hold. */
+const WRITER_BYTES = 512 * 1024;
+
+/** Writes frames into one piece of memory, over and over. */
+export class FrameWriter {
+  private memory: Uint8Array | undefined;
+
+  /** The frame is valid until the next one; whoever wants to keep it says `give`. */
+  write(messages: readonly Message[]): Uint8Array {
+    const size = frameBytes(messages);
+    if (size > WRITER_BYTES) return encodeFrame(messages);
+    this.memory ??= new Uint8Array(WRITER_BYTES);
+    const frame = this.memory.subarray(0, size);
+    writeFrame(frame, messages);
+    return frame;
+  }
+
+  /** The last frame's memory belongs to somebody else from now on. */
+  give(): void {
+    this.memory = undefined;
+  }
 }
 
 function isNumber(value: number): boolean {
@@ -94,12 +128,17 @@ function writeMessage(frame: Uint8Array, start: number, message: Message): numbe
 
 /** Takes a stream of bytes apart into messages. After a `DamagedError` it must not be used again. */
 export class FrameReader {
-  private readonly maxFrameBytes: number;
+  private maxFrameBytes: number;
   /** Begin of a frame that has not arrived as a whole: pending[0, pendingEnd). */
   private pending = EMPTY;
   private pendingEnd = 0;
 
   constructor(maxFrameBytes = MAX_FRAME_BYTES) {
+    this.maxFrameBytes = maxFrameBytes;
+  }
+
+  /** From the next frame on: whoever is known may send larger ones than a stranger. */
+  setMaxFrameBytes(maxFrameBytes: number): void {
     this.maxFrameBytes = maxFrameBytes;
   }
 
@@ -110,31 +149,35 @@ export class FrameReader {
 
   /**
    * Takes bytes[start, end) and calls `take` for each message that is complete. Payloads are views that are valid only
-   * during the call. Throws `DamagedError`.
+   * during the call. Returns how many frames came to their end. Throws `DamagedError`.
    */
-  push(bytes: Uint8Array, start: number, end: number, take: (message: Message) => void): void {
+  push(bytes: Uint8Array, start: number, end: number, take: (message: Message) => void): number {
     let at = start;
+    let frames = 0;
     while (at < end) {
       if (this.pendingEnd === 0) {
         const frameEnd = end - at < FRAME_HEADER_BYTES ? Number.POSITIVE_INFINITY : at + this.frameBytes(bytes, at);
         if (frameEnd <= end) {
           readFrame(bytes, at, frameEnd, take);
           at = frameEnd;
+          frames++;
           continue;
         }
       }
       at = this.complete(bytes, at, end);
       if (this.pendingEnd < FRAME_HEADER_BYTES) {
         this.judgeStart();
-        return;
+        return frames;
       }
       const frameEnd = this.frameBytes(this.pending, 0);
-      if (this.pendingEnd < frameEnd) return;
+      if (this.pendingEnd < frameEnd) return frames;
       const frame = this.pending;
       this.pending = EMPTY;
       this.pendingEnd = 0;
       readFrame(frame, 0, frameEnd, take);
+      frames++;
     }
+    return frames;
   }
 
   /** Adds what is missing of the pending frame's header, or of the frame; returns where it stopped. */
