@@ -6,8 +6,13 @@
  * it overlaps. When no level is over its target, tables that are worth rewriting for other reasons are taken: many
  * tombstones, or an age at which the owner's filter should see them again.
  *
+ * Damaged tables are excluded: nothing may be merged with them, nor come to stand below a newer one of them. What that keeps
+ * from going down gathers in level 0, where it is merged within the level (RocksDB's "intra-L0"), size by size, so
+ * that level 0 has a number of tables that grows with the logarithm of what is written until somebody repairs.
+ *
  * Properties (test/engine/compaction-picker.test.ts): a choice never leaves an overlapping older table of level 0
- * behind, takes all of the output level that it overlaps, and never names an excluded table.
+ * behind, takes all of the output level that it overlaps, and never names an excluded table; a choice within level 0 is of
+ * tables that are neighbours in age.
  */
 
 import { compareBytes } from '../bytes.ts';
@@ -48,7 +53,7 @@ export interface PickerInput {
   readonly oldestSnapshot: number | undefined;
 }
 
-export type Reason = 'level-0' | 'size' | 'tombstones' | 'age' | 'manual';
+export type Reason = 'level-0' | 'within-level-0' | 'size' | 'tombstones' | 'age' | 'manual';
 
 /** What to do: merge `runs` (newest first) into `outputLevel`, or `move` the one table there as it is. */
 export interface Choice {
@@ -63,6 +68,9 @@ export interface Choice {
 
 /** A table moves down unread only if it overlaps at most this many table sizes two levels down. */
 const MOVE_GRANDPARENT_TABLES = 10;
+
+/** A merge within level 0 takes a next older table along if it is at most so many times what the newer ones have. */
+const WITHIN_LEVEL0_FACTOR = 2;
 
 export function targetBytes(level: number, options: PickerOptions): number {
   return options.level1Bytes * options.levelFactor ** (level - 1);
@@ -93,7 +101,8 @@ export function pickCompaction(input: PickerInput): Choice | undefined {
   }
   due.sort((a, b) => b.score - a.score || a.level - b.level);
   for (const { level } of due) {
-    const choice = level === 0 ? pickLevel0(input, 'level-0') : pickRoundRobin(input, level);
+    const choice =
+      level === 0 ? (pickLevel0(input, 'level-0') ?? pickWithinLevel0(input)) : pickRoundRobin(input, level);
     if (choice !== undefined) return choice;
   }
   return pickSingles(input);
@@ -101,18 +110,24 @@ export function pickCompaction(input: PickerInput): Choice | undefined {
 
 /** A compaction of everything in `level` into the next one, for compacting by hand; undefined: there is nothing. */
 export function pickWholeLevel(input: PickerInput, level: number): Choice | undefined {
-  const all = input.version.levels[level] ?? [];
-  // In level 0 nothing may overtake an older table that has to stay.
-  const from = level === 0 ? all.findLastIndex((table) => input.excluded.has(table.number)) + 1 : 0;
-  const tables = all.slice(from).filter((table) => !input.excluded.has(table.number));
+  const tables =
+    level === 0
+      ? movableLevel0(input)
+      : (input.version.levels[level] ?? []).filter((table) => !input.excluded.has(table.number));
   if (tables.length === 0) return undefined;
   if (level === 0) return choiceOf(input, 'manual', 0, 1, tables);
   return choiceOf(input, 'manual', level, Math.min(level + 1, LEVELS - 1), tables);
 }
 
+/** The tables of level 0 that may go down: those that are older than every excluded one. */
+function movableLevel0({ version, excluded }: PickerInput): readonly TableMeta[] {
+  const all = version.levels[0] ?? [];
+  return excluded.size === 0 ? all : all.slice(all.findLastIndex((table) => excluded.has(table.number)) + 1);
+}
+
 /** From the oldest table of level 0 on, all that overlap each other, since none of them may be overtaken. */
 function pickLevel0(input: PickerInput, reason: Reason): Choice | undefined {
-  const tables = input.version.levels[0] ?? [];
+  const tables = movableLevel0(input);
   const oldest = tables.at(-1);
   if (oldest === undefined) return undefined;
   let { lower, upper } = oldest;
@@ -124,6 +139,43 @@ function pickLevel0(input: PickerInput, reason: Reason): Choice | undefined {
     ({ lower, upper } = boundsOf(chosen));
   }
   return choiceOf(input, reason, 0, 1, chosen);
+}
+
+/** Tables of level 0 that cannot go down become one that stays there. */
+function pickWithinLevel0({ version, options, excluded }: PickerInput): Choice | undefined {
+  const chosen = mergeableLevel0(version, excluded);
+  if (chosen.length < Math.max(2, options.level0Tables)) return undefined;
+  return {
+    reason: 'within-level-0',
+    inputLevel: 0,
+    outputLevel: 0,
+    runs: chosen.map((table) => [table]),
+    move: false,
+    bottommost: false,
+    grandparents: [],
+  };
+}
+
+/** The largest number of neighbours in level 0 that are worth a merge: none is much larger than all newer ones together. */
+function mergeableLevel0(version: Version, excluded: ReadonlySet<number>): readonly TableMeta[] {
+  const all = version.levels[0] ?? [];
+  let best: readonly TableMeta[] = [];
+  for (let from = 0; from + best.length < all.length; from++) {
+    let bytes = 0;
+    let to = from;
+    for (; to < all.length; to++) {
+      const table = all[to] as TableMeta;
+      if (excluded.has(table.number) || (to > from && table.bytes > WITHIN_LEVEL0_FACTOR * bytes)) break;
+      bytes += table.bytes;
+    }
+    if (to - from > best.length) best = all.slice(from, to);
+  }
+  return best;
+}
+
+/** Tables of level 0 that compaction can take away from there: what writers are held back by. */
+export function level0Backlog(version: Version, excluded: ReadonlySet<number>): number {
+  return excluded.size === 0 ? (version.levels[0] ?? []).length : mergeableLevel0(version, excluded).length;
 }
 
 /** The first table behind the level's cursor for which there is a choice. */

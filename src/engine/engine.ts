@@ -419,10 +419,8 @@ export class Engine implements Store {
 
   /** Decides anew whether and how fast writes are taken. */
   #weigh(): void {
-    // Compaction does not go around a damaged table, so holding writers back would bring level 0 no nearer to its
-    // target: writes go on, reads grow slower, and the log has told the operator to repair.
-    const level0 = this.#tree.damagedTables > 0 ? 0 : this.#tree.level0Tables;
-    const { delayMs, stop } = stallOf(this.#frozen.length, level0, this.#options.stall);
+    // Around a damaged table some of level 0 has to stay: holding writers back for that would bring nothing.
+    const { delayMs, stop } = stallOf(this.#frozen.length, this.#tree.level0Backlog, this.#options.stall);
     const nowUs = this.#env.clock.monotonicUs();
     if (this.writeDelayMs > 0) this.#stallUs += nowUs - this.#stallStartUs;
     this.#stallStartUs = nowUs;

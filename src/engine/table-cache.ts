@@ -176,7 +176,7 @@ export class TableCache {
     if (damage === undefined) throw error;
     if (attempt < READ_ATTEMPTS) return;
     this.#quarantine(table, damage);
-    throw damage;
+    throw table.damage ?? damage;
   }
 
   #pieceFor(table: Table, missing: number, readAheadBytes: number): Piece | undefined {
@@ -193,7 +193,12 @@ export class TableCache {
 
   #quarantine(table: Table, damage: EngineError): void {
     if (table.damage !== undefined) return;
-    table.damage = damage;
+    // Whoever meets it is told what helps.
+    table.damage = new EngineError(
+      'corruption',
+      `${damage.message}; stop the server and run \`kvorum repair\``,
+      damage,
+    );
     this.#options.onDamage(table.meta, damage);
   }
 

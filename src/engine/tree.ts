@@ -14,11 +14,11 @@ import { DiskError } from '../env.ts';
 import type { Clock, Disk, Log, Thread, Threads, Timers } from '../env.ts';
 import { compactionNumbers } from './compaction.ts';
 import type { CompactJob } from './compaction.ts';
-import { debtBytes, deadTables, pickCompaction, pickWholeLevel } from './compaction-picker.ts';
+import { debtBytes, deadTables, level0Backlog, pickCompaction, pickWholeLevel } from './compaction-picker.ts';
 import type { Choice, PickerInput, PickerOptions } from './compaction-picker.ts';
 import { EngineError } from './engine-error.ts';
 import type { EngineJob, EngineResult, ResultOf } from './engine-thread.ts';
-import { flushNumbers } from './flush.ts';
+import { FLUSH_TABLE_BYTES, flushNumbers } from './flush.ts';
 import type { ManifestStore } from './manifest.ts';
 import type { Memtable } from './memtable.ts';
 import { tablePath } from './sstable-format.ts';
@@ -81,7 +81,6 @@ export class Tree {
   compactionWrittenBytes = 0;
   compactionMicroseconds = 0;
   movedTables = 0;
-  damagedTables = 0;
 
   readonly #options: TreeOptions;
   readonly #manifest: ManifestStore;
@@ -125,6 +124,16 @@ export class Tree {
 
   get level0Tables(): number {
     return (this.#manifest.state.version.levels[0] ?? []).length;
+  }
+
+  /** Tables of level 0 that compaction could take away from there. */
+  get level0Backlog(): number {
+    return level0Backlog(this.#manifest.state.version, this.#damaged);
+  }
+
+  /** Damaged tables that the store still names. */
+  get damagedTables(): number {
+    return this.#damaged.size;
   }
 
   get debtBytes(): number {
@@ -190,6 +199,7 @@ export class Tree {
       this.#options.onFatal(this.#failure);
       throw this.#failure;
     }
+    for (const number of edit.removed) this.#damaged.delete(number);
     this.versions.install(this.#manifest.state.version);
     this.#options.onChange();
   }
@@ -199,7 +209,8 @@ export class Tree {
     if (this.#compacting !== undefined || this.#closed || this.#manual || this.#failure !== undefined) return;
     if (this.#options.clock.monotonicUs() < this.#retryAtUs) return;
     const input = this.#pickerInput();
-    const dead = deadTables(input);
+    // A damaged table may go unread where all that it may have held is dead.
+    const dead = deadTables({ ...input, excluded: this.#busy });
     if (dead.length > 0) {
       this.#run(this.#drop(dead));
       return;
@@ -309,7 +320,8 @@ export class Tree {
   #jobFor(choice: Choice): CompactJob {
     const { directory, picker, format, clock, pinned, filterState, compactionBytesPerSecond } = this.#options;
     const inputBytes = choice.runs.flat().reduce((sum, table) => sum + table.bytes, 0);
-    const numbers = compactionNumbers(inputBytes, picker.tableBytes, choice.grandparents.length);
+    const tableBytes = choice.outputLevel === 0 ? FLUSH_TABLE_BYTES : picker.tableBytes;
+    const numbers = compactionNumbers(inputBytes, tableBytes, choice.grandparents.length);
     return {
       kind: 'compact',
       directory,
@@ -318,7 +330,7 @@ export class Tree {
       snapshots: pinned(),
       grandparents: choice.grandparents,
       grandparentBytes: GRANDPARENT_TABLES * picker.tableBytes,
-      tableBytes: picker.tableBytes,
+      tableBytes,
       firstNumber: this.#takeNumbers(numbers),
       numbers,
       format: formatOfLevel(format, choice.outputLevel),
@@ -352,9 +364,10 @@ export class Tree {
 
   #noteDamage(number: number, error: EngineError): void {
     if (this.#damaged.has(number)) return;
-    this.#damaged.add(number);
-    this.damagedTables++;
-    this.#options.log.error('a table is damaged; reads of keys that it may hold answer an error', {
+    // Only a reader of an old state may still come upon one that has gone meanwhile.
+    const isNamed = this.#manifest.state.version.placed().some(({ table }) => table.number === number);
+    if (isNamed) this.#damaged.add(number);
+    this.#options.log.error('a table is damaged; keys that it may hold answer an error until `kvorum repair` has run', {
       table: tablePath(this.#options.directory, number),
       cause: error.message,
     });

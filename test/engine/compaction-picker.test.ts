@@ -6,6 +6,7 @@ import {
   deadTables,
   debtBytes,
   defaultPickerOptions,
+  level0Backlog,
   pickCompaction,
   pickWholeLevel,
   score,
@@ -66,6 +67,16 @@ function checkChoice(input: PickerInput, choice: Choice): void {
       .map((table) => table.upper)
       .sort(compareBytes)
       .at(-1) ?? assert.fail('something is chosen');
+  if (choice.reason === 'within-level-0') {
+    const ages = chosen.map((table) => (version.levels[0] ?? []).indexOf(table));
+    assert.deepEqual(
+      ages,
+      ages.map((_, i) => (ages[0] as number) + i),
+      'neighbours in age',
+    );
+    assert.deepEqual([choice.inputLevel, choice.outputLevel, choice.move, choice.bottommost], [0, 0, false, false]);
+    return;
+  }
   for (const table of version.levels[choice.outputLevel] ?? []) {
     if (overlaps(table, lower, upper)) assert.ok(numbers.has(table.number), 'all it overlaps below is taken along');
   }
@@ -150,6 +161,70 @@ test('every choice keeps the order of ages, and choices come to an end with no l
     }),
     { numRuns: 200 },
   );
+});
+
+test('level 0 stays small around a damaged table, wherever that is, and nothing else stands still', () => {
+  for (const level of [0, 1, 2]) {
+    const damaged = tableAt(40, 60);
+    let version = Version.of([{ level, table: damaged }]);
+    const excluded = new Set([damaged.number]);
+    const cursors: (Uint8Array | undefined)[] = Array.from({ length: LEVELS });
+    const longest = { level0: 0, backlog: 0 };
+    const reasons = new Set<string>();
+    for (let round = 0; round < 600; round++) {
+      // Half of what comes lies beside the damaged table.
+      const table = round % 2 === 0 ? tableAt(0, 100) : tableAt(70, 100);
+      version = version.with({ added: [{ level: 0, table }], removed: [] });
+      for (let choices = 0; ; choices++) {
+        assert.ok(choices < 100, 'choices come to an end');
+        const input = inputOf(version, { cursors, excluded });
+        const choice = pickCompaction(input);
+        if (choice === undefined) break;
+        checkChoice(input, choice);
+        reasons.add(choice.reason);
+        cursors[choice.inputLevel] = choice.runs[0]?.at(-1)?.upper;
+        version = choice.reason === 'within-level-0' ? mergedWithin(version, choice) : carryOut(version, choice);
+      }
+      longest.level0 = Math.max(longest.level0, (version.levels[0] ?? []).length);
+      longest.backlog = Math.max(longest.backlog, level0Backlog(version, excluded));
+    }
+    assert.ok(longest.level0 <= 14 && longest.backlog < 8, `level ${level}: ${JSON.stringify(longest)}`);
+    assert.ok(reasons.has('within-level-0') || level === 2, [...reasons].join());
+    // Once it is repaired, everything goes down.
+    const left = (version.levels[0] ?? []).length;
+    const rest = pickWholeLevel(inputOf(version), 0);
+    assert.ok(left === 0 || (rest !== undefined && rest.outputLevel > 0 && rest.runs.length >= left));
+  }
+});
+
+/** What a merge within level 0 makes: one table as large as all of them. */
+function mergedWithin(version: Version, choice: Choice): Version {
+  const chosen = choice.runs.flat();
+  const bytes = chosen.reduce((sum, table) => sum + table.bytes, 0);
+  const maxSequence = Math.max(...chosen.map((table) => table.maxSequence));
+  return version.with({
+    added: [{ level: 0, table: tableAt(0, 100, { bytes, maxSequence }) }],
+    removed: chosen.map((table) => table.number),
+  });
+}
+
+test('in level 0 what is older than a damaged table goes down, what is newer does not', () => {
+  const tables = [0, 1, 2, 3, 4, 5].map(() => ({ level: 0, table: tableAt(0, 50) }));
+  const version = Version.of(tables);
+  const [newest, , , damaged, older, oldest] = version.levels[0] ?? [];
+  const input = inputOf(version, { excluded: new Set([damaged?.number ?? 0]) });
+  const choice = pickCompaction(input) ?? assert.fail('the older ones can go');
+  checkChoice(input, choice);
+  assert.equal(choice.outputLevel, 1);
+  assert.deepEqual(
+    choice.runs.flat().map((table) => table.number),
+    [older?.number, oldest?.number],
+  );
+  const rest = version.with({ added: [], removed: [older?.number ?? 0, oldest?.number ?? 0] });
+  const within = pickCompaction(inputOf(rest, { excluded: new Set([damaged?.number ?? 0]) }));
+  assert.deepEqual([within?.reason, within?.runs.length], ['within-level-0', 3]);
+  const fewer = rest.with({ added: [], removed: [newest?.number ?? 0] });
+  assert.equal(pickCompaction(inputOf(fewer, { excluded: new Set([damaged?.number ?? 0]) })), undefined);
 });
 
 test('the level that is most over its target comes first', () => {
