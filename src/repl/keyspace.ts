@@ -8,12 +8,15 @@
  * "flush"      256 × u64 BE: flush mark (stamp) of each physical database; rows at or below it do not exist
  * "databases"  256 × u8: physical database of each logical one
  * "counts"     see row-counts.ts
+ * "mark…"      flush marks of a slot: see slot-marks.ts
+ * "dropped"    u16 BE each: slots whose rows have left this node with the batch that wrote this
  * ```
  *
- * Invariants: the counts equal the number of heads that are neither deleted nor under their flush mark; every such
+ * Invariants: the counts equal the number of heads that are neither deleted nor under a flush mark; every such
  * head with a deadline has its entry in the expiry index.
  */
 
+import { SLOT_COUNT } from '../cluster/slot.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead, writeU32 } from './head.ts';
@@ -33,27 +36,35 @@ import {
   writeStamp,
 } from './row-key.ts';
 import { RowCounts } from './row-counts.ts';
+import { decodeMarkRecord, EVERY_DATABASE, SlotMarks, slotMarkKey, slotOfMarkKey } from './slot-marks.ts';
 import { elementKey, type Row, standsApart, View } from './view.ts';
 
 /** Physical databases are one byte; the last one is ours. */
 export const DATABASE_LIMIT = 255;
 
-const FLUSH_KEY = localKey('flush');
+export const FLUSH_KEY: Uint8Array = localKey('flush');
 const DATABASES_KEY = localKey('databases');
 const COUNTS_KEY = localKey('counts');
+export const DROPPED_KEY: Uint8Array = localKey('dropped');
 
 /** Entries of the expiry index looked at in one turn of the sweeper, so that it holds the loop for about a millisecond. */
 export const SWEEP_BATCH_ROWS = 200;
 
 const NOTHING = new Uint8Array(0);
 
+
 /** What the keyspace learns while the store replays its WALs; give `hooks` to the store before it opens. */
 export class KeyspaceState {
   readonly counts = new RowCounts();
   readonly flushMarks = new Float64Array(256);
+  /** Flush marks of slots, as a cluster keeps them. */
+  readonly slotMarks = new SlotMarks();
+  /** Slots whose marks may not be in a table yet. */
+  readonly freshMarks = new Set<number>();
   readonly databases = Uint8Array.from({ length: 256 }, (_, i) => i);
   private readonly head = new Head();
   private readonly durableMarks = new Float64Array(256);
+  private readonly durableSlots = new Float64Array(SLOT_COUNT);
   private store: Store | undefined = undefined;
 
   readonly hooks: StoreHooks = {
@@ -68,7 +79,38 @@ export class KeyspaceState {
     if (flush !== undefined) this.readFlushMarks(flush, false);
     const databases = await readNow(store, DATABASES_KEY);
     if (databases !== undefined) this.databases.set(databases);
+    await this.loadSlotMarks(store);
     this.counts.settle(await readNow(store, COUNTS_KEY));
+  }
+
+  private async loadSlotMarks(store: Store): Promise<void> {
+    const cursor = store.cursor({ lower: slotMarkKey(0), upper: slotMarkKey(SLOT_COUNT) });
+    try {
+      for (;;) {
+        const step = cursor.next();
+        if (step === lookup.ABSENT) return;
+        if (step === lookup.MISS) {
+          await cursor.load();
+          continue;
+        }
+        const slot = slotOfMarkKey(cursor.key) as number;
+        this.slotMarks.raise(slot, decodeMarkRecord(cursor.value).marks);
+        this.freshMarks.add(slot);
+      }
+    } finally {
+      cursor.close();
+    }
+  }
+
+  /** Of each slot the stamp below which everything was flushed, of every database at once; as `durableFlushMarks`. */
+  durableSlotMarks(): Float64Array {
+    const { durableSlots, store } = this;
+    for (const slot of this.freshMarks) {
+      if (store === undefined || !isInTable(store, slotMarkKey(slot))) continue;
+      this.freshMarks.delete(slot);
+      durableSlots[slot] = this.slotMarks.of(slot, EVERY_DATABASE)?.stamp ?? 0;
+    }
+    return durableSlots.slice();
   }
 
   /**
@@ -90,6 +132,19 @@ export class KeyspaceState {
     } else if (prefix === LOCAL_PREFIX) {
       if (sameKey(key, COUNTS_KEY)) this.counts.replayCounts(value);
       if (sameKey(key, FLUSH_KEY)) this.readFlushMarks(value, true);
+      if (sameKey(key, DROPPED_KEY)) this.replayDropped(value);
+      const slot = slotOfMarkKey(key);
+      if (slot !== undefined) this.replayMark(slot, value);
+    }
+  }
+
+  private replayMark(slot: number, value: Uint8Array): void {
+    for (const { database, count } of decodeMarkRecord(value).left) this.counts.set(database, slot, count);
+  }
+
+  private replayDropped(value: Uint8Array): void {
+    for (let at = 0; at + 1 < value.length; at += 2) {
+      this.counts.clearSlot(((value[at] as number) << 8) | (value[at + 1] as number));
     }
   }
 
@@ -135,6 +190,12 @@ export class Keyspace {
 
   flushMark(physical: number): number {
     return this.state.flushMarks[physical] as number;
+  }
+
+  /** Whether a record of this version was flushed. */
+  isFlushed(physical: number, slot: number, stamp: number, actor: number): boolean {
+    const { flushMarks, slotMarks } = this.state;
+    return stamp <= (flushMarks[physical] as number) || slotMarks.covers(slot, physical, stamp, actor);
   }
 
   /** Rows in a physical database, expired ones that nobody has met yet included. */
@@ -240,7 +301,8 @@ export class Keyspace {
     const head = this.head;
     readHead(head, found.bytes, found.start, found.end);
     const database = databaseOfHead(physical);
-    const counted = head.type !== rowType.DELETED && head.stamp > this.flushMark(database);
+    const flushed = this.isFlushed(database, slotOfHead(physical), head.stamp, head.actor);
+    const counted = head.type !== rowType.DELETED && !flushed;
     const deadline = deadlineOfExpiryKey(entry);
     if (!counted || head.expiresAtMs !== deadline || deadline > nowMs) return false;
     if ((head.flags & headFlag.APART) !== 0) {
@@ -339,7 +401,8 @@ export class Keyspace {
   }
 }
 
-function putHead(batch: Batch, key: Uint8Array, keyLength: number, head: Head, inline: Uint8Array): void {
+/** Adds a head, with its inline value, to a batch. */
+export function putHead(batch: Batch, key: Uint8Array, keyLength: number, head: Head, inline: Uint8Array): void {
   const offset = batch.reservePut(keyLength, headLength(head.flags, inline.length));
   const bytes = batch.bytes;
   for (let i = 0; i < keyLength; i++) bytes[offset + i] = key[i] as number;
@@ -348,8 +411,8 @@ function putHead(batch: Batch, key: Uint8Array, keyLength: number, head: Head, i
   else bytes.set(inline, at);
 }
 
-/** An element's value is its version (u64 stamp, u32 actor, big-endian), then its bytes. */
-function putElement(batch: Batch, key: Uint8Array, stamp: number, actor: number, value: Uint8Array): void {
+/** Adds an element. Its value is its version (u64 stamp, u32 actor, big-endian), then its bytes. */
+export function putElement(batch: Batch, key: Uint8Array, stamp: number, actor: number, value: Uint8Array): void {
   const offset = batch.reservePut(key.length, ELEMENT_HEADER + value.length);
   const bytes = batch.bytes;
   bytes.set(key, offset);

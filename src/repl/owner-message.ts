@@ -12,6 +12,19 @@ export function slotOfRow(row: RowName): number {
   return (row.charCodeAt(0) << 8) | row.charCodeAt(1);
 }
 
+/** What stands behind the slot in the name of a slot's flush mark: database 255, then the key. */
+const MARK_SUFFIX = '\u00ffflush\u0000';
+
+/** The row that keeps the flush marks of a slot. */
+export function markRowOf(slot: number): RowName {
+  return String.fromCharCode(slot >>> 8, slot & 0xff) + MARK_SUFFIX;
+}
+
+export function isMarkRow(row: RowName): boolean {
+  // Most rows differ in the database already.
+  return row.charCodeAt(2) === 0xff && row.length === 2 + MARK_SUFFIX.length && row.endsWith(MARK_SUFFIX);
+}
+
 export interface PrepareRequest {
   readonly kind: 'prepare';
   readonly row: RowName;

@@ -5,10 +5,13 @@
  * row in this life and `promisedBefore`, which is at least every promise made in earlier lives. A promise that is
  * evicted raises its slot's floor of promises, so that forgetting can only refuse more (design, section 6: raising a
  * promise is always safe).
+ *
+ * A slot's flush mark is a register of the whole slot (flush-core.ts): what is promised for it is promised for every row
+ * of the slot, and its promise is at least the highest one of any of them.
  */
 
 import { SLOT_COUNT } from '../cluster/slot.ts';
-import { slotOfRow, type RowName } from './owner-message.ts';
+import { isMarkRow, slotOfRow, type RowName } from './owner-message.ts';
 import { compareVersions, maxVersion, type Version } from './version.ts';
 
 /** Promises kept: about 150 bytes each. The oldest are evicted; cached ballots older than 20 s are dead anyway. */
@@ -19,7 +22,10 @@ export class PromiseTable {
   private readonly rows = new Map<RowName, Version>();
   private readonly slotStamps = new Float64Array(SLOT_COUNT);
   private readonly slotActors = new Uint32Array(SLOT_COUNT);
-  private readonly promisedBefore: Version;
+  /** The highest promise ever made to a row of the slot. */
+  private readonly highestStamps = new Float64Array(SLOT_COUNT);
+  private readonly highestActors = new Uint32Array(SLOT_COUNT);
+  private promisedBefore: Version;
   private readonly limit: number;
 
   constructor(options: { promisedBefore: Version; limit?: number }) {
@@ -34,6 +40,7 @@ export class PromiseTable {
   of(row: RowName): Version {
     const own = this.rows.get(row);
     const slot = slotOfRow(row);
+    if (isMarkRow(row)) return this.highestIn(slot);
     const stamp = this.slotStamps[slot] as number;
     // Most rows have a promise of their own above all that is general: nothing is allocated for them.
     if (own !== undefined && own.stamp > stamp && own.stamp > this.promisedBefore.stamp) return own;
@@ -45,8 +52,38 @@ export class PromiseTable {
   raise(row: RowName, ballot: Version): void {
     const own = this.rows.get(row);
     if (own !== undefined && compareVersions(own, ballot) >= 0) return;
+    if (isMarkRow(row)) {
+      this.raiseSlot(slotOfRow(row), ballot);
+      return;
+    }
     this.rows.set(row, ballot);
+    this.noteHighest(slotOfRow(row), ballot);
     if (this.rows.size > this.limit) this.evictOldest();
+  }
+
+  /** Promises that ballots below `ballot` will be refused for every row. */
+  raiseAll(ballot: Version): void {
+    this.promisedBefore = maxVersion(this.promisedBefore, ballot);
+  }
+
+  /** At least every promise that was made for any row of the slot. */
+  highestIn(slot: number): Version {
+    const floor = { stamp: this.slotStamps[slot] as number, actor: this.slotActors[slot] as number };
+    return maxVersion(this.highestOfRows(slot), floor);
+  }
+
+  /** At least every promise, and so every version taken, of the slot's rows, its flush mark aside. */
+  highestOfRows(slot: number): Version {
+    const highest = { stamp: this.highestStamps[slot] as number, actor: this.highestActors[slot] as number };
+    return maxVersion(this.promisedBefore, highest);
+  }
+
+  private noteHighest(slot: number, ballot: Version): void {
+    const stamp = this.highestStamps[slot] as number;
+    if (ballot.stamp < stamp) return;
+    if (ballot.stamp === stamp && ballot.actor <= (this.highestActors[slot] as number)) return;
+    this.highestStamps[slot] = ballot.stamp;
+    this.highestActors[slot] = ballot.actor;
   }
 
   private evictOldest(): void {

@@ -19,6 +19,9 @@ export class RowCounts {
   /** While replaying: whether written counts were met, and which databases were flushed before any were. */
   private baseKnown = false;
   private readonly flushedInReplay = new Set<number>();
+  /** Slots of a database, and slots of all, whose number was set before any counts were met. */
+  private readonly setInReplay = new Set<number>();
+  private readonly clearedInReplay = new Set<number>();
 
   add(database: number, slot: number, change: number): void {
     const slots = (this.bySlot[database] ??= new Int32Array(SLOT_COUNT));
@@ -30,6 +33,21 @@ export class RowCounts {
     this.totals[database] = 0;
     this.bySlot[database] = undefined;
     this.flushedInReplay.add(database);
+  }
+
+  /** A flush of the slot has left so many rows. */
+  set(database: number, slot: number, count: number): void {
+    this.add(database, slot, count - this.inSlot(database, slot));
+    if (!this.baseKnown) this.setInReplay.add(placeOf(database, slot));
+  }
+
+  /** The slot has left this node. */
+  clearSlot(slot: number): void {
+    for (let database = 0; database < 256; database++) {
+      const count = this.inSlot(database, slot);
+      if (count !== 0) this.add(database, slot, -count);
+    }
+    if (!this.baseKnown) this.clearedInReplay.add(slot);
   }
 
   total(database: number): number {
@@ -71,6 +89,8 @@ export class RowCounts {
     this.totals.fill(0);
     this.bySlot.fill(undefined);
     this.flushedInReplay.clear();
+    this.setInReplay.clear();
+    this.clearedInReplay.clear();
     this.baseKnown = true;
     this.addWritten(bytes);
   }
@@ -79,6 +99,8 @@ export class RowCounts {
   settle(written: Uint8Array | undefined): void {
     if (!this.baseKnown && written !== undefined) this.addWritten(written);
     this.baseKnown = true;
+    this.setInReplay.clear();
+    this.clearedInReplay.clear();
     for (let database = 0; database < 256; database++) {
       assert((this.totals[database] as number) >= 0, 'a database has no fewer than zero rows');
     }
@@ -102,8 +124,10 @@ export class RowCounts {
   private addWritten(bytes: Uint8Array): void {
     for (let at = 0; at + ENTRY_LENGTH <= bytes.length; at += ENTRY_LENGTH) {
       const database = bytes[at] as number;
-      if (this.flushedInReplay.has(database)) continue;
-      this.add(database, ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number), readU32(bytes, at + 3));
+      const slot = ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
+      if (this.flushedInReplay.has(database) || this.clearedInReplay.has(slot)) continue;
+      if (this.setInReplay.has(placeOf(database, slot))) continue;
+      this.add(database, slot, readU32(bytes, at + 3));
     }
   }
 
@@ -114,4 +138,8 @@ export class RowCounts {
       });
     });
   }
+}
+
+function placeOf(database: number, slot: number): number {
+  return database * SLOT_COUNT + slot;
 }

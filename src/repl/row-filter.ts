@@ -2,7 +2,8 @@
  * What compaction may drop, said to the engine as a rule it runs in its thread: it knows keys and values, this module
  * knows rows.
  *
- * - A cell at or below its database's flush mark does not exist, and whatever older copy lies below it does not either.
+ * - A cell at or below its database's flush mark does not exist, and whatever older copy lies below it does not either;
+ *   nor does one below its slot's mark.
  * - A deleted head at or below the floor may go where nothing older of its key can lie below (the bottommost level).
  *   With one copy of the data every stamp is below the floor as soon as it was given; in a cluster the floor comes out
  *   of FENCE, CONVERGE, FLOOR (design, section 6).
@@ -15,6 +16,8 @@ import { databaseOfHead, EXPIRY_PREFIX, headEnd, readStamp, slotOfHead, SYSTEM_D
 export interface RowFilterState {
   /** Flush mark (stamp) of each of the 256 physical databases. */
   readonly flushMarks: Float64Array;
+  /** Of each slot the stamp below which all its rows were flushed, in a cluster. */
+  readonly slotMarks?: Float64Array;
   /** Deleted heads with a stamp up to here may be purged. */
   readonly floor: number;
 }
@@ -22,6 +25,7 @@ export interface RowFilterState {
 export type RowFilter = (key: Uint8Array, value: Uint8Array, bottommost: boolean) => 'keep' | 'drop';
 
 export function createFilter(state: RowFilterState): RowFilter {
+  const { slotMarks } = state;
   return (key, value, bottommost) => {
     if (slotOfHead(key) >= EXPIRY_PREFIX) return 'keep';
     const database = databaseOfHead(key);
@@ -29,6 +33,7 @@ export function createFilter(state: RowFilterState): RowFilter {
     const isHead = headEnd(key) === key.length;
     const stamp = readStamp(value, isHead ? 3 : 0);
     if (stamp <= (state.flushMarks[database] as number)) return 'drop';
+    if (slotMarks !== undefined && stamp < (slotMarks[slotOfHead(key)] as number)) return 'drop';
     const dead = isHead && value[1] === rowType.DELETED && ((value[2] as number) & headFlag.EXPIRES) === 0;
     return dead && bottommost && stamp <= state.floor ? 'drop' : 'keep';
   };

@@ -248,7 +248,8 @@ export class RowScan {
     const { head, view } = this;
     const value = this.cursor.value;
     readHead(head, value, 0, value.length);
-    if (head.type === rowType.DELETED || head.stamp <= view.keyspace.flushMark(this.physical)) return false;
+    if (head.type === rowType.DELETED) return false;
+    if (view.keyspace.isFlushed(this.physical, this.current, head.stamp, head.actor)) return false;
     return head.expiresAtMs === 0 || head.expiresAtMs > view.nowMs;
   }
 

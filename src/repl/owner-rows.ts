@@ -1,0 +1,204 @@
+/**
+ * The rows of an owner as registers: which version and state the engine holds for a row, and how a new version and state
+ * are written. What is written are the same cells that a single node writes (head, element of a long string, expiry
+ * index, what was born or died), so that scans, counts, replay and compaction see no difference; and what a single node
+ * wrote reads as a state whose version is that write's.
+ *
+ * ```
+ * held          the version of the record; of a row under its slot's flush mark the mark, and a deleted state
+ * floor         what a new ballot must be above: `held`, and the mark of a flush from before the node was in a cluster
+ * no state      head of type 0 whose modification version is zero: the row was settled, but never written
+ * ```
+ *
+ * Invariants: one row at a time: `lookUp`, then `readState` and `apply` in the same turn. The counts in memory change
+ * after the write, since `write` may freeze the memtable, whose last record they are.
+ */
+
+import { assert } from '../assert.ts';
+import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/store.ts';
+import { ELEMENT_HEADER, Head, headFlag, readHead, rowType } from './head.ts';
+import { putElement, putHead, type KeyspaceState } from './keyspace.ts';
+import type { RowName } from './owner-message.ts';
+import { expiryKey, STRING_ELEMENT, SYSTEM_DATABASE } from './row-key.ts';
+import { deletedRowState, newRowState, type RowState } from './row-state.ts';
+import { ceilingVersion, compareVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
+import { standsApart } from './view.ts';
+
+const FIRST_KEY_BYTES = 256;
+
+/** Names up to this length are written byte by byte, which is quicker than a call into native code. */
+const SHORT_NAME = 64;
+
+const NOTHING = new Uint8Array(0);
+
+export class OwnerRows {
+  private readonly store: Store;
+  private readonly state: KeyspaceState;
+  private readonly batch: Batch;
+  private readonly found = new Found();
+  private readonly elementFound = new Found();
+  private readonly before = new Head();
+  private readonly after = new Head();
+  private key = new Uint8Array(FIRST_KEY_BYTES);
+  private keyLength = 0;
+  /** There is a record, under a mark or not. */
+  private hasRecord = false;
+  /** The record counts: it is there and under no mark. */
+  private exists = false;
+  /** Counted among the live rows. */
+  private counted = false;
+  /** The row stands under its slot's flush mark. */
+  private flushed = false;
+
+  /** Of the row that was looked up last. */
+  held: Version = ZERO_VERSION;
+  floor: Version = ZERO_VERSION;
+  /** Sequence that must be durable before anybody may learn `held`; 0: it is. */
+  sequence = 0;
+  /** After `readState`. */
+  stateRead: Uint8Array | undefined = undefined;
+
+  constructor(options: { store: Store; state: KeyspaceState }) {
+    this.store = options.store;
+    this.state = options.state;
+    this.batch = options.store.newBatch();
+  }
+
+  /** FOUND or ABSENT: the fields say what is held. MISS: await `fetch`, and look it up again. Throws `EngineError`. */
+  lookUp(row: RowName): Lookup {
+    this.writeKey(row);
+    const { found, before } = this;
+    const outcome = this.store.get(this.key, this.keyLength, found);
+    if (outcome === lookup.MISS) return outcome;
+    this.sequence = found.sequence;
+    this.hasRecord = outcome === lookup.FOUND;
+    this.exists = this.hasRecord;
+    this.flushed = false;
+    let held = ZERO_VERSION;
+    const database = this.key[2] as number;
+    const flushMark = this.state.flushMarks[database] as number;
+    if (this.exists) {
+      readHead(before, found.bytes, found.start, found.end);
+      if (before.stamp <= flushMark) this.exists = false;
+      else held = { stamp: before.stamp, actor: before.actor };
+    }
+    const slotMark = this.state.slotMarks.of(this.slot, database);
+    if (slotMark !== undefined && compareVersions(held, slotMark) < 0) {
+      this.exists = false;
+      this.flushed = true;
+      held = slotMark;
+    }
+    this.counted = this.exists && before.type !== rowType.DELETED;
+    this.held = held;
+    this.floor = flushMark === 0 || held.stamp > flushMark ? held : maxVersion(held, ceilingVersion(flushMark));
+    return outcome;
+  }
+
+  /** Brings in what a `lookUp` or `readState` of this row has missed. */
+  fetch(row: RowName): Promise<void> {
+    this.writeKey(row);
+    const head = this.key.slice(0, this.keyLength);
+    const outcome = this.store.get(head, head.length, this.found);
+    if (outcome === lookup.MISS) return this.store.fetch(head);
+    return this.store.fetch(this.elementKey());
+  }
+
+  /** Puts the state of the row that was looked up last, in memory of its own, into `stateRead`. False: `fetch` it. */
+  readState(): boolean {
+    this.stateRead = undefined;
+    if (this.flushed) this.stateRead = deletedRowState(this.held);
+    if (!this.exists) return true;
+    const { before, elementFound } = this;
+    const { type, expiresAtMs } = before;
+    const modified = { stamp: before.modifiedStamp, actor: before.modifiedActor };
+    if (type === rowType.DELETED) {
+      if (modified.stamp !== 0) this.stateRead = deletedRowState(modified);
+      return true;
+    }
+    let bytes = before.bytes as Uint8Array;
+    let start = before.valueStart;
+    let end = before.valueEnd;
+    if ((before.flags & headFlag.APART) !== 0) {
+      const element = this.elementKey();
+      const outcome = this.store.get(element, element.length, elementFound);
+      if (outcome === lookup.MISS) return false;
+      assert(outcome === lookup.FOUND, 'a value that stands apart from its head is there');
+      if (elementFound.sequence > this.sequence) this.sequence = elementFound.sequence;
+      bytes = elementFound.bytes;
+      start = elementFound.start + ELEMENT_HEADER;
+      end = elementFound.end;
+    }
+    const state = newRowState({ type, expiresAtMs, modified }, end - start);
+    state.set(bytes.subarray(start, end), state.length - (end - start));
+    this.stateRead = state;
+    return true;
+  }
+
+  /**
+   * Writes this state under this version for the row that was looked up last, in this turn. Returns the sequence to
+   * await. `along`: another record for the same batch. Throws `EngineError` when the engine refuses the write; then
+   * nothing has changed.
+   */
+  apply(version: Version, state: RowState | undefined, along?: { key: Uint8Array; value: Uint8Array }): number {
+    const { batch, after, before, key, keyLength } = this;
+    batch.clear();
+    const live = state !== undefined && state.type !== rowType.DELETED;
+    const database = key[2] as number;
+    const isCounted = database !== SYSTEM_DATABASE;
+    const modified = state === undefined ? ZERO_VERSION : state.modified;
+    const expiresAtMs = state === undefined ? 0 : state.expiresAtMs;
+    let flags = 0;
+    let inline: Uint8Array = NOTHING;
+    if (expiresAtMs !== 0) flags |= headFlag.EXPIRES;
+    if (modified.stamp !== version.stamp || modified.actor !== version.actor) flags |= headFlag.MODIFIED;
+    if (isCounted && live !== this.counted) flags |= live ? headFlag.BORN : headFlag.DIED;
+    if (live) {
+      const { value } = state;
+      if (standsApart(value.length)) {
+        flags |= headFlag.APART;
+        after.apartLength = value.length;
+        putElement(batch, this.elementKey(), version.stamp, version.actor, value);
+      } else inline = value;
+    }
+    // The element of a record under a mark goes too: nothing names it any more.
+    const apartBefore = this.hasRecord && (before.flags & headFlag.APART) !== 0;
+    if (apartBefore && (flags & headFlag.APART) === 0) batch.delete(this.elementKey());
+    after.type = state === undefined ? rowType.DELETED : state.type;
+    after.flags = flags;
+    after.stamp = version.stamp;
+    after.actor = version.actor;
+    after.expiresAtMs = expiresAtMs;
+    after.modifiedStamp = modified.stamp;
+    after.modifiedActor = modified.actor;
+    putHead(batch, key, keyLength, after, inline);
+    const indexed = this.hasRecord ? before.expiresAtMs : 0;
+    if (indexed !== expiresAtMs) {
+      if (indexed !== 0) batch.delete(expiryKey(indexed, key, keyLength));
+      if (expiresAtMs !== 0) batch.put(expiryKey(expiresAtMs, key, keyLength), NOTHING);
+    }
+    if (along !== undefined) batch.put(along.key, along.value);
+    const sequence = this.store.write(batch);
+    if (isCounted && live !== this.counted) this.state.counts.add(database, this.slot, live ? 1 : -1);
+    return sequence;
+  }
+
+  private get slot(): number {
+    return ((this.key[0] as number) << 8) | (this.key[1] as number);
+  }
+
+  private elementKey(): Uint8Array {
+    const element = new Uint8Array(this.keyLength + 1);
+    element.set(this.key.subarray(0, this.keyLength));
+    element[this.keyLength] = STRING_ELEMENT;
+    return element;
+  }
+
+  private writeKey(row: RowName): void {
+    const { length } = row;
+    if (length > this.key.length) this.key = new Uint8Array(2 * length);
+    const { key } = this;
+    if (length <= SHORT_NAME) for (let i = 0; i < length; i++) key[i] = row.charCodeAt(i);
+    else Buffer.from(key.buffer, key.byteOffset, length).write(row, 'latin1');
+    this.keyLength = length;
+  }
+}

@@ -1,0 +1,370 @@
+/**
+ * An owner of rows: the shell of `acceptor` over this node's engine. Every request, from whatever node, this one
+ * included, and for whatever reason (client, hint, read repair, move), comes through `ask`.
+ *
+ * ```
+ * ask ─▶ epoch and ownership ─▶ owner-rows (look up, fetch) ─▶ acceptor decides ─▶ owner-rows writes ─▶ durable ─▶ answer
+ * ```
+ *
+ * What an owner says besides the rule's own answers:
+ * ```
+ * stale             the slot's owners have changed since the epoch of the request
+ * unable, refused   it knows no document, or by its document it is no owner (the asker may know a newer one); the engine
+ *                   refuses writes, now or for so long that too many wait
+ * unable, amnesia   the row may stand in a damaged table
+ * ```
+ *
+ * Invariants:
+ * - Deciding and writing happen in one turn, on the row as it was looked up in that turn.
+ * - No answer that shows a version leaves before that version is durable.
+ * - A slot that was owned before, and left, has none of its rows when it is owned again (slot-drop.ts).
+ * - Nothing is decided twice: each request is answered once, and never taken up again after its answer.
+ * - Before rows are shared with others, every version that this node gave on its own is below what counts as promised.
+ */
+
+import { DamagedError } from '../cluster/byte-cursor.ts';
+import type { ClusterView } from '../cluster/cluster-view.ts';
+import { distinctOwners, type Owners } from '../cluster/owners.ts';
+import { SLOT_COUNT } from '../cluster/slot.ts';
+import type { SlotEntry, Topology } from '../cluster/topology.ts';
+import { copyOf } from '../bytes.ts';
+import { EngineError } from '../engine/engine-error.ts';
+import { lookup, type Store } from '../engine/store.ts';
+import type { Env } from '../env.ts';
+import { Acceptor } from './acceptor.ts';
+import { DurableAnswers } from './durable-answers.ts';
+import type { Hlc } from './hlc.ts';
+import type { KeyspaceState } from './keyspace.ts';
+import {
+  isMarkRow,
+  slotOfRow,
+  type AcceptRequest,
+  type OwnerAnswer,
+  type OwnerRequest,
+  type PrepareRequest,
+  type ReadRequest,
+  type RowName,
+} from './owner-message.ts';
+import { MarkApply } from './mark-apply.ts';
+import { OwnerRows } from './owner-rows.ts';
+import { PromiseTable } from './promise-table.ts';
+import type { Held } from './register-core.ts';
+import { decodeRowState, type RowState } from './row-state.ts';
+import { SlotDrop } from './slot-drop.ts';
+import { ceilingVersion, equalVersions, type Version } from './version.ts';
+
+/** Requests that wait for the disk, or for the engine to take writes; beyond it they are refused. */
+export const MAX_DEFERRED = 20_000;
+
+export type Answered = (answer: OwnerAnswer<Uint8Array>) => void;
+
+export interface OwnerOptions {
+  readonly env: Pick<Env, 'timers' | 'log'>;
+  readonly store: Store;
+  readonly state: KeyspaceState;
+  readonly hlc: Hlc;
+  /** What counts as promised by earlier lives: the clock's ceiling that the last one persisted, with the highest actor. */
+  readonly promisedBefore: Version;
+  readonly view: Pick<ClusterView, 'topology' | 'self' | 'isShared' | 'onTopology'>;
+}
+
+const ACCEPTED = { kind: 'accepted' } as const;
+const REFUSED = { kind: 'unable', reason: 'refused' } as const;
+const AMNESIA = { kind: 'unable', reason: 'amnesia' } as const;
+
+export class Owner {
+  private readonly env: OwnerOptions['env'];
+  private readonly store: Store;
+  private readonly hlc: Hlc;
+  private readonly view: OwnerOptions['view'];
+  private readonly rows: OwnerRows;
+  private readonly promises: PromiseTable;
+  private readonly acceptor: Acceptor;
+  private readonly marks: MarkApply;
+  private readonly answers = new DurableAnswers();
+  private readonly drop: SlotDrop;
+  /** Slots that this node owns by `known`. */
+  private readonly owned = new Uint8Array(SLOT_COUNT);
+  private known: Topology | undefined = undefined;
+  private knownSelf = 0;
+  private wasShared = false;
+  private deferred = 0;
+  private readonly stops: (() => void)[];
+  /** Since the start. */
+  readonly counts = { prepares: 0, accepts: 0, reads: 0, conflicts: 0, stale: 0, refused: 0, amnesia: 0, fetches: 0 };
+
+  constructor(options: OwnerOptions) {
+    const { env, store, state, hlc, view } = options;
+    this.env = env;
+    this.store = store;
+    this.hlc = hlc;
+    this.view = view;
+    this.rows = new OwnerRows({ store, state });
+    this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
+    this.acceptor = new Acceptor({ promises: this.promises, clock: hlc });
+    this.marks = new MarkApply({ store, state, promises: this.promises, rows: this.rows });
+    this.drop = new SlotDrop({ env, store, state });
+    this.stops = [
+      store.onDurable(() => this.answers.release(store.durableSequence)),
+      view.onTopology(() => this.adopt()),
+    ];
+    this.adopt();
+  }
+
+  /** Requests that wait for the disk. */
+  get waiting(): number {
+    return this.deferred + this.answers.size;
+  }
+
+  /** Slots whose rows are still to be deleted here, since others own them now. */
+  get slotsToDrop(): number {
+    return this.drop.pending;
+  }
+
+  /** Settles when nothing runs in the background any more. What waits is never answered. */
+  async close(): Promise<void> {
+    for (const stop of this.stops) stop();
+    await this.drop.close();
+  }
+
+  /** Whether this node owns the slot, now or when a move is done, and may speak for it. */
+  owns(slot: number): boolean {
+    if (this.view.topology !== this.known) this.adopt();
+    return this.owned[slot] === 1 && !this.drop.isPending(slot);
+  }
+
+  /**
+   * One request under the one rule, made in this epoch of the topology. `answer` is called once, at once or later. The
+   * request's bytes need to be valid only during the call; states that are answered are in memory of their own.
+   */
+  ask(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
+    const refusal = this.refusalOf(request.row, epoch);
+    if (refusal !== undefined) {
+      answer(refusal);
+      return;
+    }
+    try {
+      this.take(request, epoch, answer);
+    } catch (error) {
+      answer(this.unableFor(error));
+    }
+  }
+
+  /** This node's own copy, in memory of its own; undefined when it is not in memory or not this node's to tell. */
+  held(row: RowName): Held<Uint8Array> | undefined {
+    if (!this.owns(slotOfRow(row))) return undefined;
+    const { rows } = this;
+    try {
+      if (rows.lookUp(row) === lookup.MISS || !rows.readState()) return undefined;
+    } catch (error) {
+      this.unableFor(error);
+      return undefined;
+    }
+    return { version: rows.held, value: rows.stateRead };
+  }
+
+  // --- requests ----------------------------------------------------------------------------------------------------
+
+  private refusalOf(row: RowName, epoch: number): OwnerAnswer<Uint8Array> | undefined {
+    const { topology } = this.view;
+    if (topology === undefined) return REFUSED;
+    if (topology !== this.known) this.adopt();
+    const slot = slotOfRow(row);
+    const entry = topology.slots[slot];
+    if (entry === undefined) return REFUSED;
+    if (epoch < entry.since) {
+      this.counts.stale++;
+      return { kind: 'stale', epoch: topology.epoch };
+    }
+    if (this.owned[slot] === 1 && !this.drop.isPending(slot)) return undefined;
+    this.counts.refused++;
+    return REFUSED;
+  }
+
+  private take(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
+    if (this.rows.lookUp(request.row) === lookup.MISS) {
+      this.fetch(request, epoch, answer);
+      return;
+    }
+    switch (request.kind) {
+      case 'prepare':
+        this.prepare(request, epoch, answer);
+        break;
+      case 'accept':
+        this.accept(request, epoch, answer);
+        break;
+      case 'read':
+        this.read(request, epoch, answer);
+        break;
+    }
+  }
+
+  private prepare(request: PrepareRequest, epoch: number, answer: Answered): void {
+    const { rows } = this;
+    const same = equalVersions(rows.held, request.have);
+    if (!same && !rows.readState()) {
+      this.fetch(request, epoch, answer);
+      return;
+    }
+    // A change that could not be written here had better not begin: its outcome would be unknown.
+    if (this.store.refusal !== undefined) {
+      this.counts.refused++;
+      answer(REFUSED);
+      return;
+    }
+    this.counts.prepares++;
+    const verdict = this.acceptor.prepare(request.row, request.ballot, rows.floor);
+    if (verdict.kind !== 'promise') {
+      if (verdict.kind === 'conflict') this.counts.conflicts++;
+      answer(verdict);
+      return;
+    }
+    const value = same ? undefined : rows.stateRead;
+    this.give(rows.sequence, { kind: 'promised', version: rows.held, value }, answer);
+  }
+
+  private accept(request: AcceptRequest<Uint8Array>, epoch: number, answer: Answered): void {
+    const { store, rows } = this;
+    if (store.refusal !== undefined) {
+      this.counts.refused++;
+      answer(REFUSED);
+      return;
+    }
+    if (store.writeDelayMs > 0) {
+      this.wait(request, epoch, answer);
+      return;
+    }
+    const { row, ballot, next, value } = request;
+    // What is no state is refused before anything is decided.
+    const state = value === undefined ? undefined : decodeRowState(value);
+    const isMark = isMarkRow(row);
+    if (isMark && !this.marks.prepare(slotOfRow(row), state)) {
+      this.defer(request, epoch, answer, this.marks.load());
+      return;
+    }
+    this.counts.accepts++;
+    const verdict = this.acceptor.accept(row, ballot, next, rows.floor);
+    switch (verdict.kind) {
+      case 'apply':
+        this.give(this.apply(isMark, ballot, state), ACCEPTED, answer);
+        break;
+      case 'repeat':
+        this.give(rows.sequence, ACCEPTED, answer);
+        break;
+      case 'conflict':
+        this.counts.conflicts++;
+        answer(verdict);
+        break;
+      default:
+        answer(verdict);
+    }
+  }
+
+  private apply(isMark: boolean, ballot: Version, state: RowState | undefined): number {
+    return isMark ? this.marks.apply(ballot, state) : this.rows.apply(ballot, state);
+  }
+
+  private read(request: ReadRequest, epoch: number, answer: Answered): void {
+    const { rows } = this;
+    if (!request.digest && !rows.readState()) {
+      this.fetch(request, epoch, answer);
+      return;
+    }
+    this.counts.reads++;
+    const value = request.digest ? undefined : rows.stateRead;
+    this.give(rows.sequence, { kind: 'held', version: rows.held, value }, answer);
+  }
+
+  /** Gives the answer once this sequence is durable. */
+  private give(sequence: number, told: OwnerAnswer<Uint8Array>, answer: Answered): void {
+    if (sequence <= this.store.durableSequence) answer(told);
+    else this.answers.add(sequence, () => answer(told));
+  }
+
+  // --- waiting -----------------------------------------------------------------------------------------------------
+
+  private fetch(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
+    this.counts.fetches++;
+    this.defer(request, epoch, answer, this.rows.fetch(request.row));
+  }
+
+  /** The engine asks writers to be slower. */
+  private wait(request: AcceptRequest<Uint8Array>, epoch: number, answer: Answered): void {
+    const { timers } = this.env;
+    const delayMs = this.store.writeDelayMs;
+    this.defer(request, epoch, answer, new Promise((resolve) => timers.after(delayMs, resolve)));
+  }
+
+  /** Takes the request up again, from the start, when `ready` is fulfilled. */
+  private defer(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered, ready: Promise<void>): void {
+    if (this.deferred >= MAX_DEFERRED) {
+      this.counts.refused++;
+      ready.catch(() => undefined);
+      answer(REFUSED);
+      return;
+    }
+    this.deferred++;
+    const kept =
+      request.kind === 'accept' && request.value !== undefined ? { ...request, value: copyOf(request.value) } : request;
+    ready.then(
+      () => {
+        this.deferred--;
+        this.ask(kept, epoch, answer);
+      },
+      (error: unknown) => {
+        this.deferred--;
+        answer(this.unableFor(error));
+      },
+    );
+  }
+
+  /** The answer for what the engine, or a damaged request, threw. Throws on what is a bug. */
+  private unableFor(error: unknown): OwnerAnswer<Uint8Array> {
+    if (error instanceof EngineError && error.code === 'corruption') {
+      this.counts.amnesia++;
+      return AMNESIA;
+    }
+    if (error instanceof EngineError || error instanceof DamagedError) {
+      this.counts.refused++;
+      return REFUSED;
+    }
+    throw error;
+  }
+
+  // --- topology ----------------------------------------------------------------------------------------------------
+
+  /** Follows the document in force: what is owned, and what is to be deleted. */
+  private adopt(): void {
+    const { topology, self } = this.view;
+    if (topology === undefined || (topology === this.known && self === this.knownSelf)) return;
+    const previous = this.known;
+    this.known = topology;
+    this.knownSelf = self;
+    if (this.view.isShared && !this.wasShared) this.promises.raiseAll(ceilingVersion(this.hlc.next()));
+    this.wasShared = this.view.isShared;
+    const owning = new Map<Owners, boolean>();
+    const left: number[] = [];
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      const entry = topology.slots[slot] as SlotEntry;
+      let isOwner = owning.get(entry.owners);
+      if (isOwner === undefined) {
+        isOwner = distinctOwners(entry.owners).includes(self);
+        owning.set(entry.owners, isOwner);
+      }
+      if (!isOwner || this.isNew(slot, entry, previous?.slots[slot])) left.push(slot);
+      this.owned[slot] = Number(isOwner);
+    }
+    this.drop.add(left);
+  }
+
+  /**
+   * Whether this node owns the slot newly, so that whatever it has of it is a leftover of an earlier ownership and must
+   * go before it speaks for the slot: it is being moved to this node since this document, or it was moved while this
+   * node knew only documents in which it was no owner.
+   */
+  private isNew(slot: number, entry: SlotEntry, previous: SlotEntry | undefined): boolean {
+    if (previous === undefined || previous.owners === entry.owners || previous.since === entry.since) return false;
+    if (this.owned[slot] === 0) return true;
+    return !entry.owners.current.includes(this.knownSelf);
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Deletes the rows of slots that this node owns no longer, a little at a time.
+ *
+ * A slot with few cells loses them one by one, since a range delete costs every look-up until its memtable is flushed;
+ * a run of full slots goes with one range delete. Entries of the expiry index are left to the sweeper, which drops those
+ * whose row is gone. What was dropped is written along (`DROPPED_KEY`), so that the counts are right after a replay.
+ *
+ * Invariants:
+ * - A slot is pending from the moment it is added until nothing of it is left, and nobody writes rows of it meanwhile.
+ * - After a restart the slots that are not owned are added again, so nothing about them needs to be remembered.
+ * - A node that owns no slot at all keeps no flush marks of its own either: they belong to data that are gone.
+ */
+
+import { SLOT_COUNT } from '../cluster/slot.ts';
+import { EngineError } from '../engine/engine-error.ts';
+import { lookup, type Batch, type Cursor, type Store } from '../engine/store.ts';
+import type { Env } from '../env.ts';
+import { DROPPED_KEY, FLUSH_KEY, type KeyspaceState } from './keyspace.ts';
+import { databaseStart, slotOfHead } from './row-key.ts';
+import { slotMarkKey } from './slot-marks.ts';
+
+/** Cells of a slot up to which they are deleted one by one. */
+const FEW_CELLS = 64;
+
+/** Slots whose few cells go in one batch. */
+const SLOTS_IN_BATCH = 64;
+
+/** Wait before going on when the engine does not take writes. */
+const RETRY_MS = 500;
+
+export class SlotDrop {
+  private readonly env: Pick<Env, 'timers' | 'log'>;
+  private readonly store: Store;
+  private readonly state: KeyspaceState;
+  private readonly waits = new Uint8Array(SLOT_COUNT);
+  private count = 0;
+  /** Everything goes, flush marks too. */
+  private isWhole = false;
+  private running: Promise<void> | undefined = undefined;
+  private isClosed = false;
+
+  constructor(options: { env: Pick<Env, 'timers' | 'log'>; store: Store; state: KeyspaceState }) {
+    this.env = options.env;
+    this.store = options.store;
+    this.state = options.state;
+  }
+
+  /** Slots of which something may be left. */
+  get pending(): number {
+    return this.count;
+  }
+
+  isPending(slot: number): boolean {
+    return this.waits[slot] === 1;
+  }
+
+  /** Begins to delete what is there of these slots. */
+  add(slots: readonly number[]): void {
+    for (const slot of slots) {
+      if (this.waits[slot] === 1) continue;
+      this.waits[slot] = 1;
+      this.count++;
+    }
+    this.isWhole = slots.length === SLOT_COUNT;
+    if (this.count === 0 || this.running !== undefined || this.isClosed) return;
+    this.running = this.run().finally(() => {
+      this.running = undefined;
+      if (this.count > 0) this.add([]);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    while (this.count > 0 && !this.isClosed) {
+      try {
+        if (this.isWhole) this.dropAll();
+        else await this.walk();
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error;
+        this.env.log.warn('slots that are owned no longer cannot be deleted yet', { cause: error.message });
+        await new Promise<void>((resolve) => this.env.timers.after(RETRY_MS, resolve));
+      }
+    }
+  }
+
+  /** One walk over all pending slots; ends early after a range delete, so that others come first. */
+  private async walk(): Promise<void> {
+    const first = this.waits.indexOf(1);
+    const upper = databaseStart(SLOT_COUNT, 0);
+    const cursor = this.store.cursor({ lower: databaseStart(first, 0), upper });
+    const batch = this.store.newBatch();
+    const dropped: number[] = [];
+    try {
+      let target = first;
+      while (!this.isClosed && dropped.length < SLOTS_IN_BATCH) {
+        const slot = await seekSlot(cursor, target);
+        this.clear(target, slot, dropped);
+        if (slot === SLOT_COUNT) break;
+        if (this.waits[slot] === 1) {
+          const few = await fewCells(cursor, slot);
+          if (few === undefined) {
+            this.dropRun(batch, slot, dropped);
+            break;
+          }
+          for (const key of few) batch.delete(key);
+          dropped.push(slot);
+        }
+        target = this.waits.indexOf(1, slot + 1);
+        if (target < 0) break;
+      }
+    } finally {
+      cursor.close();
+    }
+    this.write(batch, dropped);
+    await new Promise<void>((resolve) => this.env.timers.atTurnEnd(resolve));
+  }
+
+  /** The slots from `from` up to `end`, exclusive, have nothing: those that wait need not any more. */
+  private clear(from: number, end: number, dropped: readonly number[]): void {
+    for (let slot = from; slot < end; slot++) {
+      if (this.waits[slot] === 0 || dropped.includes(slot)) continue;
+      this.waits[slot] = 0;
+      this.count--;
+    }
+  }
+
+  /** One range delete for the slot and those after it that wait too. */
+  private dropRun(batch: Batch, slot: number, dropped: number[]): void {
+    let end = slot;
+    while (end < SLOT_COUNT && this.waits[end] === 1) dropped.push(end++);
+    batch.deleteRange(databaseStart(slot, 0), databaseStart(end, 0));
+  }
+
+  private write(batch: Batch, dropped: readonly number[]): void {
+    if (dropped.length === 0) return;
+    const names = new Uint8Array(2 * dropped.length);
+    for (const [i, slot] of dropped.entries()) {
+      names[2 * i] = slot >>> 8;
+      names[2 * i + 1] = slot & 0xff;
+      batch.delete(slotMarkKey(slot));
+    }
+    batch.put(DROPPED_KEY, names);
+    this.store.write(batch);
+    for (const slot of dropped) {
+      this.forget(slot);
+      if (this.waits[slot] === 0) continue;
+      this.waits[slot] = 0;
+      this.count--;
+    }
+  }
+
+  private dropAll(): void {
+    const batch = this.store.newBatch();
+    batch.deleteRange(databaseStart(0, 0), databaseStart(SLOT_COUNT, 0));
+    batch.deleteRange(slotMarkKey(0), slotMarkKey(SLOT_COUNT));
+    batch.put(FLUSH_KEY, new Uint8Array(256 * 8));
+    this.store.write(batch);
+    for (let slot = 0; slot < SLOT_COUNT; slot++) this.forget(slot);
+    this.state.flushMarks.fill(0);
+    this.waits.fill(0);
+    this.count = 0;
+    this.isWhole = false;
+  }
+
+  private forget(slot: number): void {
+    const { counts, freshMarks, slotMarks } = this.state;
+    counts.clearSlot(slot);
+    slotMarks.forget(slot);
+    freshMarks.delete(slot);
+  }
+}
+
+/** The slot of the first cell from this slot on; SLOT_COUNT when there is none. */
+async function seekSlot(cursor: Cursor, slot: number): Promise<number> {
+  for (;;) {
+    const step = cursor.seek(databaseStart(slot, 0));
+    if (step === lookup.FOUND) return slotOfHead(cursor.key);
+    if (step === lookup.ABSENT) return SLOT_COUNT;
+    await cursor.load();
+  }
+}
+
+/** The keys of all cells of the slot, the first of which the cursor stands on; undefined when they are many. */
+async function fewCells(cursor: Cursor, slot: number): Promise<Uint8Array[] | undefined> {
+  const keys = [cursor.key.slice()];
+  while (keys.length <= FEW_CELLS) {
+    const step = cursor.next();
+    if (step === lookup.MISS) await cursor.load();
+    else if (step === lookup.ABSENT || slotOfHead(cursor.key) !== slot) return keys;
+    else keys.push(cursor.key.slice());
+  }
+  return undefined;
+}
