@@ -29,7 +29,7 @@ import type { NodeName } from '../cluster/swim-message.ts';
 import { adoptTopology, type SlotEntry, type Topology } from '../cluster/topology.ts';
 import { decodeTopology, encodeTopology } from '../cluster/topology-codec.ts';
 import type { Env, Timer } from '../env.ts';
-import type { DurableValues } from './durable-values.ts';
+import type { DurableValues } from '../cluster/durable-values.ts';
 import { LOCAL_PREFIX } from './row-key.ts';
 
 /** Name of the durable value that holds the newest document known to be chosen, as topology-codec.ts writes it. */
@@ -190,15 +190,37 @@ export class TopologyKeeper implements ClusterView {
     assert(newest === undefined || newest.members.length === 1, 'nobody is left behind');
     this.wanted = 0;
     this.take(next);
-    if (newest !== undefined && next.epoch <= newest.epoch) {
-      return new Promise((resolve) => {
-        const stop = this.onTopology(() => {
-          stop();
-          resolve();
-        });
+    return new Promise((resolve) => {
+      const stop = this.onTopology(() => {
+        stop();
+        resolve();
       });
-    }
-    return this.reached(next.epoch);
+    });
+  }
+
+  /** Nothing is being made durable: what is known is in force. */
+  get isSettled(): boolean {
+    return !this.persisting;
+  }
+
+  /**
+   * Belongs to no cluster for the time being, to become a member of another: clients and nodes are told so. Returns what
+   * `restore` takes back. Nothing is changed durably. Requires: `isSettled`.
+   */
+  withdraw(): Topology | undefined {
+    const { topology } = this;
+    assert(!this.persisting, 'nothing is under way in a cluster of one');
+    this.topology = undefined;
+    this.newest = undefined;
+    this.self = 0;
+    this.isShared = false;
+    return topology;
+  }
+
+  /** Undoes `withdraw`. */
+  restore(topology: Topology): void {
+    this.newest = topology;
+    this.enforce(topology);
   }
 
   /** The bytes of a document, made once. */

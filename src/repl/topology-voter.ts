@@ -24,7 +24,7 @@ import type { NodeName } from '../cluster/swim-message.ts';
 import { decodeTopology } from '../cluster/topology-codec.ts';
 import type { Log } from '../env.ts';
 import { Acceptor, type BallotClock } from './acceptor.ts';
-import type { DurableValues } from './durable-values.ts';
+import type { DurableValues } from '../cluster/durable-values.ts';
 import { decodeRequest, encodeAnswer } from './owner-codec.ts';
 import type { OwnerAnswer, OwnerRequest, RowName } from './owner-message.ts';
 import { PromiseTable } from './promise-table.ts';
