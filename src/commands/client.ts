@@ -2,6 +2,7 @@
 
 import type { RowMark } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { ClientCluster } from './client-cluster.ts';
 import type { Command, Context } from './command.ts';
 import type { Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
@@ -82,6 +83,8 @@ export class Client {
   lastCommandMs: number;
   lastCommand: Command | undefined = undefined;
   commandsRun = 0;
+  /** What it keeps for a cluster of several nodes. */
+  readonly cluster = new ClientCluster();
   /** What its commands get, made once. */
   readonly context: Context;
 

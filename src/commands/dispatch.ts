@@ -18,8 +18,10 @@ import { Miss, type Row, type View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
+import { type ClusterHost, type ClusterRun, whenSettled } from './cluster-run.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError, NO_AUTH, wrongArity } from './errors.ts';
+import { AFTER_PENDING, type AfterPending, PendingReply } from './pending-reply.ts';
 import { ErrorReply, ownBytes, QUEUED, type Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
 import { CommandTable, keyIndexes } from './table.ts';
@@ -43,6 +45,7 @@ export class Dispatcher {
   /** The view of the commands that answer within one turn; one is enough, since they never overlap. */
   private readonly view: View;
   private sequence = 0;
+  private cluster: ClusterRun | undefined = undefined;
   /** What the EXEC that runs now has run so far. */
   private readonly queuedRuns: { readonly queued: QueuedCommand; readonly tookUs: number; readonly reply: Reply }[] =
     [];
@@ -57,6 +60,12 @@ export class Dispatcher {
     this.table = new CommandTable([...rows, ...transactionCommands(runQueued)]);
   }
 
+  /** Commands on rows go through what `make` makes whenever they are shared with other nodes. */
+  share(make: (host: ClusterHost) => ClusterRun): void {
+    const { server, table } = this;
+    this.cluster = make({ server, table, runLocally: (queued, context) => this.runQueued(this.view, queued, context) });
+  }
+
   /**
    * Highest store sequence that the command which just answered at once read or wrote: its reply waits for that.
    * A promised reply has waited already when it settles.
@@ -66,7 +75,7 @@ export class Dispatcher {
   }
 
   /** Runs one command of a client. Requires: args.count ≥ 1. */
-  execute(client: Client, args: Args): Reply | Promise<Reply> {
+  execute(client: Client, args: Args): Reply | Promise<Reply> | PendingReply | AfterPending {
     this.sequence = 0;
     const { server } = this;
     const command = this.table.resolve(args);
@@ -80,8 +89,18 @@ export class Dispatcher {
       client.queue.push({ command, args: args.copy() });
       return QUEUED;
     }
+    if (this.cluster?.mustWait(client, command, args) === true) return AFTER_PENDING;
     const delay = server.observer.before(client, command, args) ?? this.untilWritable(command);
     if (delay !== undefined) return this.runLater(client, command, args.copy(), delay);
+    return this.start(client, command, args);
+  }
+
+  private start(client: Client, command: Command, args: Args): Reply | Promise<Reply> | PendingReply {
+    const { cluster } = this;
+    if (cluster?.takes(command) === true) {
+      const reply = cluster.run(client, command, args, this.server.env.clock.monotonicUs());
+      if (reply !== undefined) return reply;
+    }
     return this.runNow(client, command, args);
   }
 
@@ -245,8 +264,9 @@ export class Dispatcher {
     await this.untilWritable(command);
     const refused = this.writeRefusal(client, command);
     if (refused !== undefined) return refused;
-    const reply = this.runNow(client, command, args);
+    const reply = this.start(client, command, args);
     if (reply instanceof Promise) return await reply;
+    if (reply instanceof PendingReply) return await whenSettled(reply);
     const sequence = this.sequence;
     const kept = ownBytes(reply);
     await this.whenDurable(sequence);

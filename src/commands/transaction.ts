@@ -5,7 +5,7 @@
  * not even after a crash. WATCH remembers each row's modification version; EXEC compares.
  */
 
-import type { View } from '../repl/view.ts';
+import type { RowMark, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import type { Command, Context } from './command.ts';
@@ -161,8 +161,11 @@ function runQueue(
 }
 
 function isChanged(view: View, watched: Client['watched'][number]): boolean {
-  const now = view.row(watched.key, watched.database).mark;
-  const then = watched.mark;
+  return isRowChanged(watched.mark, view.row(watched.key, watched.database).mark);
+}
+
+/** Whether a row that had the mark `then` has changed since. */
+export function isRowChanged(then: RowMark, now: RowMark): boolean {
   if (now.live !== then.live) return true;
   // A tombstone may have been purged since: a row that was absent and is unknown now has not changed.
   if (!now.live && now.stamp === 0) return false;

@@ -7,9 +7,9 @@
 import { latin1 } from '../bytes.ts';
 import { type Head, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
-import { decodeRowState, deletedRowState, newRowState, stateValueStart } from './row-state.ts';
+import { decodeRowState, deletedRowState, isLiveState, newRowState, stateValueStart } from './row-state.ts';
 import type { Version } from './version.ts';
-import { Miss, type Row, type RowSource, type View } from './view.ts';
+import { Miss, type Row, type RowMark, type RowSource, type View } from './view.ts';
 
 /** Beyond so many rows a map finds them. */
 const LINEAR_ROWS = 8;
@@ -88,6 +88,13 @@ export function stateAfter(
 /** The tombstone of a state whose deadline has passed: the modification version stays. */
 export function expiredState(state: Uint8Array): Uint8Array {
   return deletedRowState(decodeRowState(state).modified);
+}
+
+/** What WATCH remembers of a row in this state. */
+export function markOfState(state: Uint8Array | undefined, nowMs: number): RowMark {
+  if (state === undefined) return { live: false, stamp: 0, actor: 0 };
+  const decoded = decodeRowState(state);
+  return { live: isLiveState(decoded, nowMs), ...decoded.modified };
 }
 
 /** Whether the state is of a row that is there but for its deadline. */

@@ -13,7 +13,7 @@ import { latin1 } from '../bytes.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
-import { databaseOfHead, maxHeadLength, slotOfHead, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
+import { databaseOfHead, maxHeadLength, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
 import { RowScan, type ScanOptions } from './row-scan.ts';
 
 /** Thrown by a read that needs the disk: await `load()`, then run the handler again. */
@@ -132,6 +132,11 @@ export class View {
     this.byHead = undefined;
     if (this.flushes.size > 0) this.flushes.clear();
     this.databases = undefined;
+  }
+
+  /** The rows that it has looked up: rows[0, rowCount). */
+  get rowCount(): number {
+    return this.rows.length;
   }
 
   /** Physical database of a logical one, as this view sees it. */
@@ -298,8 +303,7 @@ export class View {
   private judge(row: Row): void {
     const before = row.before;
     const physical = databaseOfHead(row.head);
-    if (before.type === rowType.DELETED) return;
-    if (this.keyspace.isFlushed(physical, slotOfHead(row.head), before.stamp, before.actor)) return;
+    if (before.type === rowType.DELETED || before.stamp <= this.keyspace.flushMark(physical)) return;
     if (this.flushes.has(physical)) return;
     this.show(row);
   }

@@ -1,0 +1,401 @@
+/**
+ * Commands in a cluster of several nodes, for the dispatcher: from the words of a request to the owners of its rows and
+ * back to a reply.
+ *
+ * ```
+ * one row, read                 quorum read here, then the handler                      (row-run.ts)
+ * one row, changed              at the row's coordinator, here or forwarded             (row-run.ts, served-run.ts)
+ * several rows, read            quorum reads in parallel, then the handler
+ * DEL, UNLINK of several rows   one change for each row, in parallel; the sum
+ * EXEC on one row               one change                                              (exec-run.ts)
+ * no row                        at this node, as ever
+ * ```
+ *
+ * Invariants: commands of one connection on one row are never under way together, and a command that is not on a single
+ * row starts when all before it are answered (`mustWait`); the client's node counts commands, hits and misses.
+ */
+
+import { unreachable } from '../assert.ts';
+import { copyOf, utf8 } from '../bytes.ts';
+import type { Answer, Arrival } from '../cluster/bus.ts';
+import { DamagedError } from '../cluster/byte-cursor.ts';
+import { METHOD_FAILED } from '../cluster/bus-method.ts';
+import type { ClusterView } from '../cluster/cluster-view.ts';
+import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
+import type { Forwarder } from '../repl/forward.ts';
+import { isPast } from '../repl/given-rows.ts';
+import type { RowName } from '../repl/owner-message.ts';
+import { keyOfHead } from '../repl/row-key.ts';
+import { rowNameOf } from '../repl/row-namer.ts';
+import type { Version } from '../repl/version.ts';
+import type { Row } from '../repl/view.ts';
+import { Args } from './args.ts';
+import { Client, type QueuedCommand } from './client.ts';
+import { plan, Planned, planOf } from './cluster-plan.ts';
+import type { Command, Context } from './command.ts';
+import { failureText, notAtomic, notForCluster, NOT_JOINED, OVERLOADED } from './errors-cluster.ts';
+import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
+import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
+import { NO_CONNECTION } from './no-connection.ts';
+import { PendingReply } from './pending-reply.ts';
+import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
+import { type RowCommand, RowHandler } from './row-handler.ts';
+import { RowRun, type RunHost } from './row-run.ts';
+import { ServedRun } from './served-run.ts';
+import type { Server } from './server-state.ts';
+import { keyIndexes, type CommandTable } from './table.ts';
+import { forgetTransaction } from './transaction.ts';
+
+/** Runs that are kept for reuse, about a kilobyte each. */
+const MAX_FREE_RUNS = 1024;
+
+/** Rows of one command; a larger one would hold the loop and the bus for too long. */
+export const MAX_ROWS = 100_000;
+
+/** A read whose keys depend on values is run again with one more row; this often at most. */
+const MAX_ROUNDS = 64;
+
+/** What the dispatcher lends. */
+export interface ClusterHost {
+  readonly server: Server;
+  readonly table: CommandTable;
+  /** Runs a command that touches no row, as in EXEC. */
+  runLocally(queued: QueuedCommand, context: Context): Reply | Promise<Reply>;
+}
+
+export class ClusterRun implements RunHost {
+  readonly coordinator: Coordinator;
+  readonly forwarder: Forwarder;
+  readonly handler: RowHandler;
+  private readonly server: Server;
+  private readonly host: ClusterHost;
+  private readonly view: ClusterView;
+  private readonly requestTimeoutMs: () => number;
+  private readonly planned = new Planned();
+  private readonly free: RowRun[] = [];
+  /** Stands in for the clients of other nodes. */
+  private readonly stranger: Client;
+
+  constructor(options: {
+    host: ClusterHost;
+    view: ClusterView;
+    coordinator: Coordinator;
+    forwarder: Forwarder;
+    /** How long a client waits for a quorum, in ms. */
+    requestTimeoutMs(): number;
+  }) {
+    const { server } = options.host;
+    this.host = options.host;
+    this.server = server;
+    this.view = options.view;
+    this.coordinator = options.coordinator;
+    this.forwarder = options.forwarder;
+    this.requestTimeoutMs = () => options.requestTimeoutMs();
+    this.handler = new RowHandler(server.keyspace, server.env.clock);
+    this.stranger = new Client({ id: 0, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
+  }
+
+  get self(): number {
+    return this.view.self;
+  }
+
+  // --- for the dispatcher ------------------------------------------------------------------------------------------
+
+  /** Whether this command goes through here, rather than to the rows of this node. */
+  takes(command: Command): boolean {
+    return command.access !== 'none' && (this.view.isShared || this.view.topology === undefined);
+  }
+
+  /** Whether the command must wait until those of this connection that are under way are answered. */
+  mustWait(client: Client, command: Command, args: Args): boolean {
+    if (client.cluster.count === 0) return false;
+    if (command.access === 'none') return true;
+    const { planned } = this;
+    planOf(command, args, planned);
+    return planned.kind !== plan.ROW || client.cluster.has(this.rowAt(client.database, args, planned.keyAt));
+  }
+
+  /** Runs the command. Requires: `takes` it, and it need not wait. `undefined`: this node runs it by itself. */
+  run(
+    client: Client,
+    command: Command,
+    args: Args,
+    startUs: number,
+  ): Reply | PendingReply | Promise<Reply> | undefined {
+    const { planned } = this;
+    planOf(command, args, planned);
+    if (planned.kind === plan.LOCAL) return undefined;
+    if (this.view.topology === undefined) return this.refuse(client, command, args, startUs, NOT_JOINED);
+    switch (planned.kind) {
+      case plan.ROW: {
+        const run = this.newRun(client, command, args, planned.keyAt, startUs);
+        const { pending } = run;
+        if (command.access === 'read') run.read();
+        else run.change();
+        return pending;
+      }
+      case plan.READ:
+        return this.counted(client, command, args, startUs, (words) => this.readRows(client, command, words));
+      case plan.SPLIT:
+        return this.counted(client, command, args, startUs, (words) => this.split(client, command, words));
+      case plan.EXEC:
+        return this.exec(client, command, args, startUs);
+      case plan.KEYSPACE:
+        return this.refuse(client, command, args, startUs, notForCluster(command.name));
+      case plan.ROWS:
+        return this.refuse(client, command, args, startUs, notAtomic(command.name));
+      default:
+        return unreachable(planned.kind);
+    }
+  }
+
+  // --- for the bus -------------------------------------------------------------------------------------------------
+
+  /** A change that another node forwards to this one. */
+  readonly serve = (arrival: Arrival, answer: Answer): void => {
+    if (!this.coordinator.isReady || this.view.topology === undefined) {
+      answer(encodeForwardAnswer(undefined));
+      return;
+    }
+    let request: ForwardedRequest;
+    try {
+      request = decodeForward(copyOf(arrival.message.payload));
+    } catch (thrown) {
+      if (!(thrown instanceof DamagedError)) throw thrown;
+      answer(utf8(thrown.message), METHOD_FAILED);
+      return;
+    }
+    const calls = this.resolve(request);
+    if (calls === undefined) {
+      answer(utf8('a command that this node does not know'), METHOD_FAILED);
+      return;
+    }
+    const { handler } = this;
+    this.stranger.protocol = request.isResp3 ? 3 : 2;
+    const marks = request.isExec ? request.marks : undefined;
+    const { row } = request;
+    const task = new ServedRun({ handler, context: this.stranger.context, row, calls, marks, answer });
+    this.coordinator.submit(row, task, this.coordinator.nowMs() + request.leftMs);
+  };
+
+  private resolve(request: ForwardedRequest): RowCommand[] | undefined {
+    const calls: RowCommand[] = [];
+    for (const { args, database } of request.commands) {
+      const command = this.host.table.resolve(args);
+      if (command === undefined || command.access === 'none') return undefined;
+      calls.push({ command, args, database });
+    }
+    return calls;
+  }
+
+  // --- for runs ----------------------------------------------------------------------------------------------------
+
+  countHits(): void {
+    const { rows, rowCount } = this.handler.view;
+    for (let i = 0; i < rowCount; i++) {
+      if ((rows[i] as Row).live) this.server.keyspaceHits++;
+      else this.server.keyspaceMisses++;
+    }
+  }
+
+  noteChange(_client: Client, _row: RowName, _version: Version): void {
+    this.server.keyspace.changes++;
+  }
+
+  noteRead(_client: Client, _row: RowName, _state: Uint8Array | undefined): void {
+    return;
+  }
+
+  observe(run: RowRun, reply: Reply): void {
+    run.client.cluster.end(run.row);
+    this.server.observer.after(run.client, run.command, run.args, run.startUs, reply);
+  }
+
+  release(run: RowRun): void {
+    if (this.free.length < MAX_FREE_RUNS) this.free.push(run);
+  }
+
+  // --- one row -----------------------------------------------------------------------------------------------------
+
+  private newRun(client: Client, command: Command, args: Args, keyAt: number, startUs: number): RowRun {
+    const run = this.part(client, command, args, keyAt, startUs);
+    run.isWhole = true;
+    client.cluster.begin(run.row);
+    return run;
+  }
+
+  private part(client: Client, command: Command, args: Args, keyAt: number, startUs: number): RowRun {
+    const run = this.free.pop() ?? new RowRun(this);
+    run.client = client;
+    run.command = command;
+    run.database = client.database;
+    run.row = this.rowAt(client.database, args, keyAt);
+    run.setWords(args);
+    run.startUs = startUs;
+    run.deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
+    run.isWhole = false;
+    run.pending = new PendingReply();
+    return run;
+  }
+
+  private rowAt(database: number, args: Args, i: number): RowName {
+    const physical = this.server.keyspace.physicalDatabase(database);
+    return rowNameOf(physical, args.bytes, args.starts[i] as number, args.ends[i] as number);
+  }
+
+  // --- several rows ------------------------------------------------------------------------------------------------
+
+  /** Runs `work` on a copy of the words and counts the command when it is done. */
+  private async counted(
+    client: Client,
+    command: Command,
+    args: Args,
+    startUs: number,
+    work: (words: Args) => Promise<Reply>,
+  ): Promise<Reply> {
+    const words = args.copy();
+    const reply = await work(words);
+    this.server.observer.after(client, command, words, startUs, reply);
+    return reply;
+  }
+
+  private refuse(client: Client, command: Command, args: Args, startUs: number, error: string): Reply {
+    const reply = new ErrorReply(error);
+    this.server.observer.after(client, command, args, startUs, reply);
+    return reply;
+  }
+
+  private async readRows(client: Client, command: Command, args: Args): Promise<Reply> {
+    const { handler } = this;
+    const { database } = client;
+    const rows = new Set(keyIndexes(command, args).map((i) => this.rowAt(database, args, i)));
+    if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
+    const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
+    const states = new Map<RowName, Uint8Array | undefined>();
+    let wanted = [...rows];
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const failure = await this.bringRows(client, wanted, states, deadlineMs);
+      if (failure !== undefined) return failure;
+      handler.begin(database);
+      for (const [row, state] of states) handler.given.give(row, state);
+      const reply = handler.reply(command, args, client.context);
+      const { missed } = handler.given;
+      if (missed === undefined) {
+        this.countHits();
+        return ownBytes(reply);
+      }
+      wanted = [missed];
+    }
+    return new ErrorReply(notAtomic(command.name));
+  }
+
+  /** Reads rows into `states`; the error when one could not be read. Rows past their deadline are ended. */
+  private async bringRows(
+    client: Client,
+    rows: readonly RowName[],
+    states: Map<RowName, Uint8Array | undefined>,
+    deadlineMs: number,
+  ): Promise<ErrorReply | undefined> {
+    const outcomes = await Promise.all(rows.map((row) => this.readRow(row, deadlineMs)));
+    const nowMs = this.server.env.clock.wallMs();
+    const past: RowName[] = [];
+    for (const [i, outcome] of outcomes.entries()) {
+      const row = rows[i] as RowName;
+      if (outcome.kind !== 'done') return new ErrorReply(failureText(outcome.kind));
+      this.noteRead(client, row, outcome.state);
+      states.set(row, outcome.state);
+      if (isPast(outcome.state, nowMs)) past.push(row);
+    }
+    const ended = await Promise.all(past.map((row) => this.endPast(client, row)));
+    return ended.find((reply) => reply instanceof ErrorReply);
+  }
+
+  private readRow(row: RowName, deadlineMs: number): Promise<ReadOutcome> {
+    return new Promise((resolve) => this.coordinator.read(row, deadlineMs, resolve));
+  }
+
+  /** Commits the end of a row past its deadline: EXISTS, run as a change, meets it. */
+  private endPast(client: Client, row: RowName): Promise<Reply> {
+    const exists = this.host.table.get('exists') as Command;
+    const words = Args.of('exists', keyOfHead(Buffer.from(row, 'latin1')));
+    return this.runPart(client, exists, words, row);
+  }
+
+  private split(client: Client, command: Command, args: Args): Promise<Reply> {
+    const byRow = new Map<RowName, number>();
+    for (const i of keyIndexes(command, args)) byRow.set(this.rowAt(client.database, args, i), i);
+    if (byRow.size > MAX_ROWS) return Promise.resolve(new ErrorReply(OVERLOADED));
+    const parts = [...byRow].map(([row, i]) => this.runPart(client, command, Args.of(args.at(0), args.at(i)), row));
+    return Promise.all(parts).then(sumOf);
+  }
+
+  /** One change that is a part of another command. `words`: the name and one key. */
+  private runPart(client: Client, command: Command, words: Args, row: RowName): Promise<Reply> {
+    const run = this.part(client, command, words, 1, 0);
+    run.row = row;
+    const { pending } = run;
+    run.change();
+    return whenSettled(pending);
+  }
+
+  // --- EXEC --------------------------------------------------------------------------------------------------------
+
+  private exec(client: Client, command: Command, args: Args, startUs: number): Reply | Promise<Reply> | undefined {
+    const { queue } = client;
+    if (queue === undefined || client.queueFailed) return undefined;
+    const { keyspace, settings } = this.server;
+    const { databases } = settings;
+    const physicalDatabase = (logical: number): number => keyspace.physicalDatabase(logical);
+    const planned = planExec(queue, client.watched, { database: client.database, databases, physicalDatabase });
+    if (planned instanceof ErrorReply) {
+      forgetTransaction(client);
+      return this.refuse(client, command, args, startUs, planned.message);
+    }
+    if (planned.row === undefined) return undefined;
+    forgetTransaction(client);
+    const { row } = planned;
+    return this.counted(client, command, args, startUs, () => this.execOn(client, queue, planned, row, startUs));
+  }
+
+  private async execOn(
+    client: Client,
+    queue: readonly QueuedCommand[],
+    planned: ExecPlan,
+    row: RowName,
+    startUs: number,
+  ): Promise<Reply> {
+    const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
+    const replies = await new Promise<Reply>((ended) => {
+      new ExecRun({ host: this, client, plan: planned, row, deadlineMs, ended }).start();
+    });
+    if (replies === NULL_ARRAY || !Array.isArray(replies)) return replies;
+    const all = await Promise.all(
+      queue.map(async (queued, i) => {
+        const at = planned.places[i] as number;
+        return at >= 0 ? (replies[at] as Reply) : this.host.runLocally(queued, client.context);
+      }),
+    );
+    for (const [i, queued] of queue.entries()) {
+      this.server.observer.after(client, queued.command, queued.args, startUs, all[i] as Reply);
+    }
+    return all;
+  }
+}
+
+/** The reply once it is there. */
+export function whenSettled(pending: PendingReply): Promise<Reply> {
+  if (pending.reply !== undefined) return Promise.resolve(pending.reply);
+  return new Promise((resolve) => {
+    pending.onSettled = () => resolve(pending.reply as Reply);
+  });
+}
+
+/** The sum of numbers; the first error when there is one. */
+function sumOf(replies: readonly Reply[]): Reply {
+  let sum = 0;
+  for (const reply of replies) {
+    if (typeof reply !== 'number') return reply;
+    sum += reply;
+  }
+  return sum;
+}

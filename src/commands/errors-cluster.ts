@@ -1,0 +1,23 @@
+/** Errors of commands that need other nodes: one place for all of them. */
+
+export const NOT_JOINED = 'CLUSTERDOWN this node has not joined its cluster yet';
+export const NO_QUORUM = 'NOQUORUM too few owners of this key could be reached in time; nothing was changed';
+export const UNCERTAIN = 'UNCERTAIN too few owners answered in time; the change may have been made, or may yet be made';
+export const OVERLOADED = 'ERR too many requests are under way at this node; nothing was changed';
+
+/** Several rows in one command that changes them, before there are transactions over several rows. */
+export function notAtomic(command: string): string {
+  return `ERR '${command}' is not atomic across rows in a cluster yet; use it with one key`;
+}
+
+export function notForCluster(command: string): string {
+  return `ERR '${command}' is not available in a cluster of several nodes yet`;
+}
+
+/** What became of a change or a read that was not done. */
+export type Failure = 'no-quorum' | 'uncertain' | 'overloaded';
+
+export function failureText(failure: Failure): string {
+  if (failure === 'no-quorum') return NO_QUORUM;
+  return failure === 'uncertain' ? UNCERTAIN : OVERLOADED;
+}

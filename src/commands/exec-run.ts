@@ -1,0 +1,153 @@
+/**
+ * EXEC in a cluster: the queued commands of one client whose keys are one row, as one change of that row. Commands that
+ * touch no row run at the client's node once the change is done; their replies stand in their places.
+ *
+ * Before there are transactions over several rows, an EXEC with several (those of WATCH included) is refused.
+ */
+
+import type { RowTask } from '../repl/coordinator.ts';
+import type { ForwardTask } from '../repl/forward.ts';
+import { slotOfRow, type RowName } from '../repl/owner-message.ts';
+import type { ChangeOutcome } from '../repl/register-core.ts';
+import { rowNameOf } from '../repl/row-namer.ts';
+import type { Version } from '../repl/version.ts';
+import type { RowMark } from '../repl/view.ts';
+import type { Client, QueuedCommand, WatchedKey } from './client.ts';
+import { plan, Planned, planOf } from './cluster-plan.ts';
+import { failureText, notAtomic, notForCluster, type Failure } from './errors-cluster.ts';
+import { encodeForward, MAX_FORWARDED_COMMANDS } from './forward-codec.ts';
+import { databaseAt } from './key-row.ts';
+import { ErrorReply, ownBytes, type Reply } from './reply.ts';
+import type { RowCommand } from './row-handler.ts';
+import { outcomeOf, type RunHost } from './row-run.ts';
+import { keyIndexes } from './table.ts';
+
+/** A queue that is sorted by where its commands run. */
+export interface ExecPlan {
+  /** The one row; undefined: no command and no watch names one. */
+  readonly row: RowName | undefined;
+  readonly calls: readonly RowCommand[];
+  /** For each queued command its place in `calls`; -1: it runs at the client's node. */
+  readonly places: readonly number[];
+  readonly marks: readonly RowMark[];
+}
+
+/** Sorts the queue of a client; an error when it cannot run in a cluster. */
+export function planExec(
+  queue: readonly QueuedCommand[],
+  watched: readonly WatchedKey[],
+  options: { database: number; databases: number; physicalDatabase(logical: number): number },
+): ExecPlan | ErrorReply {
+  const rows = new Set<RowName>();
+  const calls: RowCommand[] = [];
+  const places: number[] = [];
+  const planned = new Planned();
+  let { database } = options;
+  for (const { command, args } of queue) {
+    planOf(command, args, planned);
+    if (planned.kind === plan.LOCAL) {
+      if (command.name === 'select') database = databaseAfter(args, database, options.databases);
+      places.push(-1);
+      continue;
+    }
+    if (planned.kind === plan.KEYSPACE) return new ErrorReply(notForCluster(command.name));
+    for (const i of keyIndexes(command, args)) {
+      rows.add(
+        rowNameOf(options.physicalDatabase(database), args.bytes, args.starts[i] as number, args.ends[i] as number),
+      );
+    }
+    places.push(calls.length);
+    calls.push({ command, args, database });
+  }
+  for (const { key, database: of } of watched) {
+    rows.add(rowNameOf(options.physicalDatabase(of), key, 0, key.length));
+  }
+  if (rows.size > 1 || calls.length > MAX_FORWARDED_COMMANDS) return new ErrorReply(notAtomic('exec'));
+  const [row] = rows;
+  return { row, calls, places, marks: watched.map((each) => each.mark) };
+}
+
+function databaseAfter(args: QueuedCommand['args'], before: number, databases: number): number {
+  try {
+    return databaseAt(args, 1, databases);
+  } catch {
+    // SELECT will say so itself; the client stays where it is.
+    return before;
+  }
+}
+
+/** The change of one EXEC while it is under way. `ended` is called once, with the replies of `calls` or an error. */
+export class ExecRun implements RowTask, ForwardTask {
+  private readonly host: RunHost;
+  private readonly client: Client;
+  private readonly plan: ExecPlan;
+  private readonly row: RowName;
+  private readonly deadlineMs: number;
+  private readonly ended: (reply: Reply) => void;
+  private reply: Reply = null;
+
+  constructor(options: {
+    host: RunHost;
+    client: Client;
+    plan: ExecPlan;
+    row: RowName;
+    deadlineMs: number;
+    ended(reply: Reply): void;
+  }) {
+    this.host = options.host;
+    this.client = options.client;
+    this.plan = options.plan;
+    this.row = options.row;
+    this.deadlineMs = options.deadlineMs;
+    this.ended = (reply) => options.ended(reply);
+  }
+
+  start(): void {
+    const { host, plan: queue, row } = this;
+    const target = host.forwarder.coordinatorOf(slotOfRow(row));
+    if (target === host.self) {
+      this.runHere();
+      return;
+    }
+    const payload = encodeForward({
+      isResp3: this.client.protocol === 3,
+      isExec: true,
+      leftMs: this.deadlineMs - host.coordinator.nowMs(),
+      row,
+      marks: queue.marks,
+      commands: queue.calls,
+    });
+    host.forwarder.forward(target, row, payload, this, this.deadlineMs);
+  }
+
+  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const { handler } = this.host;
+    const { calls, marks } = this.plan;
+    this.reply = handler.runAll(calls, marks, this.client.context, this.row, state, ballot);
+    return handler.state;
+  }
+
+  done(outcome: ChangeOutcome<undefined>): void {
+    if (outcome.kind === 'done') this.succeed(outcome.version, ownBytes(this.reply));
+    else this.failed(outcome.kind);
+  }
+
+  runHere(): void {
+    this.host.coordinator.submit(this.row, this, this.deadlineMs);
+  }
+
+  answered(payload: Uint8Array): void {
+    const outcome = outcomeOf(payload);
+    if (outcome.kind === 'done') this.succeed(outcome.version, outcome.reply);
+    else this.failed(outcome.kind);
+  }
+
+  failed(reason: Failure): void {
+    this.ended(new ErrorReply(failureText(reason)));
+  }
+
+  private succeed(version: Version, reply: Reply): void {
+    this.host.noteChange(this.client, this.row, version);
+    this.ended(reply);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Runs handlers on states that were given to it, instead of rows in the store: what a coordinator does with the state of
+ * a row that its owners have told, and the node of a client with what it has read.
+ *
+ * Invariant: handlers are synchronous, so that one view serves all; what it was filled with is gone with the next run.
+ */
+
+import type { Clock } from '../env.ts';
+import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-rows.ts';
+import type { Keyspace } from '../repl/keyspace.ts';
+import type { RowName } from '../repl/owner-message.ts';
+import type { Version } from '../repl/version.ts';
+import { type Row, type RowMark, View } from '../repl/view.ts';
+import type { Args } from './args.ts';
+import type { Command, Context } from './command.ts';
+import { CommandError } from './errors.ts';
+import { notAtomic } from './errors-cluster.ts';
+import { ErrorReply, NULL_ARRAY, type Reply } from './reply.ts';
+import { isRowChanged } from './transaction.ts';
+
+/** A command with its words and the logical database that it runs in. */
+export interface RowCommand {
+  readonly command: Command;
+  readonly args: Args;
+  readonly database: number;
+}
+
+export class RowHandler {
+  readonly view: View;
+  readonly given = new GivenRows();
+  /** After a run with a ballot: what the row is now. */
+  state: Uint8Array | undefined = undefined;
+  private readonly clock: Clock;
+
+  constructor(keyspace: Keyspace, clock: Clock) {
+    this.view = new View(keyspace, keyspace.store, this.given);
+    this.clock = clock;
+  }
+
+  /** The last run met a row whose deadline has passed. */
+  get metExpired(): boolean {
+    const { rows, rowCount } = this.view;
+    for (let i = 0; i < rowCount; i++) if ((rows[i] as Row).expired) return true;
+    return false;
+  }
+
+  /** Begins a run over several rows: `given` is then filled, and the handler called with `reply`. */
+  begin(database: number): void {
+    this.given.clear();
+    this.view.begin(database, this.clock.wallMs());
+  }
+
+  /** What the handler answers, over the rows that were given. An error is a reply; when a row was missing, `given.missed`. */
+  reply(command: Command, args: Args, context: Context): Reply {
+    if (command.run === undefined) return new ErrorReply(notAtomic(command.name));
+    try {
+      return command.run(this.view, args, context) as Reply;
+    } catch (thrown) {
+      if (thrown instanceof CommandError) return thrown.reply;
+      if (this.given.missed !== undefined) return new ErrorReply(notAtomic(command.name));
+      throw thrown;
+    }
+  }
+
+  /** Runs one command on one row. With a ballot, `state` is then what the row becomes under it. */
+  run(call: RowCommand, context: Context, row: RowName, state: Uint8Array | undefined, ballot?: Version): Reply {
+    this.begin(call.database);
+    this.given.give(row, state);
+    const reply = this.reply(call.command, call.args, context);
+    this.state = ballot === undefined || reply instanceof ErrorReply ? state : this.after(state, ballot);
+    return reply;
+  }
+
+  /** Runs the commands of an EXEC on their one row; a null array when a mark of WATCH no longer holds. */
+  runAll(
+    calls: readonly RowCommand[],
+    marks: readonly RowMark[],
+    context: Context,
+    row: RowName,
+    state: Uint8Array | undefined,
+    ballot: Version,
+  ): Reply {
+    this.begin(calls[0]?.database ?? 0);
+    this.given.give(row, state);
+    this.state = state;
+    const { view } = this;
+    if (marks.length > 0) {
+      const now = markOfState(state, view.nowMs);
+      if (marks.some((then) => isRowChanged(then, now))) return NULL_ARRAY;
+    }
+    const replies = calls.map((call) => {
+      view.database = call.database;
+      return this.reply(call.command, call.args, context);
+    });
+    this.state = this.after(state, ballot);
+    return replies;
+  }
+
+  /** The state of the one row that was given, after what was staged. */
+  private after(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const { view } = this;
+    const { rows, rowCount } = view;
+    for (let i = 0; i < rowCount; i++) {
+      const row = rows[i] as Row;
+      if (row.dirty) return stateAfter(view, row, state, ballot);
+      // Whoever meets a row past its deadline ends it.
+      if (row.expired && state !== undefined) return expiredState(state);
+    }
+    return state;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * One command on one row, from a client of this node, while it is under way in the cluster.
+ *
+ * ```
+ * read    quorum read here → handler → reply          (a row past its deadline: as a change)
+ * change  at the row's coordinator: here, or forwarded → reply
+ * ```
+ *
+ * Invariants: a run ends once, by `finish`; it is then given back to be used again, and nobody holds on to it.
+ */
+
+import { copyOf } from '../bytes.ts';
+import { DamagedError } from '../cluster/byte-cursor.ts';
+import type { Coordinator, ReadTask, RowTask } from '../repl/coordinator.ts';
+import type { Forwarder, ForwardTask } from '../repl/forward.ts';
+import { slotOfRow, type RowName } from '../repl/owner-message.ts';
+import type { ChangeOutcome } from '../repl/register-core.ts';
+import type { Version } from '../repl/version.ts';
+import { Args } from './args.ts';
+import type { Client } from './client.ts';
+import type { Command } from './command.ts';
+import { failureText, type Failure } from './errors-cluster.ts';
+import { decodeForwardAnswer, encodeForward } from './forward-codec.ts';
+import { PendingReply } from './pending-reply.ts';
+import { ErrorReply, ownBytes, type Reply, SimpleString } from './reply.ts';
+import type { RowHandler } from './row-handler.ts';
+
+/** Memory that a run keeps for its words, in bytes; longer ones are copied into memory of their own. */
+const KEPT_WORD_BYTES = 512;
+
+/** What runs share. */
+export interface RunHost {
+  readonly coordinator: Coordinator;
+  readonly forwarder: Forwarder;
+  readonly handler: RowHandler;
+  readonly self: number;
+  /** The rows that the handler looked at count as hits and misses. */
+  countHits(): void;
+  /** A change of the client was acknowledged with this version. */
+  noteChange(client: Client, row: RowName, version: Version): void;
+  /** A read of the client has seen this state. */
+  noteRead(client: Client, row: RowName, state: Uint8Array | undefined): void;
+  observe(run: RowRun, reply: Reply): void;
+  release(run: RowRun): void;
+}
+
+export class RowRun implements ReadTask, RowTask, ForwardTask {
+  client!: Client;
+  command!: Command;
+  readonly args = new Args(new Uint8Array(0), 8);
+  database = 0;
+  row: RowName = '';
+  deadlineMs = 0;
+  startUs = 0;
+  /** False: a part of another command, which is counted as a whole. */
+  isWhole = true;
+  pending!: PendingReply;
+  private readonly host: RunHost;
+  private readonly memory = new Uint8Array(KEPT_WORD_BYTES);
+  private reply: Reply = null;
+
+  constructor(host: RunHost) {
+    this.host = host;
+  }
+
+  /** Takes a copy of the words. */
+  setWords(words: Args): void {
+    const { args } = this;
+    const from = words.starts[0] as number;
+    const end = words.ends[words.count - 1] as number;
+    const length = end - from;
+    const memory = length <= KEPT_WORD_BYTES ? this.memory : new Uint8Array(length);
+    const bytes = words.bytes;
+    if (length <= 64) for (let i = 0; i < length; i++) memory[i] = bytes[from + i] as number;
+    else memory.set(bytes.subarray(from, end));
+    args.bytes = memory;
+    args.count = 0;
+    for (let i = 0; i < words.count; i++) {
+      args.push((words.starts[i] as number) - from, (words.ends[i] as number) - from);
+    }
+  }
+
+  read(): void {
+    this.host.coordinator.readRow(this.row, this, this.deadlineMs);
+  }
+
+  /** Runs the command as a change, at whoever coordinates the row. */
+  change(): void {
+    const { host } = this;
+    const target = host.forwarder.coordinatorOf(slotOfRow(this.row));
+    if (target === host.self) {
+      this.runHere();
+      return;
+    }
+    const payload = encodeForward({
+      isResp3: this.client.protocol === 3,
+      isExec: false,
+      leftMs: this.deadlineMs - host.coordinator.nowMs(),
+      row: this.row,
+      marks: [],
+      commands: [this],
+    });
+    host.forwarder.forward(target, this.row, payload, this, this.deadlineMs);
+  }
+
+  // --- ReadTask ----------------------------------------------------------------------------------------------------
+
+  found(_version: Version, state: Uint8Array | undefined): void {
+    const { host } = this;
+    const { handler } = host;
+    const reply = handler.run(this, this.client.context, this.row, state);
+    if (handler.metExpired) {
+      this.change();
+      return;
+    }
+    if (this.isWhole) host.countHits();
+    host.noteRead(this.client, this.row, state);
+    this.finish(this.own(reply));
+  }
+
+  // --- RowTask -----------------------------------------------------------------------------------------------------
+
+  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const { handler } = this.host;
+    this.reply = handler.run(this, this.client.context, this.row, state, ballot);
+    return handler.state;
+  }
+
+  done(outcome: ChangeOutcome<undefined>): void {
+    if (outcome.kind !== 'done') {
+      this.failed(outcome.kind);
+      return;
+    }
+    this.host.noteChange(this.client, this.row, outcome.version);
+    this.finish(this.own(this.reply));
+  }
+
+  // --- ForwardTask -------------------------------------------------------------------------------------------------
+
+  runHere(): void {
+    this.host.coordinator.submit(this.row, this, this.deadlineMs);
+  }
+
+  answered(payload: Uint8Array): void {
+    const outcome = outcomeOf(payload);
+    if (outcome.kind !== 'done') {
+      this.failed(outcome.kind);
+      return;
+    }
+    this.host.noteChange(this.client, this.row, outcome.version);
+    this.finish(outcome.reply);
+  }
+
+  failed(reason: Failure): void {
+    this.finish(new ErrorReply(failureText(reason)));
+  }
+
+  // --- the end -----------------------------------------------------------------------------------------------------
+
+  private finish(reply: Reply): void {
+    const { host, pending } = this;
+    if (this.isWhole) host.observe(this, reply);
+    this.reply = null;
+    host.release(this);
+    pending.settle(reply);
+  }
+
+  /** What stands in the words that will be used again is copied; states are in memory of their own. */
+  private own(reply: Reply): Reply {
+    if (typeof reply !== 'object' || reply === null || reply instanceof SimpleString) return reply;
+    if (reply instanceof Uint8Array) return reply.buffer === this.args.bytes.buffer ? copyOf(reply) : reply;
+    return ownBytes(reply);
+  }
+}
+
+/** The outcome that another node told; what cannot be understood is uncertain. */
+export function outcomeOf(payload: Uint8Array): ReturnType<typeof decodeForwardAnswer> {
+  try {
+    return decodeForwardAnswer(payload);
+  } catch (thrown) {
+    if (thrown instanceof DamagedError) return { kind: 'uncertain' };
+    throw thrown;
+  }
+}

@@ -1,0 +1,51 @@
+/** A change that another node has forwarded to this one, while it is under way here. */
+
+import type { RowTask } from '../repl/coordinator.ts';
+import type { RowName } from '../repl/owner-message.ts';
+import type { ChangeOutcome } from '../repl/register-core.ts';
+import type { Version } from '../repl/version.ts';
+import type { RowMark } from '../repl/view.ts';
+import type { Context } from './command.ts';
+import { encodeForwardAnswer } from './forward-codec.ts';
+import type { Reply } from './reply.ts';
+import type { RowCommand, RowHandler } from './row-handler.ts';
+
+export class ServedRun implements RowTask {
+  private readonly handler: RowHandler;
+  private readonly context: Context;
+  private readonly row: RowName;
+  private readonly calls: readonly RowCommand[];
+  /** undefined: no EXEC. */
+  private readonly marks: readonly RowMark[] | undefined;
+  private readonly answer: (payload: Uint8Array) => void;
+  private reply: Reply = null;
+
+  /** `calls`: in memory that stays as it is until the answer. */
+  constructor(options: {
+    handler: RowHandler;
+    context: Context;
+    row: RowName;
+    calls: readonly RowCommand[];
+    marks: readonly RowMark[] | undefined;
+    answer: (payload: Uint8Array) => void;
+  }) {
+    this.handler = options.handler;
+    this.context = options.context;
+    this.row = options.row;
+    this.calls = options.calls;
+    this.marks = options.marks;
+    this.answer = options.answer;
+  }
+
+  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const { handler, context, row, calls, marks } = this;
+    if (marks === undefined) this.reply = handler.run(calls[0] as RowCommand, context, row, state, ballot);
+    else this.reply = handler.runAll(calls, marks, context, row, state, ballot);
+    return handler.state;
+  }
+
+  done(outcome: ChangeOutcome<undefined>): void {
+    if (outcome.kind !== 'done') this.answer(encodeForwardAnswer(outcome));
+    else this.answer(encodeForwardAnswer({ kind: 'done', version: outcome.version, reply: this.reply }));
+  }
+}
