@@ -8,7 +8,7 @@
  * restart the clock starts above every stamp it gave.
  */
 
-import { assert } from '../assert.ts';
+import { EngineError } from '../engine/engine-error.ts';
 
 export const STAMPS_PER_MS = 2048;
 
@@ -69,17 +69,19 @@ export class Hlc {
   /**
    * A stamp above all given before. While the wall clock is near or ahead of the ceiling (the disk is slow, the loop
    * stood still, or the clock was set), stamps count on from the last one until a higher ceiling is durable: 2 million of
-   * them are left then.
+   * them are left then. When they are used up it throws an `EngineError` `refused`, as a full disk does, and nothing has
+   * changed. `wallMs`: the wall clock, from a caller who has just looked at it.
    */
-  next(): number {
-    const wall = this.wallMs() * STAMPS_PER_MS;
+  next(wallMs = this.wallMs()): number {
+    const wall = wallMs * STAMPS_PER_MS;
     if (wall > this.ceiling) this.tryToRaise();
-    this.last = wall > this.last && wall <= this.ceiling - this.reserved ? wall : this.last + 1;
-    if (this.last > this.ceiling) {
+    const stamp = wall > this.last && wall <= this.ceiling - this.reserved ? wall : this.last + 1;
+    if (stamp > this.ceiling) {
       this.tryToRaise();
-      assert(this.last <= this.ceiling, 'stamps stay below a ceiling that is durable');
+      if (stamp > this.ceiling) throw new EngineError('refused', 'the ceiling of the clock cannot be made durable');
     }
-    return this.last;
+    this.last = stamp;
+    return stamp;
   }
 
   /**

@@ -17,6 +17,7 @@
  */
 
 import { SLOT_COUNT } from '../cluster/slot.ts';
+import { compareBytes } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead, writeU32 } from './head.ts';
@@ -169,6 +170,8 @@ export class Keyspace {
   private readonly head = new Head();
   /** Rows that the sweeper or a write found expired. */
   expiredRows = 0;
+  /** Where the next sweep goes on, behind rows that a damaged table may hold; undefined: from the first deadline. */
+  private sweepFrom: Uint8Array | undefined = undefined;
   /** Changes since the start: what INFO calls rdb_changes_since_last_save. */
   changes = 0;
 
@@ -256,12 +259,18 @@ export class Keyspace {
 
   /**
    * Deletes rows whose deadline has passed, at most SWEEP_BATCH_ROWS a call. True: there may be more.
-   * Reads the index through a cursor; what is on disk is awaited.
+   * Reads the index through a cursor; what is on disk is awaited. Rows that a damaged table may hold are passed over:
+   * readers see them as an error, as they do before their deadline.
    */
   async sweepExpired(nowMs: number): Promise<boolean> {
-    const keys = await this.expiredEntries(nowMs);
-    if (keys.length === 0) return false;
-    for (const key of keys) await readNow(this.store, key.subarray(10));
+    const due = await this.expiredEntries(nowMs);
+    const isWhole = due.length === SWEEP_BATCH_ROWS;
+    const keys: Uint8Array[] = [];
+    for (const key of due) if (await this.isReadable(key.subarray(10))) keys.push(key);
+    // What was passed over is not looked at again before the sweep has come to the end.
+    if (!isWhole) this.sweepFrom = undefined;
+    else if (keys.length < due.length) this.sweepFrom = nextKey(due.at(-1) as Uint8Array);
+    if (keys.length === 0) return isWhole;
     if (this.store.refusal !== undefined) return false;
     const batch = this.batch;
     batch.clear();
@@ -270,12 +279,26 @@ export class Keyspace {
     if (batch.count > 0) this.store.write(batch);
     for (const key of died) this.state.counts.add(databaseOfHead(key.subarray(10)), slotOfHead(key.subarray(10)), -1);
     this.expiredRows += died.length;
-    return keys.length === SWEEP_BATCH_ROWS;
+    return isWhole;
+  }
+
+  /** Brings a row into memory; false: a damaged table may hold it. */
+  private async isReadable(physical: Uint8Array): Promise<boolean> {
+    try {
+      await readNow(this.store, physical);
+      return true;
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'corruption') return false;
+      throw error;
+    }
   }
 
   private async expiredEntries(nowMs: number): Promise<Uint8Array[]> {
     const upper = expiryKey(nowMs + 1, NOTHING);
-    const cursor = this.store.cursor({ lower: expiryKey(0, NOTHING), upper });
+    // A clock that was set back may have the upper bound before the place where the last sweep has stopped.
+    const from = this.sweepFrom;
+    const lower = from !== undefined && compareBytes(from, upper) < 0 ? from : expiryKey(0, NOTHING);
+    const cursor = this.store.cursor({ lower, upper });
     const keys: Uint8Array[] = [];
     try {
       while (keys.length < SWEEP_BATCH_ROWS) {
@@ -433,6 +456,13 @@ function isInTable(store: Store, key: Uint8Array): boolean {
     if (error instanceof EngineError) return false;
     throw error;
   }
+}
+
+/** The least key above this one. */
+function nextKey(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
 }
 
 function sameKey(a: Uint8Array, b: Uint8Array): boolean {

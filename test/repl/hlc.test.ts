@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { EngineError } from '../../src/engine/engine-error.ts';
 import { CEILING_STEP_MS, Hlc, MAX_AHEAD_MS, msOfStamp, STAMPS_PER_MS } from '../../src/repl/hlc.ts';
 
 test('stamps grow whatever the wall clock does, through restarts, and never pass what was persisted', () => {
@@ -177,4 +178,36 @@ test('after a quick restart the clock is ahead, and less so as time passes', () 
   assert.equal(restarted.aheadMs, CEILING_STEP_MS - 2_000);
   wall += 2_000;
   assert.equal(restarted.aheadMs, 0);
+});
+
+test('while no ceiling can be made durable, stamps run out with an error for writers, and come again with the disk', async () => {
+  let broken = false;
+  let persisted = 0;
+  const clock = new Hlc({
+    wallMs: () => 1_700_000_000_000,
+    ceiling: 0,
+    persist: async (ceiling) => {
+      await Promise.resolve();
+      if (broken) throw new Error('the disk is full');
+      persisted = ceiling;
+    },
+  });
+  await clock.ready;
+  broken = true;
+  let last = 0;
+  let refusals = 0;
+  for (let i = 0; i < 8_000_000 && refusals < 3; i++) {
+    try {
+      const stamp = clock.next();
+      assert.ok(stamp > last && stamp <= persisted && refusals === 0);
+      last = stamp;
+    } catch (error) {
+      assert.ok(error instanceof EngineError && error.code === 'refused' && /ceiling/.test(error.message));
+      refusals++;
+    }
+  }
+  assert.equal(refusals, 3);
+  broken = false;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(clock.next(), last + 1, 'no stamp was used up by those that were refused');
 });
