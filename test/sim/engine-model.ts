@@ -9,11 +9,14 @@
 
 import type { Engine } from '../../src/engine/engine.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
+import { FileManifest } from '../../src/engine/manifest-file.ts';
 import { DiskError, type Disk, type Log, type LogFields } from '../../src/env.ts';
+import { noProgress } from '../../src/tools/progress.ts';
+import { repair } from '../../src/tools/repair.ts';
 import { BatchHistory, difference, type State } from './batch-history.ts';
 import { noFaults, SimDisk } from './disk.ts';
 import { check, EngineLife, Violation, type Surroundings } from './engine-life.ts';
-import { openSimEngine } from './engine-open.ts';
+import { DIRECTORY, openSimEngine } from './engine-open.ts';
 import { drawProfile, type EngineProfile } from './engine-profile.ts';
 import { EventLoop, Halted, type Life } from './event-loop.ts';
 import { Prng } from './prng.ts';
@@ -111,8 +114,9 @@ class EngineRun {
 
   async #live(healthy: boolean): Promise<void> {
     const random = this.#random.split(`life ${this.#livesLived++}`);
-    const life = this.#loop.life();
     this.#loop.restart();
+    await this.#maybeLoseManifest(random.split('manifest'));
+    const life = this.#loop.life();
     const disk = this.#mount(life);
     this.#fatal = undefined;
     this.#injectedBefore = this.#injectedCount();
@@ -129,6 +133,34 @@ class EngineRun {
     }
     life.kill();
     this.#end(ending);
+  }
+
+  /** The manifest is gone, as after a crash that it did not survive; repair makes it anew, and nothing else is missing. */
+  async #maybeLoseManifest(random: Prng): Promise<void> {
+    const manifests = this.#sim.paths.filter((path) => path.startsWith(`${DIRECTORY}/manifest-`));
+    if (manifests.length === 0 || !random.chance(this.#profile.lostManifestChance)) return;
+    const life = this.#loop.life();
+    const disk = this.#mount(life);
+    this.#sim.faults = { ...noFaults(), slowness: this.#profile.faults.slowness };
+    this.#sim.capacityBytes = Number.POSITIVE_INFINITY;
+    for (const path of manifests) disk.unlink(path);
+    disk.syncDirectory(DIRECTORY);
+    const lines: string[] = [];
+    const problems = await this.#loop.settle(
+      repair(
+        {
+          disk,
+          openManifest: (at) => FileManifest.open(disk, at),
+          print: (line) => lines.push(line),
+          progress: noProgress,
+        },
+        DIRECTORY,
+        { nowMs: this.#loop.clock.wallMs() },
+      ),
+    );
+    for (const line of lines) this.#note(`repair: ${line}`);
+    check(problems === 0, 'the directory is in order after repair');
+    life.kill();
   }
 
   #mount(life: Life): Disk {

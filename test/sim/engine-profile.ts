@@ -35,6 +35,8 @@ export interface EngineProfile {
   readonly crashWithin: number;
   /** The run ends with damage to a file at rest. */
   readonly rot: boolean;
+  /** Chance between two lives that the manifest is lost and the directory repaired. */
+  readonly lostManifestChance: number;
 }
 
 function drawKeys(random: Prng): Uint8Array[] {
@@ -120,6 +122,7 @@ export function drawProfile(random: Prng): EngineProfile {
     crashChance: random.pick([0, 0.5, 0.9]),
     crashWithin: random.pick([30, 300, 2_000]),
     rot: random.chance(0.2),
+    lostManifestChance: random.pick([0, 0, 0.5]),
   };
 }
 
