@@ -30,6 +30,7 @@ import { priority, type Priority } from '../cluster/frame.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
 import type { Env, Timer } from '../env.ts';
+import { BallotCache } from './ballot-cache.ts';
 import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
 import { decodeAnswer, encodeRequest } from './owner-codec.ts';
 import type { OwnerAnswer, OwnerRequest, RowName } from './owner-message.ts';
@@ -48,6 +49,13 @@ import type { Version } from './version.ts';
 
 /** How often it is looked whether the clock has come near the wall clock after a restart. */
 const READY_POLL_MS = 10;
+
+/**
+ * The process looks at the clock this often, and holds itself stalled when it could not for so long: about when others
+ * begin to turn to the next owner (the bus calls a silent peer unhealthy after 400 ms).
+ */
+const PULSE_MS = 50;
+const STALL_MS = 250;
 
 /** What a coordinator needs of the node's view of the cluster; `ClusterView` has it. */
 export interface CoordinatorView {
@@ -125,6 +133,7 @@ export class Coordinator {
   private readonly bus: CoordinatorBus;
   private readonly owner: CoordinatorOwner;
   private readonly hlc: Hlc;
+  private readonly ballots = new BallotCache();
   private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
   private readonly reads: ReadCore<Uint8Array>;
   private readonly pace: OwnerPace;
@@ -133,6 +142,8 @@ export class Coordinator {
   private readonly freeReaders: number[] = [];
   private early: Early[] = [];
   private readyBefore = false;
+  private readonly pulse: Timer;
+  private lastPulseMs: number;
   private timer: Timer | undefined = undefined;
   private timerAtMs = Number.POSITIVE_INFINITY;
   /** The request that was encoded last, and its bytes. */
@@ -159,8 +170,11 @@ export class Coordinator {
         held: (row) => owner.held(row),
         run: (_row, changes, value, ballot) => runTasks(changes, value, ballot),
       },
+      ballots: this.ballots,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
     });
+    this.lastPulseMs = this.nowMs();
+    this.pulse = env.timers.every(PULSE_MS, () => this.noteStall());
     this.reads = new ReadCore<Uint8Array>({
       world: {
         owners: (slot) => view.owners(slot),
@@ -219,9 +233,24 @@ export class Coordinator {
     this.carryOutRead(this.reads.step({ kind: 'start', id, row, deadlineMs }, this.nowMs()));
   }
 
+  /**
+   * Others may have coordinated the rows of this node meanwhile: its kept ballots would meet refusals, and changes under
+   * them would be uncertain. To be called when a peer is healthy again; a stall of this process is noticed here.
+   */
+  forgetBallots(): void {
+    this.ballots.clear();
+  }
+
+  private noteStall(): void {
+    const nowMs = this.nowMs();
+    if (nowMs - this.lastPulseMs > STALL_MS) this.forgetBallots();
+    this.lastPulseMs = nowMs;
+  }
+
   /** Ends the timers. What is under way is never answered. */
   close(): void {
     this.isClosed = true;
+    this.pulse.cancel();
     this.timer?.cancel();
     this.timer = undefined;
     this.early = [];
@@ -265,7 +294,7 @@ export class Coordinator {
           break;
         case 'settle':
           this.counts.settles++;
-          this.submit(effect.row, new Settle(this.readerOf(effect.id)), effect.deadlineMs);
+          this.settle(effect.row, this.readerOf(effect.id), effect.deadlineMs);
           break;
         case 'repair':
           this.counts.repairs++;
@@ -277,6 +306,19 @@ export class Coordinator {
       }
     }
     this.wakeInTime();
+  }
+
+  /**
+   * A change that changes nothing tells what the row is. It may fail where a read need not, for the ballot that was kept
+   * is of a time before others coordinated the row; a read may be tried again without harm.
+   */
+  private settle(row: RowName, reader: ReadTask, deadlineMs: number): void {
+    const again = (): boolean => {
+      if (this.nowMs() >= deadlineMs) return false;
+      this.readRow(row, reader, deadlineMs);
+      return true;
+    };
+    this.submit(row, new Settle(reader, again), deadlineMs);
   }
 
   private readerOf(id: number): ReadTask {
@@ -419,10 +461,13 @@ function runTasks(
 /** A change that changes nothing, so that a read learns what the row is. */
 class Settle implements RowTask {
   private readonly reader: ReadTask;
+  /** Reads once more; false when it is too late. */
+  private readonly again: () => boolean;
   private state: Uint8Array | undefined = undefined;
 
-  constructor(reader: ReadTask) {
+  constructor(reader: ReadTask, again: () => boolean) {
     this.reader = reader;
+    this.again = again;
   }
 
   run(state: Uint8Array | undefined): Uint8Array | undefined {
@@ -432,7 +477,8 @@ class Settle implements RowTask {
 
   done(outcome: ChangeOutcome<undefined>): void {
     if (outcome.kind === 'done') this.reader.found(outcome.version, this.state);
-    else this.reader.failed(outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum');
+    else if (outcome.kind !== 'uncertain' || !this.again())
+      this.reader.failed(outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum');
   }
 }
 

@@ -1,0 +1,286 @@
+/**
+ * A cluster in one process under virtual time: real dispatchers, coordinators, forwarders and codecs around owners that
+ * keep their rows in a map, and a bus that delays, loses and refuses what the test says.
+ */
+
+import { allCommands } from '../../src/commands/all-commands.ts';
+import { Args } from '../../src/commands/args.ts';
+import { Client } from '../../src/commands/client.ts';
+import { ClusterRun, whenSettled } from '../../src/commands/cluster-run.ts';
+import { Dispatcher } from '../../src/commands/dispatch.ts';
+import { NO_CONNECTION } from '../../src/commands/no-connection.ts';
+import { AfterPending, PendingReply } from '../../src/commands/pending-reply.ts';
+import type { Reply } from '../../src/commands/reply.ts';
+import { Server } from '../../src/commands/server-state.ts';
+import { busMethod } from '../../src/cluster/bus-method.ts';
+import type { BusOutcome, Outgoing } from '../../src/cluster/bus-core.ts';
+import { messageType, type Message } from '../../src/cluster/frame.ts';
+import type { ClusterView } from '../../src/cluster/cluster-view.ts';
+import type { MemberId } from '../../src/cluster/member.ts';
+import type { Owners } from '../../src/cluster/owners.ts';
+import type { Policy } from '../../src/cluster/policy.ts';
+import type { Topology } from '../../src/cluster/topology.ts';
+import type { Env } from '../../src/env.ts';
+import { Acceptor } from '../../src/repl/acceptor.ts';
+import { Coordinator } from '../../src/repl/coordinator.ts';
+import { Forwarder } from '../../src/repl/forward.ts';
+import { Hlc } from '../../src/repl/hlc.ts';
+import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
+import { decodeRequest, encodeAnswer } from '../../src/repl/owner-codec.ts';
+import type { OwnerAnswer, OwnerRequest, RowName } from '../../src/repl/owner-message.ts';
+import { PromiseTable } from '../../src/repl/promise-table.ts';
+import type { Held } from '../../src/repl/register-core.ts';
+import { equalVersions, ZERO_VERSION } from '../../src/repl/version.ts';
+import { EventLoop } from '../sim/event-loop.ts';
+import { Prng } from '../sim/prng.ts';
+import { MemoryStore } from './memory-store.ts';
+
+/** One way, in ms, when nothing else is asked for. */
+const DELAY_MS = 0.5;
+
+const NEVER: Held<Uint8Array> = { version: ZERO_VERSION, value: undefined };
+
+export class FakeOwner {
+  readonly rows = new Map<RowName, Held<Uint8Array>>();
+  asked = 0;
+  private readonly acceptor: Acceptor;
+
+  constructor(hlc: Hlc) {
+    this.acceptor = new Acceptor({ promises: new PromiseTable({ promisedBefore: ZERO_VERSION }), clock: hlc });
+  }
+
+  held(row: RowName): Held<Uint8Array> {
+    return this.rows.get(row) ?? NEVER;
+  }
+
+  answer(request: OwnerRequest<Uint8Array>): OwnerAnswer<Uint8Array> {
+    this.asked++;
+    const held = this.held(request.row);
+    if (request.kind === 'read') {
+      return { kind: 'held', version: held.version, value: request.digest ? undefined : held.value };
+    }
+    if (request.kind === 'prepare') {
+      const verdict = this.acceptor.prepare(request.row, request.ballot, held.version);
+      if (verdict.kind !== 'promise') return verdict;
+      const value = equalVersions(held.version, request.have) ? undefined : held.value;
+      return { kind: 'promised', version: held.version, value };
+    }
+    const verdict = this.acceptor.accept(request.row, request.ballot, request.next, held.version);
+    if (verdict.kind === 'apply') this.rows.set(request.row, { version: request.ballot, value: request.value });
+    return verdict.kind === 'apply' || verdict.kind === 'repeat' ? { kind: 'accepted' } : verdict;
+  }
+}
+
+export class FakeNode {
+  readonly id: MemberId;
+  readonly owner: FakeOwner;
+  readonly hlc: Hlc;
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+  readonly coordinator: Coordinator;
+  readonly forwarder: Forwarder;
+  readonly commands: ClusterRun;
+  readonly view: FakeView;
+  /** Its clients, made by `client`. */
+  private readonly clients: Client[] = [];
+  private readonly cluster: FakeCluster;
+
+  constructor(cluster: FakeCluster, id: MemberId, random: Prng) {
+    this.cluster = cluster;
+    this.id = id;
+    const { loop } = cluster;
+    const env: Env = {
+      clock: loop.clock,
+      timers: loop.life(),
+      random: { next: () => random.next(), bytes: (length) => new Uint8Array(length) },
+      disk: undefined as unknown as Env['disk'],
+      network: undefined as unknown as Env['network'],
+      threads: undefined as unknown as Env['threads'],
+      log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+    };
+    this.hlc = new Hlc({ wallMs: () => loop.clock.wallMs(), ceiling: 0, persist: () => {} });
+    this.owner = new FakeOwner(this.hlc);
+    this.view = new FakeView(cluster, id);
+    const { owner, hlc, view } = this;
+    const asked = {
+      ask: (request: OwnerRequest<Uint8Array>, _epoch: number, answer: (a: OwnerAnswer<Uint8Array>) => void) => {
+        loop.post(0, () => answer(owner.answer(request)));
+      },
+      held: (row: RowName) => owner.held(row),
+    };
+    const bus = { request: this.request.bind(this) };
+    this.coordinator = new Coordinator({ env, view, bus, owner: asked, hlc, actor: id * 65_536 + 1 });
+    this.forwarder = new Forwarder({ env, view, bus, isReady: () => this.coordinator.isReady });
+    const keyspace = new Keyspace({ store: new MemoryStore(), state: new KeyspaceState(), hlc, actor: id });
+    this.server = new Server({ env, keyspace });
+    this.dispatcher = new Dispatcher(this.server, allCommands);
+    this.server.setCommands(this.dispatcher.table.rows);
+    let run: ClusterRun | undefined;
+    this.dispatcher.share((host) => {
+      const { coordinator, forwarder } = this;
+      run = new ClusterRun({ host, view, coordinator, forwarder, requestTimeoutMs: () => cluster.requestTimeoutMs });
+      return run;
+    });
+    this.commands = run as unknown as ClusterRun;
+  }
+
+  /** Client number `i` of this node. */
+  client(i = 0): Client {
+    const { server } = this;
+    this.clients[i] ??= new Client({ id: i + 1, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
+    return this.clients[i];
+  }
+
+  /** What the dispatcher says at once. */
+  execute(words: readonly (string | Uint8Array)[], client = this.client()): ReturnType<Dispatcher['execute']> {
+    return this.dispatcher.execute(client, Args.of(...words));
+  }
+
+  /** The reply, once it is there. */
+  async reply(words: readonly (string | Uint8Array)[], client = this.client()): Promise<Reply> {
+    const reply = this.execute(words, client);
+    if (reply instanceof AfterPending) throw new Error('this command must wait for those before it');
+    if (reply instanceof PendingReply) return await whenSettled(reply);
+    return await reply;
+  }
+
+  private request(to: string, outgoing: Outgoing, ended: (outcome: BusOutcome) => void): void {
+    this.cluster.deliver(this, Number(to), outgoing, ended);
+  }
+}
+
+/** A node's view: everybody is healthy that the test calls so. */
+export class FakeView implements ClusterView {
+  readonly self: MemberId;
+  isShared = true;
+  hasJoined = true;
+  readonly learned: { from: MemberId; epoch: number }[] = [];
+  private readonly cluster: FakeCluster;
+
+  constructor(cluster: FakeCluster, self: MemberId) {
+    this.cluster = cluster;
+    this.self = self;
+  }
+
+  get topology(): Topology | undefined {
+    return this.hasJoined ? this.cluster.topology : undefined;
+  }
+
+  owners(slot: number): Owners {
+    return this.cluster.owners[Math.floor(slot / 7) % this.cluster.owners.length] as Owners;
+  }
+
+  nameOf(id: MemberId): string {
+    return String(id);
+  }
+
+  isHealthy(id: MemberId): boolean {
+    return id === this.self || !this.cluster.unhealthy.has(id);
+  }
+
+  rttMs(): number {
+    return 2 * DELAY_MS;
+  }
+
+  learn(from: MemberId, epoch: number): void {
+    this.learned.push({ from, epoch });
+  }
+
+  onTopology(): () => void {
+    return () => undefined;
+  }
+}
+
+export class FakeCluster {
+  readonly loop = new EventLoop();
+  readonly nodes: FakeNode[] = [];
+  /** Owner sets; they take turns by slot. */
+  readonly owners: readonly Owners[];
+  readonly unhealthy = new Set<MemberId>();
+  /** Nodes that take requests and answer nothing. */
+  readonly silent = new Set<MemberId>();
+  /** Nodes that nothing is sent to. */
+  readonly unreachable = new Set<MemberId>();
+  readonly methods: number[] = [];
+  requestTimeoutMs = 5_000;
+  readonly delayMs: number;
+  policies: Policy[] = [];
+
+  /** `nodes` members, numbered from 1; every slot has the same `replicas` owners in turn. */
+  constructor(options: { nodes?: number; replicas?: number; seed?: number; delayMs?: number } = {}) {
+    const { nodes = 3, replicas = 3, seed = 1 } = options;
+    this.delayMs = options.delayMs ?? DELAY_MS;
+    const ids = Array.from({ length: nodes }, (_, i) => i + 1);
+    this.owners = ids.map((_, i) => ({
+      current: ids.map((_id, j) => ids[(i + j) % nodes] as number).slice(0, replicas),
+      incoming: [],
+    }));
+    for (const id of ids) this.nodes.push(new FakeNode(this, id, new Prng(seed * 100 + id)));
+  }
+
+  get topology(): Topology {
+    return { epoch: 1, policies: this.policies } as unknown as Topology;
+  }
+
+  node(id: MemberId): FakeNode {
+    return this.nodes[id - 1] as FakeNode;
+  }
+
+  /** Runs a command at a node and waits for its reply. */
+  run(id: MemberId, ...words: readonly (string | Uint8Array)[]): Promise<Reply> {
+    return this.loop.settle(this.node(id).reply(words));
+  }
+
+  deliver(from: FakeNode, to: MemberId, outgoing: Outgoing, ended: (outcome: BusOutcome) => void): void {
+    const { loop } = this;
+    let isOver = false;
+    const end = (outcome: BusOutcome): void => {
+      if (!isOver) ended(outcome);
+      isOver = true;
+    };
+    if (this.unreachable.has(to)) {
+      loop.post(10, () => end({ kind: 'unsent' }));
+      return;
+    }
+    this.methods.push(outgoing.method);
+    // A copy each way, which is spoilt when the call is over: nobody may hold on to what the bus brings.
+    const payload = Uint8Array.from(outgoing.payload);
+    loop.post(this.delayMs * 1000, () => {
+      if (this.silent.has(to)) return;
+      this.serve(from, this.node(to), { ...outgoing, payload }, (answer, method = 0) => {
+        const back = Uint8Array.from(answer);
+        loop.post(this.delayMs * 1000, () => {
+          end({ kind: 'answered', message: messageOf({ ...outgoing, method, payload: back }) });
+          back.fill(0xee);
+        });
+      });
+      payload.fill(0xee);
+    });
+    loop.post(Math.max(0, outgoing.deadlineMs * 1000 - loop.nowUs), () => end({ kind: 'unknown' }), true);
+  }
+
+  private serve(
+    from: FakeNode,
+    to: FakeNode,
+    outgoing: Outgoing,
+    answer: (payload: Uint8Array, method?: number) => void,
+  ): void {
+    if (outgoing.method === busMethod.OWNER) {
+      const request = ownedRequest(decodeRequest(outgoing.payload));
+      answer(encodeAnswer(to.owner.answer(request) as Exclude<OwnerAnswer<Uint8Array>, { kind: 'unsent' }>));
+    } else if (outgoing.method === busMethod.FORWARD) {
+      to.commands.serve({ from: String(from.id), address: '', message: messageOf(outgoing) }, answer);
+    } else throw new Error(`method ${outgoing.method}`);
+  }
+}
+
+function ownedRequest(request: OwnerRequest<Uint8Array>): OwnerRequest<Uint8Array> {
+  return request.kind === 'accept' && request.value !== undefined
+    ? { ...request, value: Uint8Array.from(request.value) }
+    : request;
+}
+
+function messageOf(outgoing: Outgoing): Message {
+  const { method, priority, epoch, payload } = outgoing;
+  return { type: messageType.REQUEST, priority, method, requestId: 1, timeLeftMs: 0, epoch, payload };
+}
