@@ -17,7 +17,9 @@
  * Invariants:
  * - Deciding and writing happen in one turn, on the row as it was looked up in that turn.
  * - No answer that shows a version leaves before that version is durable.
- * - A slot that was owned before, and left, has none of its rows when it is owned again (slot-drop.ts).
+ * - A slot that was owned before, and left, has none of its rows when it is owned again (slot-drop.ts): they might be
+ *   newer than what was chosen meanwhile. So nothing is said about a slot that is new here before it was emptied, and the
+ *   row of this node "cluster" (cluster id as text of 32 characters, u64 BE epoch) says up to which document that was done.
  * - Nothing is decided twice: each request is answered once, and never taken up again after its answer.
  * - Before rows are shared with others, every version that this node gave on its own is below what counts as promised.
  */
@@ -27,9 +29,9 @@ import type { ClusterView } from '../cluster/cluster-view.ts';
 import { distinctOwners, type Owners } from '../cluster/owners.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { SlotEntry, Topology } from '../cluster/topology.ts';
-import { copyOf } from '../bytes.ts';
+import { copyOf, latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
-import { lookup, type Store } from '../engine/store.ts';
+import { Found, lookup, type Store } from '../engine/store.ts';
 import type { Env } from '../env.ts';
 import { Acceptor } from './acceptor.ts';
 import { DurableAnswers } from './durable-answers.ts';
@@ -48,6 +50,7 @@ import {
 import { MarkApply } from './mark-apply.ts';
 import { OwnerRows } from './owner-rows.ts';
 import { PromiseTable } from './promise-table.ts';
+import { localKey, readStamp, writeStamp } from './row-key.ts';
 import type { Held } from './register-core.ts';
 import { decodeRowState, type RowState } from './row-state.ts';
 import { SlotDrop } from './slot-drop.ts';
@@ -55,6 +58,11 @@ import { ceilingVersion, equalVersions, type Version } from './version.ts';
 
 /** Requests that wait for the disk, or for the engine to take writes; beyond it they are refused. */
 export const MAX_DEFERRED = 20_000;
+
+/** Wait before what could not be written is tried again. */
+const UNBLOCK_RETRY_MS = 500;
+
+const CLUSTER_KEY = localKey('cluster');
 
 export type Answered = (answer: OwnerAnswer<Uint8Array>) => void;
 
@@ -85,6 +93,11 @@ export class Owner {
   private readonly drop: SlotDrop;
   /** Slots that this node owns by `known`. */
   private readonly owned = new Uint8Array(SLOT_COUNT);
+  /** Slots that are new here and may not be spoken for before they were emptied. */
+  private readonly blocked = new Uint8Array(SLOT_COUNT);
+  /** The document up to which new slots were emptied; undefined until it was read. */
+  private emptied: { readonly clusterId: string; readonly epoch: number } | undefined = undefined;
+  private isReading = false;
   private known: Topology | undefined = undefined;
   private knownSelf = 0;
   private wasShared = false;
@@ -111,6 +124,12 @@ export class Owner {
     this.adopt();
   }
 
+  /** Calls `run` once every record up to this sequence is durable, at once if it is. */
+  whenDurable(sequence: number, run: () => void): void {
+    if (sequence <= this.store.durableSequence) run();
+    else this.answers.add(sequence, run);
+  }
+
   /** Requests that wait for the disk. */
   get waiting(): number {
     return this.deferred + this.answers.size;
@@ -129,8 +148,10 @@ export class Owner {
 
   /** Whether this node owns the slot, now or when a move is done, and may speak for it. */
   owns(slot: number): boolean {
-    if (this.view.topology !== this.known) this.adopt();
-    return this.owned[slot] === 1 && !this.drop.isPending(slot);
+    const { topology } = this.view;
+    if (topology === undefined) return false;
+    if (topology !== this.known) this.adopt();
+    return this.owned[slot] === 1 && this.blocked[slot] === 0;
   }
 
   /**
@@ -176,7 +197,7 @@ export class Owner {
       this.counts.stale++;
       return { kind: 'stale', epoch: topology.epoch };
     }
-    if (this.owned[slot] === 1 && !this.drop.isPending(slot)) return undefined;
+    if (this.owned[slot] === 1 && this.blocked[slot] === 0) return undefined;
     this.counts.refused++;
     return REFUSED;
   }
@@ -337,13 +358,16 @@ export class Owner {
   private adopt(): void {
     const { topology, self } = this.view;
     if (topology === undefined || (topology === this.known && self === this.knownSelf)) return;
-    const previous = this.known;
+    if (!this.readEmptied()) return;
+    const emptied = this.emptied?.clusterId === topology.clusterId ? this.emptied.epoch : 0;
+    const before = this.known?.clusterId === topology.clusterId ? this.known : undefined;
     this.known = topology;
     this.knownSelf = self;
     if (this.view.isShared && !this.wasShared) this.promises.raiseAll(ceilingVersion(this.hlc.next()));
     this.wasShared = this.view.isShared;
     const owning = new Map<Owners, boolean>();
     const left: number[] = [];
+    const fresh: number[] = [];
     for (let slot = 0; slot < SLOT_COUNT; slot++) {
       const entry = topology.slots[slot] as SlotEntry;
       let isOwner = owning.get(entry.owners);
@@ -351,20 +375,68 @@ export class Owner {
         isOwner = distinctOwners(entry.owners).includes(self);
         owning.set(entry.owners, isOwner);
       }
-      if (!isOwner || this.isNew(slot, entry, previous?.slots[slot])) left.push(slot);
+      if (!isOwner) left.push(slot);
+      else if (entry.since > emptied && this.isNew(entry, before?.slots[slot], this.owned[slot] === 1))
+        fresh.push(slot);
       this.owned[slot] = Number(isOwner);
     }
-    this.drop.add(left);
+    for (const slot of fresh) this.blocked[slot] = 1;
+    this.drop.add(left, fresh, () => this.unblock(topology));
   }
 
   /**
-   * Whether this node owns the slot newly, so that whatever it has of it is a leftover of an earlier ownership and must
-   * go before it speaks for the slot: it is being moved to this node since this document, or it was moved while this
-   * node knew only documents in which it was no owner.
+   * Whether this node owns the slot newly, so that whatever it has of it is a leftover of an earlier ownership: it is
+   * being moved to this node, and was not in the document before; or it was moved while this node knew only documents in
+   * which it was no owner.
    */
-  private isNew(slot: number, entry: SlotEntry, previous: SlotEntry | undefined): boolean {
-    if (previous === undefined || previous.owners === entry.owners || previous.since === entry.since) return false;
-    if (this.owned[slot] === 0) return true;
+  private isNew(entry: SlotEntry, before: SlotEntry | undefined, wasOwner: boolean): boolean {
+    if (before !== undefined && before.since === entry.since) return false;
+    if (before !== undefined && !wasOwner) return true;
     return !entry.owners.current.includes(this.knownSelf);
+  }
+
+  /** Nothing old is left of the slots that are new here in this document. */
+  private unblock(topology: Topology): void {
+    if (this.known !== topology) return;
+    const { clusterId, epoch } = topology;
+    const value = new Uint8Array(clusterId.length + 8);
+    value.set(Buffer.from(clusterId, 'latin1'));
+    writeStamp(value, clusterId.length, epoch);
+    const batch = this.store.newBatch();
+    batch.put(CLUSTER_KEY, value);
+    try {
+      this.store.write(batch);
+    } catch (error) {
+      this.unableFor(error);
+      this.env.timers.after(UNBLOCK_RETRY_MS, () => this.unblock(topology));
+      return;
+    }
+    this.emptied = { clusterId, epoch };
+    this.blocked.fill(0);
+  }
+
+  /** Reads up to which document new slots were emptied. False: it is not in memory, and being brought in. */
+  private readEmptied(): boolean {
+    if (this.emptied !== undefined) return true;
+    if (this.isReading) return false;
+    const found = new Found();
+    const outcome = this.store.get(CLUSTER_KEY, CLUSTER_KEY.length, found);
+    if (outcome === lookup.MISS) {
+      this.isReading = true;
+      const again = (): void => {
+        this.isReading = false;
+        this.adopt();
+      };
+      this.store.fetch(CLUSTER_KEY).then(again, (error: unknown) => {
+        this.env.log.error('it cannot be told which slots are new here', { cause: String(error) });
+      });
+      return false;
+    }
+    const end = found.end - 8;
+    this.emptied =
+      outcome === lookup.FOUND
+        ? { clusterId: latin1(found.bytes, found.start, end), epoch: readStamp(found.bytes, end) }
+        : { clusterId: '', epoch: 0 };
+    return true;
   }
 }

@@ -7,6 +7,7 @@
  *
  * Invariants:
  * - A slot is pending from the moment it is added until nothing of it is left, and nobody writes rows of it meanwhile.
+ * - Urgent slots, which this node owns again and may not speak for before, come first.
  * - After a restart the slots that are not owned are added again, so nothing about them needs to be remembered.
  * - A node that owns no slot at all keeps no flush marks of its own either: they belong to data that are gone.
  */
@@ -34,6 +35,10 @@ export class SlotDrop {
   private readonly state: KeyspaceState;
   private readonly waits = new Uint8Array(SLOT_COUNT);
   private count = 0;
+  /** Those of them that are urgent. */
+  private readonly urgent = new Uint8Array(SLOT_COUNT);
+  private urgentCount = 0;
+  private onUrgentDone: () => void = () => undefined;
   /** Everything goes, flush marks too. */
   private isWhole = false;
   private running: Promise<void> | undefined = undefined;
@@ -50,23 +55,51 @@ export class SlotDrop {
     return this.count;
   }
 
-  isPending(slot: number): boolean {
-    return this.waits[slot] === 1;
-  }
-
-  /** Begins to delete what is there of these slots. */
-  add(slots: readonly number[]): void {
-    for (const slot of slots) {
-      if (this.waits[slot] === 1) continue;
-      this.waits[slot] = 1;
-      this.count++;
+  /**
+   * Begins to delete what is there of these slots. `done`: nothing is left of any urgent one; called at once when none
+   * is urgent, and not for an earlier call that had to wait.
+   */
+  add(slots: readonly number[], urgent: readonly number[], done: () => void): void {
+    for (const slot of slots) this.mark(slot);
+    for (const slot of urgent) {
+      this.mark(slot);
+      if (this.urgent[slot] === 1) continue;
+      this.urgent[slot] = 1;
+      this.urgentCount++;
     }
     this.isWhole = slots.length === SLOT_COUNT;
+    this.onUrgentDone = done;
+    if (this.urgentCount === 0) this.endUrgent();
+    this.begin();
+  }
+
+  private mark(slot: number): void {
+    if (this.waits[slot] === 1) return;
+    this.waits[slot] = 1;
+    this.count++;
+  }
+
+  private begin(): void {
     if (this.count === 0 || this.running !== undefined || this.isClosed) return;
     this.running = this.run().finally(() => {
       this.running = undefined;
-      if (this.count > 0) this.add([]);
+      this.begin();
     });
+  }
+
+  private unmark(slot: number): void {
+    if (this.waits[slot] === 0) return;
+    this.waits[slot] = 0;
+    this.count--;
+    if (this.urgent[slot] === 0) return;
+    this.urgent[slot] = 0;
+    if (--this.urgentCount === 0) this.endUrgent();
+  }
+
+  private endUrgent(): void {
+    const done = this.onUrgentDone;
+    this.onUrgentDone = () => undefined;
+    done();
   }
 
   async close(): Promise<void> {
@@ -89,7 +122,8 @@ export class SlotDrop {
 
   /** One walk over all pending slots; ends early after a range delete, so that others come first. */
   private async walk(): Promise<void> {
-    const first = this.waits.indexOf(1);
+    const wanted = this.urgentCount > 0 ? this.urgent.slice() : this.waits.slice();
+    const first = wanted.indexOf(1);
     const upper = databaseStart(SLOT_COUNT, 0);
     const cursor = this.store.cursor({ lower: databaseStart(first, 0), upper });
     const batch = this.store.newBatch();
@@ -98,18 +132,18 @@ export class SlotDrop {
       let target = first;
       while (!this.isClosed && dropped.length < SLOTS_IN_BATCH) {
         const slot = await seekSlot(cursor, target);
-        this.clear(target, slot, dropped);
+        for (let empty = target; empty < slot; empty++) if (!dropped.includes(empty)) this.settle(wanted, empty);
         if (slot === SLOT_COUNT) break;
-        if (this.waits[slot] === 1) {
+        if (wanted[slot] === 1) {
           const few = await fewCells(cursor, slot);
           if (few === undefined) {
-            this.dropRun(batch, slot, dropped);
+            dropRun(batch, wanted, slot, dropped);
             break;
           }
           for (const key of few) batch.delete(key);
           dropped.push(slot);
         }
-        target = this.waits.indexOf(1, slot + 1);
+        target = wanted.indexOf(1, slot + 1);
         if (target < 0) break;
       }
     } finally {
@@ -119,20 +153,9 @@ export class SlotDrop {
     await new Promise<void>((resolve) => this.env.timers.atTurnEnd(resolve));
   }
 
-  /** The slots from `from` up to `end`, exclusive, have nothing: those that wait need not any more. */
-  private clear(from: number, end: number, dropped: readonly number[]): void {
-    for (let slot = from; slot < end; slot++) {
-      if (this.waits[slot] === 0 || dropped.includes(slot)) continue;
-      this.waits[slot] = 0;
-      this.count--;
-    }
-  }
-
-  /** One range delete for the slot and those after it that wait too. */
-  private dropRun(batch: Batch, slot: number, dropped: number[]): void {
-    let end = slot;
-    while (end < SLOT_COUNT && this.waits[end] === 1) dropped.push(end++);
-    batch.deleteRange(databaseStart(slot, 0), databaseStart(end, 0));
+  /** Nothing is there of this slot, if it is one of those that are looked at. */
+  private settle(wanted: Uint8Array, slot: number): void {
+    if (wanted[slot] === 1) this.unmark(slot);
   }
 
   private write(batch: Batch, dropped: readonly number[]): void {
@@ -145,12 +168,8 @@ export class SlotDrop {
     }
     batch.put(DROPPED_KEY, names);
     this.store.write(batch);
-    for (const slot of dropped) {
-      this.forget(slot);
-      if (this.waits[slot] === 0) continue;
-      this.waits[slot] = 0;
-      this.count--;
-    }
+    for (const slot of dropped) this.forget(slot);
+    for (const slot of dropped) this.unmark(slot);
   }
 
   private dropAll(): void {
@@ -161,9 +180,8 @@ export class SlotDrop {
     this.store.write(batch);
     for (let slot = 0; slot < SLOT_COUNT; slot++) this.forget(slot);
     this.state.flushMarks.fill(0);
-    this.waits.fill(0);
-    this.count = 0;
     this.isWhole = false;
+    for (let slot = 0; slot < SLOT_COUNT; slot++) this.unmark(slot);
   }
 
   private forget(slot: number): void {
@@ -172,6 +190,13 @@ export class SlotDrop {
     slotMarks.forget(slot);
     freshMarks.delete(slot);
   }
+}
+
+/** One range delete for the slot and those after it that are wanted too. */
+function dropRun(batch: Batch, wanted: Uint8Array, slot: number, dropped: number[]): void {
+  let end = slot;
+  while (end < SLOT_COUNT && wanted[end] === 1) dropped.push(end++);
+  batch.deleteRange(databaseStart(slot, 0), databaseStart(end, 0));
 }
 
 /** The slot of the first cell from this slot on; SLOT_COUNT when there is none. */

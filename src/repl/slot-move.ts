@@ -1,0 +1,200 @@
+/**
+ * The shell of `move-core`: moves a batch of slots that go from the same owners to the same owners, as if they were one
+ * (the core's one "slot" is the batch: a fence holds for the whole document, and a list goes over all the slots).
+ *
+ * ```
+ * core: fence ─▶ MOVE, fence  ─▶ an owner answers once it serves with that epoch
+ * core: list  ─▶ LIST         ─▶ slot-list.ts
+ * core: settle ─▶ a change that changes nothing, by the coordinator
+ * core: done  ─▶ whoever drives the move makes the next document
+ * ```
+ *
+ * MOVE request: `u8 kind: 1 fence`; its epoch is that of the bus's message. Answer: `u8 1 fenced, 0 not yet`.
+ *
+ * Invariants: nothing is settled in an epoch before the move's; a batch is given up (`cancel`) at any moment at no cost,
+ * and whoever begins it again finds out everything anew.
+ */
+
+import { DamagedError } from '../cluster/byte-cursor.ts';
+import type { MemberId } from '../cluster/member.ts';
+import type { Owners } from '../cluster/owners.ts';
+import type { Env, Timer } from '../env.ts';
+import { MoveCore, type MoveAnswer, type MoveEffect, type MoveEvent, type MoveLimits } from './move-core.ts';
+import type { RowName } from './owner-message.ts';
+import { ANY_DATABASE, decodeList, encodeListRequest, slotRanges, type SlotRange } from './slot-list.ts';
+
+/** Methods on the bus (bus-method.ts). */
+export const MOVE_METHOD = 18;
+export const LIST_METHOD = 19;
+
+/** Slots in a batch: about a tenth of a second when they are empty, and a list of names that fits in memory if not. */
+export const MAX_BATCH_SLOTS = 1_024;
+
+/** Rows of a batch that are settled at a time: fills the way to other machines, and leaves clients their share. */
+export const BATCH_SETTLE_WINDOW = 64;
+
+const LIST_ROWS = 1_024;
+
+const FENCE = 1;
+const FENCED = Uint8Array.of(1);
+const NOT_YET = Uint8Array.of(0);
+
+export interface SlotBatch {
+  /** Ascending; at most `MAX_BATCH_SLOTS`. */
+  readonly slots: readonly number[];
+  readonly owners: Owners;
+  /** Epoch of the document that says so. */
+  readonly epoch: number;
+}
+
+export interface SlotMoveWorld {
+  readonly env: Pick<Env, 'clock' | 'timers' | 'log'>;
+  /**
+   * Asks a member, this node included, with this epoch on the message; `undefined`: no answer, or a failure. `payload` of
+   * the answer is valid during the call.
+   */
+  ask(
+    to: MemberId,
+    request: { method: number; payload: Uint8Array; epoch: number; timeoutMs: number },
+    answered: (payload: Uint8Array | undefined) => void,
+  ): void;
+  /** A change that changes nothing, at a quorum of an epoch not before `epoch`; `done` once. */
+  settle(row: RowName, epoch: number, done: (settled: boolean) => void): void;
+  readonly limits?: Partial<MoveLimits>;
+}
+
+export class SlotMove {
+  private readonly world: SlotMoveWorld;
+  private readonly batch: SlotBatch;
+  private readonly ranges: readonly SlotRange[];
+  private readonly core: MoveCore;
+  private readonly done: () => void;
+  private timer: Timer | undefined = undefined;
+  private timerAtMs = Number.POSITIVE_INFINITY;
+  private over = false;
+
+  /** `done`: the document may say that the slots belong to the incoming owners. Not called after `cancel`. */
+  constructor(world: SlotMoveWorld, batch: SlotBatch, done: () => void) {
+    this.world = world;
+    this.batch = batch;
+    this.done = done;
+    this.ranges = slotRanges(batch.slots);
+    const limits = { listLimit: LIST_ROWS, settleWindow: BATCH_SETTLE_WINDOW, ...world.limits };
+    this.core = new MoveCore({ slot: batch.slots[0] ?? 0, owners: batch.owners, limits });
+  }
+
+  start(): void {
+    this.step({ kind: 'start' });
+  }
+
+  cancel(): void {
+    this.over = true;
+    this.timer?.cancel();
+  }
+
+  get progress(): { readonly settled: number; readonly found: number } {
+    return this.core.progress;
+  }
+
+  private step(event: MoveEvent): void {
+    if (this.over) return;
+    for (const effect of this.core.step(event, this.nowMs())) this.carryOut(effect);
+    this.wakeInTime();
+  }
+
+  private carryOut(effect: MoveEffect): void {
+    switch (effect.kind) {
+      case 'ask':
+        this.ask(effect);
+        break;
+      case 'settle': {
+        const { row } = effect;
+        this.world.settle(row, this.batch.epoch, (settled) => this.step({ kind: 'settled', row, done: settled }));
+        break;
+      }
+      case 'done':
+        this.cancel();
+        this.done();
+        break;
+    }
+  }
+
+  private ask({ id, to, request }: Extract<MoveEffect, { kind: 'ask' }>): void {
+    const isFence = request.kind === 'fence';
+    const payload = isFence
+      ? Uint8Array.of(FENCE)
+      : encodeListRequest({
+          slots: this.ranges,
+          database: ANY_DATABASE,
+          deleted: true,
+          limit: request.limit,
+          after: request.after,
+        });
+    const method = isFence ? MOVE_METHOD : LIST_METHOD;
+    const timeoutMs = this.world.limits?.timeoutMs ?? MOVE_ASK_TIMEOUT_MS;
+    this.world.ask(to, { method, payload, epoch: this.batch.epoch, timeoutMs }, (answered) =>
+      this.step({ kind: 'answer', id, answer: this.answerOf(to, isFence, answered) }),
+    );
+  }
+
+  private answerOf(from: MemberId, isFence: boolean, payload: Uint8Array | undefined): MoveAnswer {
+    if (payload === undefined) return FAILED;
+    if (isFence) return payload.length === 1 && payload[0] === 1 ? { kind: 'fenced' } : FAILED;
+    try {
+      const { rows, complete } = decodeList(payload);
+      return { kind: 'rows', rows: rows.map((row) => row.name), complete };
+    } catch (thrown) {
+      if (!(thrown instanceof DamagedError)) throw thrown;
+      this.world.env.log.error('an owner listed what is no list', { from, cause: thrown.message });
+      return FAILED;
+    }
+  }
+
+  private wakeInTime(): void {
+    const wantedMs = this.core.wakeAtMs;
+    if (this.over || wantedMs >= this.timerAtMs) return;
+    this.timer?.cancel();
+    this.timerAtMs = wantedMs;
+    this.timer = this.world.env.timers.after(Math.max(0, Math.ceil(wantedMs - this.nowMs())), () => {
+      this.timerAtMs = Number.POSITIVE_INFINITY;
+      this.step({ kind: 'wake' });
+    });
+  }
+
+  private nowMs(): number {
+    return this.world.env.clock.monotonicUs() / 1000;
+  }
+}
+
+/** As the core's own: what comes later is not waited for. */
+const MOVE_ASK_TIMEOUT_MS = 1_000;
+
+const FAILED = { kind: 'failed' } as const;
+
+/** Answers MOVE. `epochInForce`: of the document that this node serves with. Throws `DamagedError`. */
+export function answerMove(payload: Uint8Array, epoch: number, epochInForce: number): Uint8Array {
+  if (payload.length !== 1 || payload[0] !== FENCE) throw new DamagedError('a move’s request of no known kind');
+  return epochInForce >= epoch ? FENCED : NOT_YET;
+}
+
+/** The slots of a document that move, in batches with the same owners. */
+export function batchesOf(
+  slots: readonly { readonly owners: Owners }[],
+  epoch: number,
+  maxSlots = MAX_BATCH_SLOTS,
+): SlotBatch[] {
+  const byOwners = new Map<string, { owners: Owners; slots: number[] }>();
+  const batches: SlotBatch[] = [];
+  for (const [slot, { owners }] of slots.entries()) {
+    if (owners.incoming.length === 0) continue;
+    const name = `${owners.current.join()}>${owners.incoming.join()}`;
+    let group = byOwners.get(name);
+    if (group === undefined) byOwners.set(name, (group = { owners, slots: [] }));
+    group.slots.push(slot);
+    if (group.slots.length < maxSlots) continue;
+    batches.push({ ...group, epoch });
+    byOwners.delete(name);
+  }
+  for (const group of byOwners.values()) batches.push({ ...group, epoch });
+  return batches;
+}
