@@ -203,6 +203,7 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'cluster/bus-method.ts',
   'cluster/bus.ts',
   'cluster/cluster-view.ts',
+  'cluster/membership.ts',
   'cluster/placement.ts',
   'cluster/swim-codec.ts',
   'cluster/swim-core.ts',
@@ -217,7 +218,8 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'repl/read-core.ts',
   'repl/register-core.ts',
   'repl/siblings.ts',
-  'repl/topology-register.ts',
+  'repl/topology-join.ts',
+  'repl/topology-steward.ts',
 ];
 
 void test('every file under src/ is reached from main.ts, is started as a thread or is a core under simulation', (context) => {

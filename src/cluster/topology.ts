@@ -188,12 +188,15 @@ export function planMoves(topology: Topology): Move[] {
 /**
  * The next single step towards the right voters: three, five in larger clusters, as many racks as can be, members
  * without weight (they drain) only when there are no others, and those who vote already rather than others.
- * undefined: they are right, or a change is under way.
+ * undefined: they are right, or a change is under way. `mayVote`: who is considered at all; if nobody is, nothing changes.
  */
-export function planVoters(topology: Topology): Extract<TopologyChange, { kind: 'start-voters' }> | undefined {
+export function planVoters(
+  topology: Topology,
+  mayVote: (member: Member) => boolean = () => true,
+): Extract<TopologyChange, { kind: 'start-voters' }> | undefined {
   const { current, incoming } = topology.voters;
-  if (incoming.length > 0) return undefined;
-  const members = topology.members;
+  const members = topology.members.filter(mayVote);
+  if (incoming.length > 0 || members.length === 0) return undefined;
   const wanted = members.length >= MEMBERS_FOR_FIVE_VOTERS ? 5 : members.length >= 3 ? 3 : 1;
   const chosen: Member[] = [];
   while (chosen.length < wanted) {
