@@ -87,7 +87,7 @@ class Queue {
 }
 
 export class BlockCache {
-  hits = 0;
+  /** Blocks that were loaded. */
   misses = 0;
   evictions = 0;
   budgetBytes: number;

@@ -46,6 +46,7 @@ const PRESENT = Number.MAX_SAFE_INTEGER;
 const CLOSING: Refusal = { code: 'closing', message: 'the store is closing' };
 const DISK_FULL: Refusal = { code: 'disk-full', message: 'the disk is full' };
 const OVERLOADED: Refusal = { code: 'overloaded', message: 'the disk does not keep up with the writes' };
+const LATE: Refusal = { code: 'overloaded', message: 'the disk has not finished an fsync for two seconds' };
 
 export class Engine implements Store {
   lastSequence: number;
@@ -94,6 +95,7 @@ export class Engine implements Store {
     this.#manifest = manifest;
     this.#wal = wal;
     wal.onDurable = () => this.#announce();
+    wal.onLate = () => this.#weigh();
     this.lastSequence = wal.durableSequence;
     const onChange = (): void => this.#weigh();
     const onFull = (error: unknown): void => this.#noteFull(error);
@@ -422,12 +424,18 @@ export class Engine implements Store {
     // Around a damaged table some of level 0 has to stay: holding writers back for that would bring nothing.
     const { delayMs, stop } = stallOf(this.#frozen.length, this.#tree.level0Backlog, this.#options.stall);
     const nowUs = this.#env.clock.monotonicUs();
-    if (this.writeDelayMs > 0) this.#stallUs += nowUs - this.#stallStartUs;
+    if (this.#isHeld) this.#stallUs += nowUs - this.#stallStartUs;
     this.#stallStartUs = nowUs;
     this.writeDelayMs = delayMs;
     if (this.#closing !== undefined) this.refusal = CLOSING;
     else if (this.#isDiskFull) this.refusal = DISK_FULL;
+    else if (this.#wal.isLate) this.refusal = LATE;
     else this.refusal = stop ? OVERLOADED : undefined;
+  }
+
+  /** Writers wait, for the disk to keep up. */
+  get #isHeld(): boolean {
+    return this.writeDelayMs > 0 || this.refusal?.code === 'overloaded';
   }
 
   /** Tables can no longer be changed: as after a failed WAL write, nothing is acknowledged any more. */
@@ -465,7 +473,7 @@ export class Engine implements Store {
   }
 
   metrics(): Readonly<Record<string, number>> {
-    const since = this.writeDelayMs > 0 ? this.#env.clock.monotonicUs() - this.#stallStartUs : 0;
+    const since = this.#isHeld ? this.#env.clock.monotonicUs() - this.#stallStartUs : 0;
     return engineMetrics({
       tree: this.#tree,
       wal: this.#wal,

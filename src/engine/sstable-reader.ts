@@ -98,6 +98,8 @@ export class Table {
   blocks: (CachedBlock | undefined)[] = [];
   partitions: (CachedBlock | undefined)[] = [];
   damage: EngineError | undefined;
+  /** How often a block or partition was asked for and was there. */
+  uses = 0;
   /** After MISS: what is missing. */
   missing = MISSING_TAIL;
 
@@ -138,6 +140,7 @@ export class Table {
       return tableAnswer.MISS;
     }
     block.touch();
+    this.uses++;
     this.hitBlock = block.bytes;
     if (!findInBlock(block.bytes, key, keyLength, sequence, hit)) return tableAnswer.ABSENT;
     return hit.kind === kind.PUT ? tableAnswer.FOUND : tableAnswer.DELETED;
@@ -164,6 +167,7 @@ export class Table {
       return undefined;
     }
     cached.touch();
+    this.uses++;
     return cached.index;
   }
 
@@ -175,6 +179,7 @@ export class Table {
       return undefined;
     }
     cached.touch();
+    this.uses++;
     return cached.bytes;
   }
 }

@@ -74,7 +74,8 @@ export interface CursorOptions {
 
 /**
  * Why writes are refused for the time being; `undefined` while they are taken. `overloaded`: flush or compaction is so
- * far behind that memory or read cost would grow without bound; who waits for `writeDelayMs` hardly ever gets there.
+ * far behind that memory or read cost would grow without bound (who waits for `writeDelayMs` hardly ever gets there), or
+ * under `everysec` an fsync takes more than two seconds; it passes, so a writer should wait.
  */
 export type Refusal = { readonly code: 'disk-full' | 'overloaded' | 'closing'; readonly message: string };
 

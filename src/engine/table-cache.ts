@@ -55,6 +55,8 @@ export class TableCache {
   readonly pace: ReadPace;
   tailBytes = 0;
   tailLoads = 0;
+  /** Uses of blocks by those who only bring in what others will read. */
+  looks = 0;
   readonly #options: TableCacheOptions;
   readonly #tables = new Map<number, Table>();
   /** In the order of their last use. */
@@ -65,6 +67,8 @@ export class TableCache {
   #hand = 0;
   #turn = 0;
   #turnsToCount = 0;
+  /** Uses of blocks of tables that are gone. */
+  #forgottenUses = 0;
 
   constructor(options: TableCacheOptions) {
     this.#options = options;
@@ -78,6 +82,15 @@ export class TableCache {
 
   get openFiles(): number {
     return this.#files.size;
+  }
+
+  /**
+   * Reads of blocks that found them in memory. A block that was loaded is found by whoever missed it, which is no hit.
+   */
+  get blockHits(): number {
+    let uses = this.#forgottenUses;
+    for (const table of this.#tables.values()) uses += table.uses;
+    return Math.max(0, uses - this.blocks.misses - this.looks);
   }
 
   /** The table with this description. */
@@ -94,6 +107,7 @@ export class TableCache {
     const table = this.#tables.get(number);
     if (table === undefined) return;
     this.#tables.delete(number);
+    this.#forgottenUses += table.uses;
     this.#dropTail(table);
     this.blocks.drop(table.blocks);
     this.blocks.drop(table.partitions);

@@ -13,7 +13,7 @@ import { MergeIterator, type MergeInput } from './merge-iterator.ts';
 import { RangeTombstones } from './range-tombstones.ts';
 import type { Source } from './source.ts';
 import type { TableMeta } from './sstable-format.ts';
-import { tableAnswer, type Table } from './sstable-reader.ts';
+import { MISSING_TAIL, tableAnswer, type Table } from './sstable-reader.ts';
 import { Found, lookup, type Lookup } from './store.ts';
 import type { TableCache } from './table-cache.ts';
 import { TableSource } from './table-source.ts';
@@ -126,6 +126,8 @@ export class VersionReader {
         const { missing } = table;
         await this.#cache.load(table, missing);
         holds.push(this.#cache.hold(table, missing));
+        // The next round of this loop finds it, and so will the reader.
+        if (missing !== MISSING_TAIL) this.#cache.looks++;
       }
     } finally {
       for (const letGo of holds) letGo();

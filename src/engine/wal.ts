@@ -8,7 +8,8 @@
  * extended with zeros a chunk ahead, which also turns a full disk into a refusal before anything was applied.
  *
  * `always`: one commit at a time writes and syncs whatever has gathered; while it runs, the next group grows.
- * `everysec`: the group is written when the turn ends and synced in the background each second. `no`: only written.
+ * `everysec`: the group is written when the turn ends and synced in the background each second; a sync that takes more than
+ * two seconds is late, and whoever owns the WAL holds writers back until it is done. `no`: only written.
  *
  * Invariants:
  * - Bytes reach a file in order; `durable ≤ written ≤ secured`.
@@ -32,6 +33,9 @@ const MIN_EXTENSION_BYTES = 1 << 12;
 const MAX_FREE_FILES = 3;
 
 const SYNC_INTERVAL_MS = 1000;
+
+/** A background sync that takes longer holds writers back, as in Redis: what a power cut may cost stays bounded. */
+const LATE_SYNC_US = 2_000_000;
 
 export class WalFile {
   readonly file: DiskFile;
@@ -70,6 +74,10 @@ export class Wal {
   durableSequence: number;
   /** Called whenever `durableSequence` has grown. */
   onDurable: () => void = () => {};
+  /** `everysec`: the sync that is under way takes too long. */
+  isLate = false;
+  /** Called whenever `isLate` has changed. */
+  onLate: () => void = () => {};
   /** Set once the disk has failed for good. */
   failure: EngineError | undefined;
   /** Counters for metrics. */
@@ -78,6 +86,7 @@ export class Wal {
   syncCount = 0;
   syncMicroseconds = 0;
   syncMaxMicroseconds = 0;
+  lateSyncCount = 0;
 
   readonly #options: WalOptions;
   readonly #zeros: Uint8Array;
@@ -92,6 +101,7 @@ export class Wal {
   #writeWaiters: { walFile: WalFile; resolve: () => void; reject: (error: unknown) => void }[] = [];
   #commit: Promise<void> | undefined;
   #sync: Promise<void> | undefined;
+  #syncStartUs = 0;
   #timer: Timer | undefined;
 
   constructor(options: WalOptions, lastSequence: number) {
@@ -333,10 +343,31 @@ export class Wal {
   }
 
   #eachSecond(): void {
-    if (this.#policy !== 'everysec' || this.#sync !== undefined || this.failure !== undefined) return;
-    this.#sync = this.#syncWritten().finally(() => {
-      this.#sync = undefined;
-    });
+    const nowUs = this.#options.clock.monotonicUs();
+    if (this.#policy !== 'everysec' || this.failure !== undefined) {
+      this.#setLate(false);
+    } else if (this.#sync !== undefined) {
+      this.#setLate(nowUs - this.#syncStartUs >= LATE_SYNC_US);
+    } else {
+      this.#syncStartUs = nowUs;
+      this.#sync = this.#syncWritten().finally(() => {
+        this.#sync = undefined;
+        this.#setLate(false);
+      });
+    }
+  }
+
+  #setLate(isLate: boolean): void {
+    if (isLate === this.isLate) return;
+    this.isLate = isLate;
+    const ms = Math.round((this.#options.clock.monotonicUs() - this.#syncStartUs) / 1000);
+    if (isLate) {
+      this.lateSyncCount++;
+      this.#options.log.warn('an fsync of the WAL takes long: writers wait until it is done', { ms });
+    } else {
+      this.#options.log.warn('writers go on', { ms });
+    }
+    this.onLate();
   }
 
   /** Nothing is written or acknowledged from here on. */

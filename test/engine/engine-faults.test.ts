@@ -58,6 +58,10 @@ function fatalCode(on: Machine): string | undefined {
   return on.fatal?.code;
 }
 
+function refusalOf(engine: Engine): string | undefined {
+  return engine.refusal?.code;
+}
+
 function key(index: number): Uint8Array {
   return Buffer.from(`key-${String(index).padStart(3, '0')}`);
 }
@@ -254,4 +258,35 @@ void test('what recovery has cut does not come back behind a later group of the 
   const third = await open(on, 'no');
   assert.equal(await get(on, third, Buffer.from('counter')), 3);
   assert.equal(await get(on, third, key(2)), undefined);
+});
+
+void test('everysec: a sync that hangs holds writers back until it is done, with a number and lines in the log', async () => {
+  const lines: string[] = [];
+  const on = machine(1, { ...silent, warn: (message) => lines.push(message) });
+  on.memtableBytes = 1 << 20;
+  const engine = await open(on, 'everysec');
+  writeRound(engine, 1);
+  await on.loop.advance(900);
+  assert.equal(engine.refusal, undefined);
+  // From the next second on a sync takes some ten seconds.
+  on.sim.faults.slowness = 5_000;
+  await on.loop.advance(2_000);
+  writeRound(engine, 2);
+  let heldMs = 0;
+  let acceptedMs = 0;
+  for (; heldMs < 60_000 && engine.refusal === undefined; heldMs += 10) {
+    acceptedMs += 10;
+    await on.loop.advance(10);
+  }
+  assert.ok(acceptedMs < 2_000, `writers were held back after ${acceptedMs} ms`);
+  assert.match(String(refusalOf(engine)), /overloaded/);
+  assert.throws(() => writeRound(engine, 3), { code: 'refused' });
+  on.sim.faults.slowness = 1;
+  for (heldMs = 0; heldMs < 60_000 && engine.refusal !== undefined; heldMs += 10) await on.loop.advance(10);
+  assert.ok(heldMs > 10 && heldMs < 60_000, `held for ${heldMs} ms`);
+  writeRound(engine, 3);
+  assert.equal(engine.metrics()['wal_syncs_late'], 1);
+  assert.ok((engine.metrics()['stall_us'] ?? 0) > 1000 * (heldMs - 20), `${engine.metrics()['stall_us']} us`);
+  assert.deepEqual(lines, ['an fsync of the WAL takes long: writers wait until it is done', 'writers go on']);
+  await on.loop.settle(engine.close());
 });

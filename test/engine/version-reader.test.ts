@@ -65,6 +65,18 @@ test('a look-up says MISS, is fetched, and then hits without another read', asyn
   assert.equal(disk.reads, reads);
 });
 
+test('hits are counted: reads that found their block without a load', async () => {
+  const { reader, cache } = rig();
+  const found = new Found();
+  const key = utf8('key00050');
+  await read(reader, 'key00050');
+  assert.deepEqual([cache.blockHits, cache.blocks.misses], [0, 1]);
+  for (let i = 0; i < 10; i++) assert.equal(reader.get(key, key.length, PRESENT, found), lookup.FOUND);
+  assert.deepEqual([cache.blockHits, cache.blocks.misses], [10, 1]);
+  cache.forget(2);
+  assert.equal(cache.blockHits, 10, 'a table that is gone takes no hits along');
+});
+
 test('readers that miss the same thing cause one read', async () => {
   const { reader, disk } = rig();
   const key = utf8('key00150');
