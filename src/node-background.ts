@@ -16,21 +16,25 @@ export interface Background {
   stop(): Promise<void>;
 }
 
-export function startBackground(options: { server: Server; hlc: Hlc }): Background {
-  return new Ticker(options.server, options.hlc);
+/** `isShared`: rows are other nodes' too, and end by the register alone. */
+export function startBackground(options: { server: Server; hlc: Hlc; isShared(): boolean }): Background {
+  return new Ticker(options);
 }
 
 class Ticker implements Background {
   private readonly server: Server;
   private readonly hlc: Hlc;
+  private readonly isShared: () => boolean;
   private timer: Timer | undefined = undefined;
   private sweep: Promise<void> | undefined = undefined;
   private stopped = false;
   private lastFailure = '';
 
-  constructor(server: Server, hlc: Hlc) {
+  constructor(options: { server: Server; hlc: Hlc; isShared(): boolean }) {
+    const { server } = options;
     this.server = server;
-    this.hlc = hlc;
+    this.hlc = options.hlc;
+    this.isShared = () => options.isShared();
     server.config.follow('hz', (hz) => {
       this.timer?.cancel();
       if (!this.stopped) this.timer = server.env.timers.every(1000 / Math.min(hz, MAX_HZ), () => this.tick());
@@ -51,7 +55,7 @@ class Ticker implements Background {
     server.outputRate.sample(server.front.bytesOut, nowUs);
     if (this.stopped || server.keyspace.store.refusal !== undefined) return;
     this.hlc.keepAhead();
-    if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
+    if (this.isShared() || !server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
     this.sweep = this.sweepExpired(nowUs)
       .catch((error: unknown) => this.noteFailure(error))
       .finally(() => {

@@ -17,12 +17,14 @@ import type { EngineOptions } from './engine/engine-options.ts';
 import type { ManifestStore } from './engine/manifest.ts';
 import { defaultTableFormat } from './engine/sstable-writer.ts';
 import type { Env } from './env.ts';
+import { NodeCluster } from './node-cluster.ts';
 import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
 import { type Identity, identify } from './node-identity.ts';
 import { CLOCK_CEILING } from './repl/hlc.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
 import type { RowFilterState } from './repl/row-filter.ts';
+import { TOPOLOGY_KNOWN } from './repl/topology-keeper.ts';
 import { RespServer } from './resp/server.ts';
 import { defaultSessionLimits, type SessionLimits } from './resp/limits.ts';
 
@@ -51,6 +53,8 @@ export class Node {
   private readonly front: RespServer<Client>;
   private readonly doors: Doors;
   private readonly background: Background;
+  private cluster: NodeCluster | undefined = undefined;
+  private readonly dispatcher: Dispatcher;
   private closing: Promise<void> | undefined = undefined;
 
   /** Opens the data and serves. Rejects with an error fit for an operator. */
@@ -58,12 +62,14 @@ export class Node {
     const { env, config } = options;
     const directory = resolve(config.get('dir'));
     const state = new KeyspaceState();
+    // Until it is known whether there are other copies, nothing that a copy may still bring back is forgotten.
+    const purge = { isAllowed: () => false };
     const engine = await Engine.open({
       ...env,
       directory,
       hooks: state.hooks,
       copiedValues: [CLOCK_CEILING],
-      rules: { moduleUrl: ROW_THREAD, filterState: () => filterState(state) },
+      rules: { moduleUrl: ROW_THREAD, filterState: () => filterState(state, purge.isAllowed()) },
       options: engineSettings(config),
       ...(options.openManifest === undefined ? {} : { openManifest: options.openManifest }),
       onFatal: (error) => options.onFatal(error),
@@ -71,13 +77,17 @@ export class Node {
     let node: Node;
     try {
       await state.load(engine);
-      node = new Node(options, engine, state, await identify(env, engine));
+      const identity = await identify(env, engine);
+      node = new Node(options, engine, state, identity);
+      await node.openCluster(options, state, identity);
     } catch (error) {
       await engine.close();
       throw error;
     }
+    purge.isAllowed = () => node.cluster?.isShared !== true;
     await node.server.saves.tidy();
     try {
+      await node.cluster?.start((reason) => node.cannotJoin(options, reason));
       await node.doors.open();
     } catch (error) {
       await node.close();
@@ -95,6 +105,7 @@ export class Node {
     server.setCommands(dispatcher.table.rows);
     this.engine = engine;
     this.server = server;
+    this.dispatcher = dispatcher;
     this.front = new RespServer<Client>({
       env,
       limits: followLimits(config),
@@ -112,11 +123,24 @@ export class Node {
     });
     server.front = this.front.stats;
     this.doors = new Doors({ server, front: this.front, log: env.log });
-    this.background = startBackground({ server, hlc });
+    this.background = startBackground({ server, hlc, isShared: () => this.cluster?.isShared === true });
     server.shutdown = async ({ now }) => {
       await this.close(now ? 0 : SHUTDOWN_GRACE_MS);
       options.onShutdown();
     };
+  }
+
+  /** Data that belong to a cluster are served as a part of it, whatever the configuration says. */
+  private async openCluster(options: NodeOptions, state: KeyspaceState, identity: Identity): Promise<void> {
+    const { env, config } = options;
+    const { engine, server, dispatcher } = this;
+    if (!NodeCluster.isWanted(config) && engine.getValue(TOPOLOGY_KNOWN) === undefined) return;
+    this.cluster = await NodeCluster.open({ env, config, engine, state, identity, server, dispatcher });
+  }
+
+  private cannotJoin(options: NodeOptions, reason: unknown): void {
+    options.env.log.error('this node cannot join its cluster', { reason: String(reason) });
+    void this.close().then(() => options.onShutdown());
   }
 
   /** `127.0.0.1:6379`, for each address that is listened on. */
@@ -135,6 +159,7 @@ export class Node {
     this.server.pause.end();
     await this.front.close(graceMs);
     await this.background.stop();
+    await this.cluster?.close();
     await this.server.saves.stop();
     await this.engine.close();
   }
@@ -170,6 +195,6 @@ function engineSettings(config: Config): Partial<EngineOptions> {
 }
 
 /** With one copy of the data every deleted head may be purged as soon as nothing older lies below it. */
-function filterState(state: KeyspaceState): RowFilterState {
-  return { flushMarks: state.durableFlushMarks(), floor: Number.MAX_SAFE_INTEGER };
+function filterState(state: KeyspaceState, mayPurge: boolean): RowFilterState {
+  return { flushMarks: state.durableFlushMarks(), floor: mayPurge ? Number.MAX_SAFE_INTEGER : 0 };
 }

@@ -15,7 +15,7 @@ export const busMethod = {
   /** The bus's own, a notice: this node belongs to another cluster than its HELLO said. */
   CLUSTER: 5,
   /** A request of the register to a voter of the topology document: owner-codec.ts. */
-  TOPOLOGY_ASK: 5,
+  TOPOLOGY_ASK: 6,
   /** A request of the register to an owner of its row: owner-codec.ts. */
   OWNER: 16,
   FORWARD: 17,

@@ -24,6 +24,7 @@
  */
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { copyOf } from '../bytes.ts';
 import { ByteReader, ByteWriter, DamagedError } from './byte-cursor.ts';
 import type { NodeName } from './swim-message.ts';
 
@@ -146,7 +147,7 @@ export class Handshake {
   }
 
   private takeHello(payload: Uint8Array): HandshakeStep {
-    this.others = payload.slice();
+    this.others = copyOf(payload);
     const hello = decodeHello(this.others);
     const { lowest, highest } = this.self.versions ?? BUS_VERSION;
     const version = Math.min(highest, hello.highest);

@@ -1,0 +1,351 @@
+/**
+ * One node's part in a cluster, put together: bus → topology → membership → owner → coordinator → commands. Nothing is
+ * decided here but the order, and which method of the bus is whose.
+ */
+
+import { copyOf, utf8 } from './bytes.ts';
+import { Bus, type Answer, type Arrival, type RequestHandler } from './cluster/bus.ts';
+import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './cluster/bus-method.ts';
+import { DamagedError } from './cluster/byte-cursor.ts';
+import { priority } from './cluster/frame.ts';
+import type { MemberId } from './cluster/member.ts';
+import { aboutOf, Membership } from './cluster/membership.ts';
+import { ClusterRun } from './commands/cluster-run.ts';
+import type { Dispatcher } from './commands/dispatch.ts';
+import type { Server } from './commands/server-state.ts';
+import type { Config } from './config.ts';
+import { formatHostPort, type HostPort } from './config-cluster.ts';
+import type { Engine } from './engine/engine.ts';
+import type { Env } from './env.ts';
+import type { Identity } from './node-identity.ts';
+import { Coordinator } from './repl/coordinator.ts';
+import { Forwarder } from './repl/forward.ts';
+import { FLUSH_KEY, type KeyspaceState } from './repl/keyspace.ts';
+import { Owner } from './repl/owner.ts';
+import { decodeRequest, encodeAnswer } from './repl/owner-codec.ts';
+import { localKey } from './repl/row-key.ts';
+import { decodeCountRequest, decodeListRequest, encodeCounts, encodeList } from './repl/slot-list.ts';
+import { answerMove, type SlotMoveWorld } from './repl/slot-move.ts';
+import { SlotMoves } from './repl/slot-moves.ts';
+import { listRows } from './repl/slot-walk.ts';
+import { Enrolment, type Entry } from './repl/topology-join.ts';
+import { busAddress, TopologyKeeper } from './repl/topology-keeper.ts';
+import { TopologyRegister } from './repl/topology-register.ts';
+import { Steward } from './repl/topology-steward.ts';
+import { TopologyVoter } from './repl/topology-voter.ts';
+import { ceilingVersion } from './repl/version.ts';
+
+/** The bus listens so far above the port of clients, as Redis Cluster's does. */
+export const BUS_PORT_OFFSET = 10_000;
+
+/** How long a row of a slot on the move may take to be settled before it is tried again. */
+const SETTLE_TIMEOUT_MS = 5_000;
+
+export interface NodeClusterOptions {
+  readonly env: Env;
+  readonly config: Config;
+  readonly engine: Engine;
+  readonly state: KeyspaceState;
+  readonly identity: Identity;
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+}
+
+export class NodeCluster {
+  readonly bus: Bus;
+  readonly keeper: TopologyKeeper;
+  readonly membership: Membership;
+  readonly owner: Owner;
+  readonly coordinator: Coordinator;
+  readonly enrolment: Enrolment;
+  readonly steward: Steward;
+  readonly moves: SlotMoves;
+  private readonly options: NodeClusterOptions;
+  private readonly register: TopologyRegister;
+  private readonly forwarder: Forwarder;
+  private readonly busAt: HostPort;
+  private readonly seeds: readonly string[];
+
+  /** Whether the configuration asks for a cluster. */
+  static isWanted(config: Config): boolean {
+    return config.get('cluster-enabled') || config.get('join').length > 0;
+  }
+
+  /** Takes up what an earlier life knew of its cluster. Rejects with an error fit for an operator. */
+  static async open(options: NodeClusterOptions): Promise<NodeCluster> {
+    const { config, env, engine, identity, server } = options;
+    const entry = entryOf(config, identity.nodeId);
+    const address = formatHostPort({ host: entry.host, port: entry.busPort });
+    // The bus and the topology need one another; nothing is asked of the topology before it is there.
+    const made: { keeper?: TopologyKeeper; membership?: Membership } = {};
+    const bus = new Bus({
+      env,
+      identity: identity.nodeId,
+      address,
+      secret: config.get('cluster-secret'),
+      clusterId: () => made.keeper?.clusterId,
+      epoch: () => made.keeper?.epoch ?? 0,
+      beforeFlush: () => engine.flushGroup(),
+    });
+    const keeper = new TopologyKeeper({
+      env,
+      identity: identity.nodeId,
+      values: engine,
+      bus,
+      isGone: (name) => made.membership?.isGone(name) === true,
+    });
+    made.keeper = keeper;
+    const membership = await Membership.open({
+      env,
+      bus,
+      values: engine,
+      identity: identity.nodeId,
+      address,
+      about: () => ({ epoch: keeper.epoch, version: server.version }),
+    });
+    made.membership = membership;
+    return new NodeCluster(options, { bus, keeper, membership, entry });
+  }
+
+  private constructor(
+    options: NodeClusterOptions,
+    made: { bus: Bus; keeper: TopologyKeeper; membership: Membership; entry: Entry },
+  ) {
+    const { env, config, engine, state, identity, dispatcher } = options;
+    const { bus, keeper, membership, entry } = made;
+    const { hlc, actor } = identity;
+    this.options = options;
+    this.bus = bus;
+    this.keeper = keeper;
+    this.membership = membership;
+    const promisedBefore = ceilingVersion(identity.ceilingBefore);
+    const voter = new TopologyVoter({ values: engine, view: keeper, clock: hlc, log: env.log, promisedBefore });
+    keeper.load();
+    voter.load();
+    this.register = new TopologyRegister({ env, keeper, voter, bus, hlc, actor: () => actor });
+    this.owner = new Owner({ env, store: engine, state, hlc, promisedBefore, view: keeper });
+    this.coordinator = new Coordinator({ env, view: keeper, bus, owner: this.owner, hlc, actor });
+    this.forwarder = new Forwarder({ env, view: keeper, bus, isReady: () => this.coordinator.isReady });
+    this.moves = new SlotMoves({ env, view: keeper, world: this.moveWorld() });
+    this.steward = new Steward({ env, keeper, register: this.register, runMove: (slot) => this.moves.run(slot) });
+    this.enrolment = new Enrolment({
+      env,
+      keeper,
+      register: this.register,
+      voter,
+      bus,
+      entry,
+      replicas: config.get('replicas'),
+      holdsKeys: () => this.holdsKeys(),
+      clear: () => this.clear(),
+    });
+    let run: ClusterRun | undefined;
+    dispatcher.share((host) => {
+      const { coordinator, forwarder } = this;
+      const requestTimeoutMs = (): number => config.get('request-timeout');
+      run = new ClusterRun({ host, view: keeper, coordinator, forwarder, requestTimeoutMs });
+      return run;
+    });
+    this.seeds = seedsOf(config);
+    this.busAt = { host: listenHost(config), port: busPortOf(config) };
+    this.listenTo({ voter, serve: (run as unknown as ClusterRun).serve });
+  }
+
+  /** Rows are shared with other nodes: nobody writes them but by the register. */
+  get isShared(): boolean {
+    return this.keeper.isShared;
+  }
+
+  /**
+   * Listens and becomes a member: at once where this node knows its cluster or founds one, in the background where it has
+   * to be let in. `failed`: that can never be.
+   */
+  async start(failed: (reason: unknown) => void): Promise<void> {
+    await this.bus.listen(this.busAt);
+    this.membership.onChange((member) => this.keeper.heard(member.name, aboutOf(member.about).epoch));
+    const entered = this.enrolment.enter(this.seeds).then(() => this.membership.start(this.otherAddresses()));
+    if (this.keeper.topology !== undefined || this.seeds.length === 0) await entered;
+    else entered.catch(failed);
+  }
+
+  /** Says goodbye and stops. What is under way is never answered. */
+  async close(): Promise<void> {
+    this.membership.leave();
+    await new Promise<void>((resolve) => this.options.env.timers.atTurnEnd(resolve));
+    this.steward.close();
+    this.moves.close();
+    this.enrolment.close();
+    this.membership.close();
+    this.forwarder.close();
+    this.coordinator.close();
+    this.register.close();
+    this.keeper.close();
+    await this.bus.close();
+    await this.owner.close();
+  }
+
+  // --- the bus -----------------------------------------------------------------------------------------------------
+
+  private listenTo({ voter, serve }: { voter: TopologyVoter; serve: RequestHandler }): void {
+    const { bus, enrolment, keeper, membership } = this;
+    bus.onRequest(busMethod.JOIN, enrolment.onJoin);
+    bus.onRequest(busMethod.TOPOLOGY_GET, keeper.onGet);
+    bus.onRequest(busMethod.TOPOLOGY_ASK, voter.onAsk);
+    bus.onNotice(busMethod.SWIM, membership.onNotice);
+    this.serve(busMethod.FORWARD, serve);
+    this.serve(busMethod.OWNER, (arrival, answer) => {
+      const { message } = arrival;
+      this.owner.ask(decodeRequest(message.payload), message.epoch, (said) => {
+        if (said.kind !== 'unsent') answer(encodeAnswer(said));
+      });
+    });
+    for (const method of [busMethod.MOVE, busMethod.LIST, busMethod.COUNT]) {
+      this.serve(method, ({ message }, answer) => {
+        this.answerFor(method, copyOf(message.payload), message.epoch).then(
+          (payload) => answer(payload, METHOD_ANSWERED),
+          (error: unknown) => answer(utf8(String(error)), METHOD_FAILED),
+        );
+      });
+    }
+  }
+
+  /** Takes note of the epoch of whoever asks; a request that is none is told so. */
+  private serve(method: number, handler: RequestHandler): void {
+    this.bus.onRequest(method, (arrival: Arrival, answer: Answer) => {
+      this.keeper.heard(arrival.from, arrival.message.epoch);
+      try {
+        handler(arrival, answer);
+      } catch (thrown) {
+        if (!(thrown instanceof DamagedError)) throw thrown;
+        this.options.env.log.error('a request that is not to be read', { from: arrival.from, reason: thrown.message });
+        answer(utf8(thrown.message), METHOD_FAILED);
+      }
+    });
+  }
+
+  /** MOVE, LIST and COUNT, of this node too. Rejects with what is wrong with it. */
+  private async answerFor(method: number, payload: Uint8Array, epoch: number): Promise<Uint8Array> {
+    const { engine, env, state } = this.options;
+    if (method === busMethod.MOVE) return answerMove(payload, epoch, this.keeper.epoch);
+    if (this.keeper.epoch < epoch) throw new Error('a document of that epoch is not in force here yet');
+    if (method === busMethod.LIST) {
+      const request = decodeListRequest(payload);
+      return encodeList(await listRows({ store: engine, state, timers: env.timers }, request));
+    }
+    const { slots, database, bySlot } = decodeCountRequest(payload);
+    const counts: number[] = [];
+    for (const { from, end } of slots) {
+      for (let slot = from; slot < end; slot++) counts.push(state.counts.inSlot(database, slot));
+    }
+    return encodeCounts(counts, bySlot);
+  }
+
+  // --- worlds ------------------------------------------------------------------------------------------------------
+
+  private moveWorld(): SlotMoveWorld {
+    const { env } = this.options;
+    return {
+      env,
+      ask: (to, request, answered) => this.askMember(to, request, answered),
+      settle: (row, epoch, done) => {
+        if (this.keeper.epoch < epoch) {
+          done(false);
+          return;
+        }
+        const deadlineMs = this.coordinator.nowMs() + SETTLE_TIMEOUT_MS;
+        const settle = (state: Uint8Array | undefined): { state: Uint8Array | undefined; reply: undefined } => ({
+          state,
+          reply: undefined,
+        });
+        this.coordinator.change(row, settle, deadlineMs, (outcome) => done(outcome.kind === 'done'));
+      },
+    };
+  }
+
+  private askMember(
+    to: MemberId,
+    request: { method: number; payload: Uint8Array; epoch: number; timeoutMs: number },
+    answered: (payload: Uint8Array | undefined) => void,
+  ): void {
+    const { method, payload, epoch, timeoutMs } = request;
+    if (to === this.keeper.self) {
+      this.answerFor(method, payload, epoch).then(answered, () => answered(undefined));
+      return;
+    }
+    const deadlineMs = this.coordinator.nowMs() + timeoutMs;
+    const outgoing = { method, priority: priority.REPAIR, deadlineMs, epoch, payload };
+    this.bus.request(this.keeper.nameOf(to), outgoing, (outcome) => {
+      const isAnswer = outcome.kind === 'answered' && outcome.message.method === METHOD_ANSWERED;
+      answered(isAnswer ? outcome.message.payload : undefined);
+    });
+  }
+
+  private otherAddresses(): readonly string[] {
+    const { topology, self } = this.keeper;
+    return (topology?.members ?? []).filter(({ id }) => id !== self).map((member) => busAddress(member));
+  }
+
+  private holdsKeys(): boolean {
+    const { counts } = this.options.state;
+    for (let database = 0; database < 256; database++) if (counts.total(database) > 0) return true;
+    return false;
+  }
+
+  /** Removes what is left of rows that are no more. */
+  private async clear(): Promise<void> {
+    const { engine, state } = this.options;
+    const batch = engine.newBatch();
+    batch.deleteRange(Uint8Array.of(0, 0), localKey(''));
+    batch.delete(FLUSH_KEY);
+    engine.write(batch);
+    state.flushMarks.fill(0);
+    await engine.flush();
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === '::1' || host === 'localhost' || host.startsWith('127.');
+}
+
+/** The first address of `bind`; every address when it says so. */
+function listenHost(config: Config): string {
+  const first = (config.get('bind')[0] ?? '127.0.0.1').replace(/^-/, '');
+  const host = first === '*' ? '0.0.0.0' : first === '::*' ? '::' : first;
+  if (!isLoopback(host) && config.get('cluster-secret') === '') {
+    throw new Error(
+      `the bus would listen on ${host}, where whoever reaches it could join: set cluster-secret, the same on every node, ` +
+        'or bind a loopback address',
+    );
+  }
+  return host;
+}
+
+function busPortOf(config: Config): number {
+  const port = config.get('cluster-port') || config.get('port') + BUS_PORT_OFFSET;
+  if (config.get('port') === 0 || port > 65_535) {
+    throw new Error(`the bus needs a port: ${port} is none; set cluster-port, or port to at most 55535`);
+  }
+  return port;
+}
+
+/** What this node says of itself. */
+function entryOf(config: Config, identity: string): Entry {
+  const host = config.get('cluster-announce-ip') || listenHost(config);
+  if (host === '0.0.0.0' || host === '::') {
+    throw new Error('bind names no address that other nodes could reach: set cluster-announce-ip');
+  }
+  return {
+    identity,
+    host,
+    port: config.get('cluster-announce-port') || config.get('port'),
+    busPort: config.get('cluster-announce-bus-port') || busPortOf(config),
+    weight: config.get('weight'),
+    rack: config.get('rack'),
+    dataCentre: config.get('data-centre'),
+  };
+}
+
+/** Where the seeds' buses listen: `join` names the ports of clients, as CLUSTER MEET does. */
+function seedsOf(config: Config): readonly string[] {
+  return config.get('join').map(({ host, port }) => formatHostPort({ host, port: port + BUS_PORT_OFFSET }));
+}
