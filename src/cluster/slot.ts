@@ -6,10 +6,17 @@
 
 export const SLOT_COUNT = 16_384;
 
-const OPEN_BRACE = 0x7b;
+export const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
 const table = crc16Table();
+
+/** The CRC with one more byte: for whoever goes over the key anyway. The slot is `crc & SLOT_MASK`. */
+export function crc16(crc: number, byte: number): number {
+  return ((crc << 8) & 0xffff) ^ (table[((crc >> 8) ^ byte) & 0xff] as number);
+}
+
+export const SLOT_MASK = SLOT_COUNT - 1;
 
 function crc16Table(): Uint16Array {
   const entries = new Uint16Array(256);
@@ -36,8 +43,6 @@ export function slotOf(bytes: Uint8Array, start: number, end: number): number {
     break;
   }
   let crc = 0;
-  for (let i = from; i < to; i++) {
-    crc = ((crc << 8) & 0xffff) ^ (table[((crc >> 8) ^ (bytes[i] as number)) & 0xff] as number);
-  }
-  return crc & (SLOT_COUNT - 1);
+  for (let i = from; i < to; i++) crc = crc16(crc, bytes[i] as number);
+  return crc & SLOT_MASK;
 }

@@ -94,10 +94,8 @@ function takeOver(
     const last = generations.at(-1);
     if (last === undefined || !last.memtable.hasRoom(0, 0)) {
       const number = last === undefined ? state.oldestWal : last.memtable.arena.number + 1;
-      const firstSequence = wal.durableSequence + 1;
-      generations.push(
-        startGeneration({ wal, pool, options, secret, random: env.random, number, firstSequence, firstBatchBytes: 0 }),
-      );
+      const first = { firstSequence: wal.durableSequence + 1, firstBatchBytes: 0, expectedKeys: 0 };
+      generations.push(startGeneration({ wal, pool, options, secret, random: env.random, number, ...first }));
     }
     return { manifest, wal, pool, secret, generations };
   } catch (error) {
@@ -143,16 +141,19 @@ export type GenerationStart = {
   readonly firstSequence: number;
   /** Length of the batch that will come first. */
   readonly firstBatchBytes: number;
+  /** How many keys the memtable before it has. */
+  readonly expectedKeys: number;
 };
 
 /** A new memtable with its WAL file. Throws a `DiskError`; nothing has changed then. */
 export function startGeneration(start: GenerationStart): Generation {
-  const { wal, pool, options, secret, random, number, firstSequence, firstBatchBytes } = start;
+  const { wal, pool, options, secret, random, number, firstSequence, firstBatchBytes, expectedKeys } = start;
   wal.prepare();
   const generation = viewOf(random.bytes(4)).getUint32(0);
   const memory = pool.take(arenaCapacity(options.memtableBytes, firstBatchBytes));
   const arena = new Arena(memory, number, generation, firstSequence);
-  return { memtable: new Memtable(arena, options.memtableBytes, secret), walFile: wal.start(arena) };
+  const memtable = new Memtable(arena, options.memtableBytes, secret, expectedKeys);
+  return { memtable, walFile: wal.start(arena) };
 }
 
 function newSecret(random: Random): HashSecret {

@@ -227,6 +227,7 @@ export class Engine implements Store {
       number: this.#memtable.arena.number + 1,
       firstSequence: this.lastSequence + 1,
       firstBatchBytes: nextBatchBytes,
+      expectedKeys: this.#memtable.keyCount,
     });
     this.#memtable = next.memtable;
     this.#walFile = next.walFile;

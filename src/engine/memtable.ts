@@ -10,6 +10,7 @@
  * Invariants:
  * - `sequence` of a record = `arena.firstSequence` + the number of records before it in the arena.
  * - Every key has exactly one hash slot; the chain behind it descends in sequence.
+ * - `#lastOffset` is 0 or what slot `#lastSlot` holds.
  * - Every key is either pending or in `SortedKeys`, never both.
  * - The hash table is at most seven eighths full.
  */
@@ -28,15 +29,19 @@ export const answer = { DELETED: 0, FOUND: 1, UNKNOWN: 3 } as const;
 export type Answer = (typeof answer)[keyof typeof answer];
 
 /** Copied word by word: up to here cheaper than a call of `set` and the view that it needs. */
-const WORD_COPY_BYTES = 768;
+const WORD_COPY_BYTES = 256;
 
 /** A memtable with more range deletes is frozen: a look-up compares with each of them. */
 export const MAX_RANGE_DELETES = 128;
 
 const MIN_SLOTS = 1024;
 
-/** Bytes of arena for each hash slot; a table of 64 MiB has 2^20 slots, enough for records of 75 bytes and more. */
+/** Bytes of arena for each hash slot, at most: 64 MiB get 2^20 slots, enough for records of 75 bytes and more. */
 const BYTES_PER_SLOT = 64;
+
+/** Shares of the slots that keys may take: before a memtable is frozen, and before the table grows. */
+const SOFT_LOAD = 0.7;
+const HARD_LOAD = 0.875;
 
 /** Room beyond the soft limit, for the records that the owner of the store adds when the memtable is frozen. */
 const FREEZE_RESERVE = 1.25;
@@ -66,7 +71,7 @@ export class Memtable {
   readonly sorted: SortedKeys;
 
   readonly #softBytes: number;
-  #softKeys = 0;
+  readonly #softKeys: number;
   #hardKeys = 0;
   readonly #seed: number;
   readonly #multiplier: number;
@@ -76,19 +81,28 @@ export class Memtable {
   /** By ordinal, the order in which keys came: offset of the first record, next pending key of the prefix (ordinal + 1). */
   #keyOffsets = new Uint32Array(0);
   #pendingNext = new Uint32Array(0);
+  /** The key that was looked up last, as `#slots` has it: where, and its newest record (0: not found). */
+  #lastSlot = 0;
+  #lastOffset = 0;
   /** By prefix: the pending key that came last (ordinal + 1; 0: none). */
   readonly #pendingHeads = new Uint32Array(PREFIXES);
   #pendingCount = 0;
 
-  /** `softBytes`: see `hasRoom`. */
-  constructor(arena: Arena, softBytes: number, secret: HashSecret) {
+  /**
+   * `softBytes`: see `hasRoom`. `expectedKeys`: the hash table begins large enough for so many. It is no larger than it
+   * need be, since a table that stays in the processor's cache is what makes look-ups quick.
+   */
+  constructor(arena: Arena, softBytes: number, secret: HashSecret, expectedKeys = 0) {
     this.arena = arena;
     this.firstSequence = arena.firstSequence;
     this.#softBytes = softBytes;
     this.#seed = secret.seed;
     this.#multiplier = secret.multiplier | 1;
+    let most = MIN_SLOTS;
+    while (most * BYTES_PER_SLOT < softBytes) most *= 2;
+    this.#softKeys = Math.floor(most * SOFT_LOAD);
     let slots = MIN_SLOTS;
-    while (slots * BYTES_PER_SLOT < softBytes) slots *= 2;
+    while (slots < most && slots * SOFT_LOAD < expectedKeys) slots *= 2;
     this.#allocate(slots);
     this.sorted = new SortedKeys(arena);
   }
@@ -173,14 +187,21 @@ export class Memtable {
       });
       return end;
     }
-    const bytes = arena.bytes;
-    const hash = this.#hash(bytes, keyStart, keyLength);
+    const last = this.#lastOffset;
+    // Whoever writes a key has mostly just looked it up.
+    if (last !== 0 && this.#sameKeys(last, at, keyLength)) {
+      words[word + 3] = last;
+      this.#slots[this.#lastSlot + 1] = at;
+      this.#lastOffset = at;
+      return end;
+    }
+    const hash = this.#hash(arena.bytes, keyStart, keyLength);
     const slots = this.#slots;
     let slot = (hash & this.#slotMask) << 1;
     for (;;) {
       const offset = slots[slot + 1] as number;
       if (offset === 0) break;
-      if (slots[slot] === hash && this.#sameKey(offset, bytes, keyStart, keyLength)) {
+      if (slots[slot] === hash && this.#sameKeys(offset, at, keyLength)) {
         words[word + 3] = offset;
         slots[slot + 1] = at;
         return end;
@@ -278,7 +299,11 @@ export class Memtable {
     for (;;) {
       const offset = slots[slot + 1] as number;
       if (offset === 0) return 0;
-      if (slots[slot] === hash && this.#sameKey(offset, key, start, keyLength)) return offset;
+      if (slots[slot] === hash && this.#sameKey(offset, key, start, keyLength)) {
+        this.#lastSlot = slot;
+        this.#lastOffset = offset;
+        return offset;
+      }
       slot = (slot + 2) & wrap;
     }
   }
@@ -295,6 +320,20 @@ export class Memtable {
     const own = offset + RECORD_HEADER_BYTES;
     for (let i = 0; i < keyLength; i++) {
       if (bytes[own + i] !== key[start + i]) return false;
+    }
+    return true;
+  }
+
+  /** Whether the records at two offsets, of which the second has this key length, have the same key. */
+  #sameKeys(a: number, b: number, keyLength: number): boolean {
+    const { words, bytes } = this.arena;
+    if (((words[a >> 2] as number) & KEY_LENGTH_MASK) !== keyLength) return false;
+    const aWord = (a + RECORD_HEADER_BYTES) >> 2;
+    const bWord = (b + RECORD_HEADER_BYTES) >> 2;
+    const whole = keyLength >> 2;
+    for (let i = 0; i < whole; i++) if (words[aWord + i] !== words[bWord + i]) return false;
+    for (let i = keyLength & ~3; i < keyLength; i++) {
+      if (bytes[a + RECORD_HEADER_BYTES + i] !== bytes[b + RECORD_HEADER_BYTES + i]) return false;
     }
     return true;
   }
@@ -352,21 +391,21 @@ export class Memtable {
     return done;
   }
 
-  /** The slow way to room: a batch larger than a memtable, or many records added on freezing. */
+  /** The slow way to room: a larger hash table, or more memory for a batch larger than a memtable. */
   #grow(byteLength: number, count: number): void {
     const needed = this.arena.end + GROUP_HEADER_BYTES + byteLength;
     if (needed > this.arena.bytes.length) this.arena.grow(needed + (needed >> 3));
     if (this.keyCount + count <= this.#hardKeys) return;
     let slots = this.#slotMask + 1;
-    while (slots * 0.875 < this.keyCount + count) slots *= 2;
+    while (Math.floor(slots * HARD_LOAD) < this.keyCount + count) slots *= 2;
     this.#rehash(slots);
   }
 
   #allocate(slots: number): void {
+    this.#lastOffset = 0;
     this.#slots = new Uint32Array(slots * 2);
     this.#slotMask = slots - 1;
-    this.#softKeys = Math.floor(slots * 0.7);
-    this.#hardKeys = Math.floor(slots * 0.875);
+    this.#hardKeys = Math.floor(slots * HARD_LOAD);
     this.#keyOffsets = new Uint32Array(this.#hardKeys);
     this.#pendingNext = new Uint32Array(this.#hardKeys);
   }

@@ -53,6 +53,8 @@ export const SWEEP_BATCH_ROWS = 200;
 
 const NOTHING = new Uint8Array(0);
 
+/** Up to this length a loop (1.4 ns a byte) copies faster than `set`. */
+const LOOP_COPY_BYTES = 12;
 
 /** What the keyspace learns while the store replays its WALs; give `hooks` to the store before it opens. */
 export class KeyspaceState {
@@ -241,19 +243,19 @@ export class Keyspace {
     batch.clear();
     const flushStamp = view.flushes.size > 0 ? this.putFlush(batch, view.flushes) : 0;
     if (view.databases !== undefined) batch.put(DATABASES_KEY, view.databases);
-    const rows = view.rows;
+    const { rows, rowCount } = view;
     let stamp = 0;
-    for (let i = 0; i < rows.length; i++) {
+    for (let i = 0; i < rowCount; i++) {
       const row = rows[i] as Row;
       if (!row.dirty) continue;
-      if (stamp === 0) stamp = this.hlc.next();
+      if (stamp === 0) stamp = this.hlc.next(view.nowMs);
       this.putRow(batch, row, stamp);
     }
     if (batch.count === 0) return 0;
     const sequence = this.store.write(batch);
     if (flushStamp !== 0) this.flushed(view.flushes, flushStamp);
     if (view.databases !== undefined) this.state.databases.set(view.databases);
-    for (let i = 0; i < rows.length; i++) this.count(rows[i] as Row);
+    for (let i = 0; i < rowCount; i++) this.count(rows[i] as Row);
     return sequence;
   }
 
@@ -430,7 +432,7 @@ export function putHead(batch: Batch, key: Uint8Array, keyLength: number, head: 
   const bytes = batch.bytes;
   for (let i = 0; i < keyLength; i++) bytes[offset + i] = key[i] as number;
   const at = writeHead(bytes, offset + keyLength, head);
-  if (inline.length < 128) for (let i = 0; i < inline.length; i++) bytes[at + i] = inline[i] as number;
+  if (inline.length <= LOOP_COPY_BYTES) for (let i = 0; i < inline.length; i++) bytes[at + i] = inline[i] as number;
   else bytes.set(inline, at);
 }
 

@@ -15,7 +15,7 @@
  */
 
 import { copyOf } from '../bytes.ts';
-import { slotOf } from '../cluster/slot.ts';
+import { crc16, OPEN_BRACE, SLOT_MASK, slotOf } from '../cluster/slot.ts';
 
 export const SYSTEM_DATABASE = 255;
 
@@ -53,17 +53,22 @@ export function writeHeadKeyOf(
   start: number,
   keyEnd: number,
 ): number {
-  const slot = slotOf(bytes, start, keyEnd);
-  let end = at;
-  target[end++] = slot >>> 8;
-  target[end++] = slot & 0xff;
-  target[end++] = database;
+  let crc = 0;
+  let mayHaveTag = false;
+  let end = at + 3;
+  // One walk: each byte of a loop costs more than what is done with it.
   for (let i = start; i < keyEnd; i++) {
     const byte = bytes[i] as number;
     target[end++] = byte;
+    crc = crc16(crc, byte);
     if (byte === 0) target[end++] = 0xff;
+    else if (byte === OPEN_BRACE) mayHaveTag = true;
   }
   target[end++] = 0;
+  const slot = mayHaveTag ? slotOf(bytes, start, keyEnd) : crc & SLOT_MASK;
+  target[at] = slot >>> 8;
+  target[at + 1] = slot & 0xff;
+  target[at + 2] = database;
   return end;
 }
 

@@ -281,7 +281,7 @@ export class RowScan {
 
   /** The staged rows of this walk, in its order. */
   private staged(): readonly Row[] {
-    const rows = this.view.rows.filter((row) => row.dirty && this.isInside(row));
+    const rows = this.view.staged().filter((row) => this.isInside(row));
     if (rows.length === 0) return NO_ROWS;
     return rows.sort((a, b) => {
       const slots = slotOfHead(a.head) - slotOfHead(b.head);

@@ -13,7 +13,7 @@ import { latin1 } from '../bytes.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
-import { databaseOfHead, maxHeadLength, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
+import { databaseOfHead, maxHeadLength, slotOfHead, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
 import { RowScan, type ScanOptions } from './row-scan.ts';
 
 /** Thrown by a read that needs the disk: await `load()`, then run the handler again. */
@@ -104,7 +104,9 @@ export class View {
   nowMs = 0;
   /** Highest sequence of a record that was read or written; the reply waits for it. */
   sequenceSeen = 0;
+  /** The rows that it has looked up: rows[0, rowCount). What stands behind them is of commands before. */
   readonly rows: Row[] = [];
+  rowCount = 0;
   private readonly pool: Row[] = [];
   /** Rows of the pool that are in use: pool[0, taken). */
   private taken = 0;
@@ -126,17 +128,14 @@ export class View {
     this.database = database;
     this.nowMs = nowMs;
     this.sequenceSeen = 0;
-    if (this.rows.length > 0) this.rows.length = 0;
+    // Emptying the array instead would give its memory away, for each command anew.
+    this.rowCount = 0;
+    if (this.rows.length > POOLED_ROWS) this.rows.length = 0;
     for (let i = 0; i < this.taken; i++) (this.pool[i] as Row).reset();
     this.taken = 0;
     this.byHead = undefined;
     if (this.flushes.size > 0) this.flushes.clear();
     this.databases = undefined;
-  }
-
-  /** The rows that it has looked up: rows[0, rowCount). */
-  get rowCount(): number {
-    return this.rows.length;
   }
 
   /** Physical database of a logical one, as this view sees it. */
@@ -156,7 +155,7 @@ export class View {
     const known = this.known(row);
     if (known !== undefined) return known;
     this.lookUp(row);
-    this.rows.push(row);
+    this.add(row);
     this.byHead?.set(headText(row), row);
     if (row === this.pool[this.taken]) this.taken++;
     return row;
@@ -218,20 +217,14 @@ export class View {
 
   /** Forgets the rows that it has only looked at: for walks over many. */
   forgetUnchanged(): void {
-    const changed = this.rows.filter((row) => row.dirty);
-    this.rows.length = 0;
-    this.rows.push(...changed);
-    this.byHead = undefined;
+    this.keepRows((row) => row.dirty);
   }
 
   /** Removes every row of a logical database when the view commits; later reads of the view see it empty. */
   flush(database: number): void {
     const physical = this.physicalDatabase(database);
     this.flushes.add(physical);
-    for (let i = this.rows.length - 1; i >= 0; i--) {
-      if (databaseOfHead((this.rows[i] as Row).head) === physical) this.rows.splice(i, 1);
-    }
-    this.byHead = undefined;
+    this.keepRows((row) => databaseOfHead(row.head) !== physical);
   }
 
   /** Exchanges two logical databases for every client when the view commits. */
@@ -247,8 +240,8 @@ export class View {
   size(database = this.database): number {
     const physical = this.physicalDatabase(database);
     let size = this.flushes.has(physical) ? 0 : this.keyspace.size(physical);
-    for (const row of this.rows) {
-      if (row.dirty && databaseOfHead(row.head) === physical) size += Number(row.live) - Number(row.counted);
+    for (const row of this.staged()) {
+      if (databaseOfHead(row.head) === physical) size += Number(row.live) - Number(row.counted);
     }
     return size;
   }
@@ -256,6 +249,27 @@ export class View {
   /** A walk over the live rows of the client's database. Must be closed. */
   scan(options: ScanOptions = {}): RowScan {
     return new RowScan(this, this.store, options);
+  }
+
+  /** The rows that it changes. */
+  staged(): Row[] {
+    return this.rows.filter((row, i) => i < this.rowCount && row.dirty);
+  }
+
+  private add(row: Row): void {
+    if (this.rowCount < this.rows.length) this.rows[this.rowCount] = row;
+    else this.rows.push(row);
+    this.rowCount++;
+  }
+
+  private keepRows(stays: (row: Row) => boolean): void {
+    const { rows, rowCount } = this;
+    this.rowCount = 0;
+    for (let i = 0; i < rowCount; i++) {
+      const row = rows[i] as Row;
+      if (stays(row)) rows[this.rowCount++] = row;
+    }
+    this.byHead = undefined;
   }
 
   /** A row with room for a key of `keyLength` bytes: the pool's next, or one of its own. */
@@ -269,12 +283,12 @@ export class View {
 
   /** The row with the same key that this view has looked up before. */
   private known(row: Row): Row | undefined {
-    const rows = this.rows;
-    if (rows.length > LINEAR_ROWS) {
-      this.byHead ??= new Map(rows.map((each) => [headText(each), each]));
+    const { rows, rowCount } = this;
+    if (rowCount > LINEAR_ROWS) {
+      this.byHead ??= new Map(rows.slice(0, rowCount).map((each) => [headText(each), each]));
       return this.byHead.get(headText(row));
     }
-    for (let i = 0; i < rows.length; i++) {
+    for (let i = 0; i < rowCount; i++) {
       const each = rows[i] as Row;
       if (each.headLength === row.headLength && sameBytes(each.head, row.head, row.headLength)) return each;
     }
@@ -303,7 +317,8 @@ export class View {
   private judge(row: Row): void {
     const before = row.before;
     const physical = databaseOfHead(row.head);
-    if (before.type === rowType.DELETED || before.stamp <= this.keyspace.flushMark(physical)) return;
+    if (before.type === rowType.DELETED) return;
+    if (this.keyspace.isFlushed(physical, slotOfHead(row.head), before.stamp, before.actor)) return;
     if (this.flushes.has(physical)) return;
     this.show(row);
   }

@@ -45,7 +45,7 @@ test('rows that were only looked at can be forgotten, changed ones stay', () => 
   const changed = view.row(keys[3] as Uint8Array);
   view.setString(changed, Buffer.from('v'), 0);
   view.forgetUnchanged();
-  assert.deepEqual(view.rows, [changed]);
+  assert.deepEqual(view.rows.slice(0, view.rowCount), [changed]);
   assert.equal(view.row(keys[3] as Uint8Array), changed);
   assert.equal(view.row(keys[4] as Uint8Array).live, false);
   runner.keyspace.commit(view);
