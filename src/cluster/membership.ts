@@ -17,7 +17,7 @@ import { DamagedError } from './byte-cursor.ts';
 import type { DurableValues } from './durable-values.ts';
 import { priority } from './frame.ts';
 import { decodeSwim, encodeSwim } from './swim-codec.ts';
-import type { SwimConfig } from './swim-config.ts';
+import { MAX_CALLED, type SwimConfig } from './swim-config.ts';
 import { SwimCore } from './swim-core.ts';
 import type { Known, NodeName, SwimEffect } from './swim-message.ts';
 
@@ -29,9 +29,6 @@ const LOOP_CHECK_MS = 100;
 
 /** A change of what is told of oneself goes out at most this often: while slots move, each second has many epochs. */
 const ABOUT_INTERVAL_MS = 500;
-
-/** Seeds that are called at the start; one that answers is enough, and two members compare all they know. */
-const MAX_CALLED = 8;
 
 export interface About {
   readonly epoch: number;
@@ -106,6 +103,13 @@ export class Membership {
       if (delayMs > 0) this.carryOut(this.core.step({ kind: 'loop-delay', delayMs }, this.nowMs()));
     });
     this.aboutTimer = this.env.timers.every(ABOUT_INTERVAL_MS, () => this.tellAbout());
+  }
+
+  /** Where members are, by the topology in force: who is not known yet is called. */
+  meet(addresses: readonly string[]): void {
+    if (this.state !== 'running') return;
+    const seeds = addresses.filter((address) => address !== this.address);
+    this.carryOut(this.core.step({ kind: 'seeds', seeds }, this.nowMs()));
   }
 
   /** Method SWIM of the bus. */

@@ -32,6 +32,9 @@ export interface SwimConfig {
   readonly accusers: number;
 }
 
+/** Strangers that are called at a time; one that answers is enough, and two members compare all they know. */
+export const MAX_CALLED = 8;
+
 export const LAN: SwimConfig = {
   probeIntervalMs: 1_000,
   probeTimeoutMs: 500,

@@ -19,7 +19,7 @@
 import { DueHeap } from './due-heap.ts';
 import { NewsQueue } from './news-queue.ts';
 import type { Known, MemberStatus, News, NodeName, SwimEffect, SwimEvent, SwimMessage } from './swim-message.ts';
-import { LAN, MAX_KNOWN, MAX_NEWS, suspicionMs, tellings, type SwimConfig } from './swim-config.ts';
+import { LAN, MAX_CALLED, MAX_KNOWN, MAX_NEWS, suspicionMs, tellings, type SwimConfig } from './swim-config.ts';
 
 interface Suspicion {
   readonly accusers: Set<NodeName>;
@@ -103,6 +103,13 @@ export class SwimCore {
       case 'start':
         this.start(event.seeds, nowMs);
         break;
+      case 'seeds': {
+        const known = new Set([...this.members.values()].map((member) => member.address));
+        this.seeds = event.seeds;
+        const strangers = event.seeds.filter((seed) => !known.has(seed));
+        for (const seed of strangers.slice(0, MAX_CALLED)) this.compareWith(seed, true);
+        break;
+      }
       case 'message':
         this.receive(event.address, event.message, nowMs);
         break;

@@ -37,6 +37,8 @@ export type SwimMessage =
 
 export type SwimEvent =
   | { readonly kind: 'start'; readonly seeds: readonly string[] }
+  /** Addresses at which members are: those that are not known are called, and called again while nobody is known. */
+  | { readonly kind: 'seeds'; readonly seeds: readonly string[] }
   | { readonly kind: 'message'; readonly from: NodeName; readonly address: string; readonly message: SwimMessage }
   | { readonly kind: 'wake' }
   /** A turn of the event loop began this much late. */

@@ -25,7 +25,7 @@ import type { TopologyPlan } from './topology-register.ts';
 export interface StewardLimits {
   /** Slots that move at the same time: each change of the document costs all nodes about 100 KB. */
   readonly movingSlots: number;
-  /** Moves that this node drives at the same time. */
+  /** Moves that this node drives at the same time: those asked for in one turn share their questions (slot-moves.ts). */
   readonly concurrency: number;
   /** Members that come within this time of one another are planned for together. */
   readonly planDelayMs: number;
@@ -37,7 +37,7 @@ export interface StewardLimits {
 
 export const STEWARD_LIMITS: StewardLimits = {
   movingSlots: 2_048,
-  concurrency: 64,
+  concurrency: 1_024,
   planDelayMs: 300,
   retryMs: 500,
   patienceMs: 1_500,
@@ -121,13 +121,13 @@ export class StewardCore {
         this.cancelling = false;
         break;
     }
-    if (this.view !== undefined) this.goOn(this.view, nowMs);
+    if (this.view !== undefined) this.goOn(this.view, event.kind === 'moved', nowMs);
     const effects = this.effects;
     this.effects = [];
     return effects;
   }
 
-  private goOn(view: StewardView, nowMs: number): void {
+  private goOn(view: StewardView, isMoved: boolean, nowMs: number): void {
     const { topology, self } = view;
     this.noteHealth(view, nowMs);
     if (stewardOf(topology, (id) => view.isHealthy(id)) !== self) {
@@ -140,7 +140,7 @@ export class StewardCore {
     if (this.seen !== topology) this.read(topology);
     this.plan(topology, nowMs);
     this.run(nowMs);
-    if (!this.changing) this.change(view, nowMs);
+    if (!this.changing) this.change(view, isMoved, nowMs);
   }
 
   /** What moves, by the document. */
@@ -193,10 +193,12 @@ export class StewardCore {
     this.planned = topology.members.some((member) => member.weight > 0) ? planMoves(topology) : [];
   }
 
-  private change(view: StewardView, nowMs: number): void {
+  /** `isMoved`: only that a move has ended is new, so that it is enough to count. */
+  private change(view: StewardView, isMoved: boolean, nowMs: number): void {
     const isEnded = this.running.size === 0 && this.queue.length === 0;
     const finishes = isEnded || 2 * this.finished.size >= this.limits.movingSlots;
     const finish = finishes ? new Map(this.finished) : new Map<number, number>();
+    if (isMoved && !finishes) return;
     const room = this.limits.movingSlots - this.moving + finish.size;
     // A few at a time would be as many documents.
     const start = finishes || 2 * room >= this.limits.movingSlots ? this.nextMoves(view, room) : [];
