@@ -33,8 +33,10 @@ import type { Env, Timer } from '../env.ts';
 import { BallotCache } from './ballot-cache.ts';
 import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
 import { decodeAnswer, encodeRequest } from './owner-codec.ts';
-import type { OwnerAnswer, OwnerRequest, RowName } from './owner-message.ts';
+import { slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
+import { MissedWrites, type KeepHint } from './missed-writes.ts';
 import { OwnerPace } from './owner-pace.ts';
+import { tallyOf } from './quorum.ts';
 import { ReadCore, type ReadEffect } from './read-core.ts';
 import {
   MAX_CHANGES,
@@ -115,6 +117,8 @@ export interface CoordinatorOptions {
   readonly hlc: Hlc;
   /** Of this node and life. */
   readonly actor: number;
+  /** Keeps a write for an owner that did not get it. */
+  readonly keepHint?: KeepHint;
   readonly limits?: Partial<RegisterLimits>;
 }
 
@@ -137,6 +141,7 @@ export class Coordinator {
   private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
   private readonly reads: ReadCore<Uint8Array>;
   private readonly pace: OwnerPace;
+  private readonly missed: MissedWrites;
   /** Readers by their number, and numbers that are free. */
   private readonly readers: (ReadTask | undefined)[] = [];
   private readonly freeReaders: number[] = [];
@@ -160,6 +165,10 @@ export class Coordinator {
     this.bus = options.bus;
     this.owner = owner;
     this.hlc = hlc;
+    this.missed = new MissedWrites({
+      keepHint: options.keepHint ?? ignored,
+      read: (row, found, over) => this.readForHint(row, found, over),
+    });
     this.pace = new OwnerPace({ view, clock: env.clock, random: env.random });
     this.register = new RegisterCore<Uint8Array, RowTask, undefined>({
       world: {
@@ -244,6 +253,7 @@ export class Coordinator {
   private noteStall(): void {
     const nowMs = this.nowMs();
     if (nowMs - this.lastPulseMs > STALL_MS) this.forgetBallots();
+    this.missed.sweep(nowMs);
     this.lastPulseMs = nowMs;
   }
 
@@ -267,6 +277,7 @@ export class Coordinator {
           break;
         case 'reply':
           this.count(effect.outcome);
+          if (effect.outcome.kind === 'done') this.missed.chosen(effect.outcome.version);
           effect.change.done(effect.outcome);
           break;
         case 'learn':
@@ -337,12 +348,48 @@ export class Coordinator {
   // --- asking ------------------------------------------------------------------------------------------------------
 
   private ask(asker: Asker, attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>): void {
-    const startUs = asker === 'read' ? this.env.clock.monotonicUs() : 0;
+    if (asker === 'register') {
+      this.askForChange(attempt, to, request);
+      return;
+    }
+    const startUs = this.env.clock.monotonicUs();
     this.deliver(to, request, priority.CLIENT, (answer) => {
-      if (asker === 'read') {
-        if (answer.kind === 'held') this.pace.took(to, (this.env.clock.monotonicUs() - startUs) / 1000);
-        this.carryOutRead(this.reads.step({ kind: 'answer', attempt, from: to, answer }, this.nowMs()));
-      } else this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, this.nowMs()));
+      if (answer.kind === 'held') this.pace.took(to, (this.env.clock.monotonicUs() - startUs) / 1000);
+      this.carryOutRead(this.reads.step({ kind: 'answer', attempt, from: to, answer }, this.nowMs()));
+    });
+  }
+
+  private askForChange(attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>): void {
+    const answered = (answer: OwnerAnswer<Uint8Array>): void => {
+      const nowMs = this.nowMs();
+      if (request.kind === 'accept' && (answer.kind === 'unsent' || answer.kind === 'unable')) {
+        if (this.register.isUnderWay(attempt)) this.missed.undecided(to, request, nowMs);
+        else this.missed.late(to, request.row);
+      }
+      this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, nowMs));
+    };
+    if (this.isLeftOut(to, request.row)) answered(UNSENT);
+    else this.deliver(to, request, priority.CLIENT, answered);
+  }
+
+  /** An owner that is out of reach is not even asked as long as the others are enough: it would only be waited for. */
+  isLeftOut(to: MemberId, row: RowName): boolean {
+    const { view } = this;
+    if (view.isHealthy(to)) return false;
+    const tally = tallyOf(view.owners(slotOfRow(row)));
+    let healthy = 0;
+    for (const member of tally.members) if (view.isHealthy(member)) healthy |= tally.bitOf(member);
+    return tally.isQuorum(healthy);
+  }
+
+  private readForHint(
+    row: RowName,
+    found: (version: Version, state: Uint8Array | undefined) => void,
+    over: () => void,
+  ): void {
+    this.read(row, this.nowMs() + PHASE_TIMEOUT_MS, (outcome) => {
+      over();
+      if (outcome.kind === 'done') found(outcome.version, outcome.state);
     });
   }
 

@@ -195,6 +195,11 @@ export class RegisterCore<V, C, R> {
     return this.nextTickMs;
   }
 
+  /** Whether answers to this attempt still matter. */
+  isUnderWay(attempt: number): boolean {
+    return this.attempts.has(attempt);
+  }
+
   /** `nowMs`: monotonic milliseconds. The returned effects belong to the caller. */
   step(event: RegisterEvent<V, C>, nowMs: number): RegisterEffect<V, C, R>[] {
     switch (event.kind) {

@@ -271,3 +271,34 @@ void test('before it has joined a node answers CLUSTERDOWN; alone it answers by 
   assert.equal(show(await cluster.run(1, 'GET', 'a')), '1');
   assert.deepEqual(cluster.methods, []);
 });
+
+void test('a write that an owner missed becomes a hint, with a version that was chosen', async () => {
+  for (const how of ['unhealthy', 'unreachable', 'silent'] as const) {
+    const cluster = new FakeCluster();
+    await cluster.run(1, 'SET', 'key', '1');
+    cluster[how].add(3);
+    assert.equal(await cluster.run(1, 'SET', 'key', '2'), OK);
+    await cluster.loop.advance(3_000);
+    assert.deepEqual(
+      cluster.hints.map(({ target }) => target),
+      [3],
+      how,
+    );
+    const [hint] = cluster.hints;
+    const held = cluster.node(1).owner.held(hint?.row as string);
+    assert.deepEqual(hint?.version, held.version);
+    assert.deepEqual(hint?.state, held.value);
+  }
+});
+
+void test('what had no quorum never becomes a hint', async () => {
+  const cluster = new FakeCluster();
+  cluster.requestTimeoutMs = 400;
+  await cluster.run(1, 'SET', 'key', '1');
+  cluster.silent.add(2);
+  cluster.silent.add(3);
+  for (const id of [2, 3]) cluster.unhealthy.add(id);
+  assert.match(show(await cluster.run(1, 'SET', 'key', '2')) as string, /^-(?:UNCERTAIN|NOQUORUM) /);
+  await cluster.loop.advance(10_000);
+  assert.deepEqual(cluster.hints, []);
+});

@@ -24,13 +24,14 @@ import type { Env } from '../../src/env.ts';
 import { Acceptor } from '../../src/repl/acceptor.ts';
 import { Coordinator } from '../../src/repl/coordinator.ts';
 import { Forwarder } from '../../src/repl/forward.ts';
+import type { KeepHint } from '../../src/repl/missed-writes.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { decodeRequest, encodeAnswer } from '../../src/repl/owner-codec.ts';
 import type { OwnerAnswer, OwnerRequest, RowName } from '../../src/repl/owner-message.ts';
 import { PromiseTable } from '../../src/repl/promise-table.ts';
 import type { Held } from '../../src/repl/register-core.ts';
-import { equalVersions, ZERO_VERSION } from '../../src/repl/version.ts';
+import { equalVersions, type Version, ZERO_VERSION } from '../../src/repl/version.ts';
 import { EventLoop } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -109,7 +110,8 @@ export class FakeNode {
       held: (row: RowName) => owner.held(row),
     };
     const bus = { request: this.request.bind(this) };
-    this.coordinator = new Coordinator({ env, view, bus, owner: asked, hlc, actor: id * 65_536 + 1 });
+    const keepHint: KeepHint = (target, row, version, state) => cluster.hints.push({ target, row, version, state });
+    this.coordinator = new Coordinator({ env, view, bus, owner: asked, hlc, actor: id * 65_536 + 1, keepHint });
     this.forwarder = new Forwarder({ env, view, bus, isReady: () => this.coordinator.isReady });
     const keyspace = new Keyspace({ store: new MemoryStore(), state: new KeyspaceState(), hlc, actor: id });
     this.server = new Server({ env, keyspace });
@@ -202,6 +204,8 @@ export class FakeCluster {
   /** Nodes that nothing is sent to. */
   readonly unreachable = new Set<MemberId>();
   readonly methods: number[] = [];
+  /** Writes that owners missed. */
+  readonly hints: { target: MemberId; row: RowName; version: Version; state: Uint8Array | undefined }[] = [];
   requestTimeoutMs = 5_000;
   readonly delayMs: number;
   policies: Policy[] = [];

@@ -1,0 +1,90 @@
+/**
+ * Writes that an owner did not get although they were chosen: what becomes hints.
+ *
+ * A hint is delivered as ACCEPT later, when nobody knows of the attempt any more; so only what is known to be chosen may
+ * become one. A write that an owner missed is kept back until its attempt has succeeded; if it turns out to be missed
+ * only after that, the row is read again at a quorum, and what is chosen now becomes the hint.
+ *
+ * Invariants: no hint carries a version that was not seen chosen; what is kept back is bounded and forgotten after
+ * `FORGET_MS` (then only anti-entropy brings the owner up to date).
+ */
+
+import type { MemberId } from '../cluster/member.ts';
+import type { AcceptRequest, RowName } from './owner-message.ts';
+import type { Version } from './version.ts';
+
+/** Attempts that are kept back at most. */
+const MAX_KEPT = 20_000;
+
+/** Rows read again for a hint at a time. */
+const MAX_READS = 64;
+
+/** An attempt is decided within a phase or two. */
+const FORGET_MS = 5_000;
+
+/** Keeps a write for an owner that is out of reach. The state is in memory that nobody changes. */
+export type KeepHint = (target: MemberId, row: RowName, version: Version, state: Uint8Array | undefined) => void;
+
+interface Missed {
+  readonly request: AcceptRequest<Uint8Array>;
+  readonly targets: MemberId[];
+  readonly sinceMs: number;
+}
+
+export class MissedWrites {
+  private readonly keepHint: KeepHint;
+  /** A quorum read; `found` is called only when there is an answer. */
+  private readonly read: (
+    row: RowName,
+    found: (version: Version, state: Uint8Array | undefined) => void,
+    over: () => void,
+  ) => void;
+  /** By the ballot's object: an attempt has one, and its outcome tells the same. In the order they came. */
+  private readonly kept = new Map<Version, Missed>();
+  private reads = 0;
+
+  constructor(options: { keepHint: KeepHint; read: MissedWrites['read'] }) {
+    this.keepHint = options.keepHint;
+    this.read = options.read;
+  }
+
+  /** `target` did not get this ACCEPT, whose attempt is not decided. */
+  undecided(target: MemberId, request: AcceptRequest<Uint8Array>, nowMs: number): void {
+    const missed = this.kept.get(request.ballot);
+    if (missed !== undefined) {
+      missed.targets.push(target);
+      return;
+    }
+    if (this.kept.size >= MAX_KEPT) return;
+    this.kept.set(request.ballot, { request, targets: [target], sinceMs: nowMs });
+  }
+
+  /** What was proposed under this ballot is chosen. */
+  chosen(ballot: Version): void {
+    if (this.kept.size === 0) return;
+    const missed = this.kept.get(ballot);
+    if (missed === undefined) return;
+    this.kept.delete(ballot);
+    const { row, value } = missed.request;
+    for (const target of missed.targets) this.keepHint(target, row, ballot, value);
+  }
+
+  /** `target` did not get an ACCEPT of the row, whose attempt is over. */
+  late(target: MemberId, row: RowName): void {
+    if (this.reads >= MAX_READS) return;
+    this.reads++;
+    this.read(
+      row,
+      (version, state) => this.keepHint(target, row, version, state),
+      () => this.reads--,
+    );
+  }
+
+  /** Forgets what was never decided. */
+  sweep(nowMs: number): void {
+    for (const [ballot, missed] of this.kept) {
+      if (nowMs - missed.sinceMs < FORGET_MS) return;
+      this.kept.delete(ballot);
+    }
+  }
+}
