@@ -129,6 +129,8 @@ export class Dispatcher {
     const refused = this.store.refusal;
     // An overload passes: the command waits for it (`untilWritable`).
     if (refused === undefined || refused.code === 'overloaded') return undefined;
+    // On a full disk what only removes is let through to the store, which has the last word.
+    if (refused.code === 'disk-full' && mayFreeSpace(client, command)) return undefined;
     return new ErrorReply(refusedWrites(refused.message));
   }
 
@@ -390,6 +392,12 @@ function refusedWrites(reason: string): string {
 
 export function isWrite(command: Command): boolean {
   return command.access === 'overwrite' || command.access === 'update' || command.access === 'transaction';
+}
+
+/** Whether a command is one of those that Redis lets through when memory is short (DEL, FLUSHALL, …). */
+function mayFreeSpace(client: Client, command: Command): boolean {
+  if (command.name !== 'exec') return !command.flags.includes('denyoom');
+  return client.queue?.every((queued) => !queued.command.flags.includes('denyoom')) === true;
 }
 
 /** The keys of a command; for EXEC those of its queue. */

@@ -40,6 +40,9 @@ import { stallOf } from './write-stall.ts';
 /** How often free space is looked at. */
 const SPACE_INTERVAL_MS = 1000;
 
+/** Part of the reserve that deletions may use on a full disk. */
+const FREEING_PART = 1 / 8;
+
 /** As a limit of sequences: the present. */
 const PRESENT = Number.MAX_SAFE_INTEGER;
 
@@ -75,6 +78,9 @@ export class Engine implements Store {
   readonly #missedAt = new Set<number>();
   readonly #spaceCheck: Timer;
   #isDiskFull = false;
+  /** Bytes that were taken on a full disk, since it is full, and whether some of them are not on their way to a table. */
+  #reserveUsed = 0;
+  #freesAwaitFlush = false;
   #stallStartUs = 0;
   #stallUs = 0;
   #userBytes = 0;
@@ -185,8 +191,8 @@ export class Engine implements Store {
     return new WriteBatch();
   }
 
-  write(batch: Batch): number {
-    if (this.refusal !== undefined) this.#refuse(this.refusal);
+  write(batch: Batch, frees = false): number {
+    if (this.refusal !== undefined && !(frees && this.#takesFromReserve(batch.byteLength))) this.#refuse(this.refusal);
     assert(batch instanceof WriteBatch, 'a batch made by newBatch');
     if (batch.count === 0) return this.lastSequence;
     if (!this.#memtable.hasRoom(batch.byteLength, batch.count)) this.#makeRoom(batch);
@@ -201,6 +207,15 @@ export class Engine implements Store {
       this.#env.timers.atTurnEnd(this.#turnEnd);
     }
     return this.lastSequence;
+  }
+
+  /** On a full disk: whether so many bytes may go to what frees space. */
+  #takesFromReserve(bytes: number): boolean {
+    const isWithin = this.#reserveUsed + bytes <= this.#options.diskReserveBytes * FREEING_PART;
+    if (this.refusal?.code !== 'disk-full' || !isWithin) return false;
+    this.#reserveUsed += bytes;
+    this.#freesAwaitFlush = true;
+    return true;
   }
 
   #refuse(refusal: Refusal): never {
@@ -405,11 +420,21 @@ export class Engine implements Store {
       return;
     }
     const isFull = free < this.#options.diskReserveBytes;
+    if (isFull && this.#freesAwaitFlush) this.#flushWhatFrees();
     if (isFull === this.#isDiskFull) return;
     this.#isDiskFull = isFull;
+    this.#reserveUsed = 0;
     this.#env.log.warn(isFull ? 'the disk is full: writes are refused' : 'the disk has space again', { free });
     if (!isFull) this.#flusher.retry();
     this.#weigh();
+  }
+
+  /** Deletions free space only once they are in tables, and on a full disk the memtable may never fill up. */
+  #flushWhatFrees(): void {
+    this.#freesAwaitFlush = false;
+    this.flush().catch((error: unknown) => {
+      this.#env.log.warn('deletions wait for space to be written out', { cause: String(error) });
+    });
   }
 
   /** The disk refused something for want of space. Writes wait until the next look at it. */

@@ -95,8 +95,11 @@ export interface Store {
   fetch(key: Uint8Array): Promise<void>;
 
   newBatch(): Batch;
-  /** Applies the batch and returns the sequence of its last record. Throws when `refusal` is set. */
-  write(batch: Batch): number;
+  /**
+   * Applies the batch and returns the sequence of its last record. Throws when `refusal` is set; but a batch that `frees`
+   * more space than it takes is taken on a full disk too, as long as a share of what is kept in reserve lasts.
+   */
+  write(batch: Batch, frees?: boolean): number;
   /** Called whenever `durableSequence` has grown, until the returned function is called. */
   onDurable(listener: () => void): () => void;
   setFsyncPolicy(policy: FsyncPolicy): void;

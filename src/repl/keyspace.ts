@@ -245,14 +245,17 @@ export class Keyspace {
     if (view.databases !== undefined) batch.put(DATABASES_KEY, view.databases);
     const { rows, rowCount } = view;
     let stamp = 0;
+    // What only removes makes space, and is taken even on a full disk.
+    let frees = view.databases === undefined;
     for (let i = 0; i < rowCount; i++) {
       const row = rows[i] as Row;
       if (!row.dirty) continue;
+      if (row.live) frees = false;
       if (stamp === 0) stamp = this.hlc.next(view.nowMs);
       this.putRow(batch, row, stamp);
     }
     if (batch.count === 0) return 0;
-    const sequence = this.store.write(batch);
+    const sequence = this.store.write(batch, frees);
     if (flushStamp !== 0) this.flushed(view.flushes, flushStamp);
     if (view.databases !== undefined) this.state.databases.set(view.databases);
     for (let i = 0; i < rowCount; i++) this.count(rows[i] as Row);
