@@ -68,6 +68,7 @@ export class OwnerRows {
   lookUp(row: RowName): Lookup {
     this.writeKey(row);
     const { found, before } = this;
+    found.sequence = 0;
     const outcome = this.store.get(this.key, this.keyLength, found);
     if (outcome === lookup.MISS) return outcome;
     this.sequence = found.sequence;

@@ -140,6 +140,11 @@ export class Owner {
     return this.drop.pending;
   }
 
+  /** Settles once nothing is left to be deleted. */
+  settled(): Promise<void> {
+    return this.drop.settled();
+  }
+
   /** Settles when nothing runs in the background any more. What waits is never answered. */
   async close(): Promise<void> {
     for (const stop of this.stops) stop();

@@ -102,6 +102,11 @@ export class SlotDrop {
     done();
   }
 
+  /** Settles once nothing is pending. */
+  async settled(): Promise<void> {
+    while (this.running !== undefined) await this.running;
+  }
+
   async close(): Promise<void> {
     this.isClosed = true;
     await this.running;
