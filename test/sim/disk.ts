@@ -245,7 +245,8 @@ export class SimDisk {
     }
     if (length > 0) {
       this.#platter.usedBytes += Math.max(0, position + length - inode.seen.length);
-      const copy = bytes.slice(0, length);
+      // A copy also of a Buffer, whose `slice` is none.
+      const copy = new Uint8Array(bytes.subarray(0, length));
       inode.seen.write(position, copy);
       inode.pending.push({ serial: ++this.#serial, position, bytes: copy });
     }

@@ -226,10 +226,15 @@ export class EventLoop {
   }
 }
 
-/** `Timers` of one life of a process. */
+/**
+ * `Timers` of one life of a process. A frozen life (SIGSTOP, a long pause of the machine) runs nothing while time goes
+ * on; what came due meanwhile runs in its order once it is thawed, a repeating timer once.
+ */
 export class Life implements Timers {
   readonly #loop: EventLoop;
   #alive = true;
+  #frozen = false;
+  #backlog: (() => void)[] = [];
 
   constructor(loop: EventLoop) {
     this.#loop = loop;
@@ -239,27 +244,58 @@ export class Life implements Timers {
     return this.#alive;
   }
 
+  get frozen(): boolean {
+    return this.#frozen;
+  }
+
   kill(): void {
     this.#alive = false;
+    this.#backlog = [];
+  }
+
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    for (const callback of backlog) this.#loop.post(0, () => this.run(callback));
+  }
+
+  /** Runs something that happens to this life: now, when it thaws, or never. */
+  run(callback: () => void): void {
+    if (!this.#alive) return;
+    if (this.#frozen) this.#backlog.push(callback);
+    else callback();
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    return this.#loop.post(delayMs * 1000, () => this.#call(callback));
+    let cancelled = false;
+    const timer = this.#loop.post(delayMs * 1000, () =>
+      this.run(() => {
+        if (!cancelled) callback();
+      }),
+    );
+    return {
+      cancel: () => {
+        cancelled = true;
+        timer.cancel();
+      },
+    };
   }
 
   every(intervalMs: number, callback: () => void): Timer {
     let cancelled = false;
     let current: Timer;
+    const fire = (): void => {
+      if (cancelled) return;
+      next();
+      callback();
+    };
     const next = (): void => {
-      current = this.#loop.post(
-        intervalMs * 1000,
-        () => {
-          if (!this.#alive || cancelled) return;
-          next();
-          callback();
-        },
-        true,
-      );
+      current = this.#loop.post(intervalMs * 1000, () => this.run(fire), true);
     };
     next();
     return {
@@ -271,10 +307,6 @@ export class Life implements Timers {
   }
 
   atTurnEnd(callback: () => void): void {
-    this.#loop.postTurnEnd(() => this.#call(callback));
-  }
-
-  #call(callback: () => void): void {
-    if (this.#alive) callback();
+    this.#loop.postTurnEnd(() => this.run(callback));
   }
 }

@@ -199,14 +199,15 @@ class SimFile implements DiskFile {
   /** The effect happens when the operation ends; an operation that runs as its process dies never ends. */
   #later<T>(kind: 'read' | 'write' | 'sync', effect: () => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#loop.post(this.#disk.delayUs(kind), () => {
-        if (!this.#life.alive || !this.#disk.isCurrent(this.#generation)) return;
+      const end = (): void => {
+        if (!this.#disk.isCurrent(this.#generation)) return;
         try {
           resolve(this.#count(kind, effect));
         } catch (error) {
           reject(error);
         }
-      });
+      };
+      this.#loop.post(this.#disk.delayUs(kind), () => this.#life.run(end));
     });
   }
 

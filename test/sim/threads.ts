@@ -73,9 +73,7 @@ export class SimThreads implements Threads {
   /** Never ends once the process is dead. */
   #delay(): Promise<void> {
     return new Promise((resolve) => {
-      this.#loop.post(this.#random.below(MAX_DELAY_US), () => {
-        if (this.#life.alive) resolve();
-      });
+      this.#loop.post(this.#random.below(MAX_DELAY_US), () => this.#life.run(resolve));
     });
   }
 }

@@ -4,6 +4,8 @@
  * unknown has no return: it may have taken effect at any time after its call, or never.
  */
 
+import { Prng } from '../prng.ts';
+
 /** One operation as its client saw it. */
 export interface Observed<Op> {
   readonly op: Op;
@@ -71,7 +73,11 @@ class Search {
   open: number;
   private readonly placed: Uint32Array;
   private readonly known: readonly boolean[];
-  private readonly seen = new Set<string>();
+  /** Configurations that were tried, by state: the placed operations as a sum of their words in both halves. */
+  private readonly seen = new Map<number | string, Set<number>>();
+  private readonly words: Uint32Array;
+  private high = 0;
+  private low = 0;
   /** Of an operation with an unknown outcome: the one before it that does the same; -1 when there is none. */
   private readonly twin: Int32Array;
 
@@ -97,6 +103,9 @@ class Search {
     this.known = operations.map((observed) => observed.returnMs !== Number.POSITIVE_INFINITY);
     this.open = this.known.filter(Boolean).length;
     this.placed = new Uint32Array(Math.ceil(operations.length / 32));
+    this.words = new Uint32Array(2 * operations.length);
+    const random = new Prng(operations.length);
+    for (let i = 0; i < this.words.length; i++) this.words[i] = random.word();
     this.twin = new Int32Array(operations.length).fill(-1);
     const last = new Map<string, number>();
     for (const { isCall, index } of events) {
@@ -112,19 +121,31 @@ class Search {
     return twin < 0 || ((this.placed[twin >> 5] as number) & (1 << (twin & 31))) !== 0;
   }
 
-  /** Places an operation; false when this configuration has been tried. */
+  /**
+   * Places an operation; false when this configuration has been tried. Configurations are told apart by 53 bits drawn for
+   * each operation (Zobrist 1970): two of them that collide would cut a branch of the search once in 10^10 searches.
+   */
   enter(index: number, state: number | string): boolean {
-    const word = index >> 5;
-    const bit = 1 << (index & 31);
-    const others = this.placed[word] as number;
-    this.placed[word] = others | bit;
-    const configuration = `${this.placed.join(',')}|${state}`;
-    if (!this.seen.has(configuration)) {
-      this.seen.add(configuration);
+    this.toggle(index);
+    let configurations = this.seen.get(state);
+    if (configurations === undefined) {
+      configurations = new Set();
+      this.seen.set(state, configurations);
+    }
+    const name = this.high * 0x20_0000 + (this.low >>> 11);
+    if (!configurations.has(name)) {
+      configurations.add(name);
       return true;
     }
-    this.placed[word] = others;
+    this.toggle(index);
     return false;
+  }
+
+  private toggle(index: number): void {
+    const word = index >> 5;
+    this.placed[word] = (this.placed[word] as number) ^ (1 << (index & 31));
+    this.high = (this.high ^ (this.words[2 * index] as number)) >>> 0;
+    this.low ^= this.words[2 * index + 1] as number;
   }
 
   lift(call: Node): void {
@@ -136,8 +157,7 @@ class Search {
   unlift(call: Node): void {
     link(call.match as Node);
     link(call);
-    const word = call.index >> 5;
-    this.placed[word] = (this.placed[word] as number) & ~(1 << (call.index & 31));
+    this.toggle(call.index);
     if (this.known[call.index] === true) this.open++;
   }
 }

@@ -1,0 +1,278 @@
+/**
+ * A simulated client: one operation at a time against some node, over a connection that it opens anew when it breaks,
+ * noting what it saw. It decides from replies alone what is known of an operation's outcome.
+ */
+
+import { unreachable } from '../../../src/assert.ts';
+import type { EventLoop, Life } from '../event-loop.ts';
+import type { Prng } from '../prng.ts';
+import type { History, Outcome } from './history.ts';
+import type { Host, SimNetwork } from './network.ts';
+import { wordsOf, type Operation, type ReplyText, type Single } from './operation.ts';
+import { RespClient } from './resp-client.ts';
+import type { Swarm, Workload } from './swarm.ts';
+
+export const CLIENT_PORT = 6379;
+
+/** Histories of more operations take the checker too long. */
+const MAX_OPERATIONS_PER_KEY = 200;
+
+/** Errors after which an operation has certainly not taken effect. */
+const CERTAIN_REFUSALS =
+  /^-(?:NOQUORUM|CLUSTERDOWN|LOADING|BUSY|OOM|MISCONF|NOREPLICAS|TRYAGAIN|EXECABORT|NOAUTH|ERR max number of clients)\b/;
+const UNKNOWN = /^-UNCERTAIN\b/;
+
+export interface ClientWorld {
+  readonly loop: EventLoop;
+  readonly network: SimNetwork;
+  readonly history: History;
+  readonly swarm: Swarm;
+  /** Names of the nodes' machines. */
+  readonly targets: readonly string[];
+  /** Whether new operations may begin. */
+  isOpen(): boolean;
+  note(event: string): void;
+  violation(what: string): void;
+}
+
+export interface ClientOptions {
+  readonly name: string;
+  readonly random: Prng;
+}
+
+/** Several replies belong to one operation; `undefined` is a command whose reply does not matter. */
+interface Running {
+  readonly replies: ReplyText[];
+  readonly wanted: number;
+  done(replies: readonly ReplyText[] | undefined): void;
+}
+
+export class SimClient {
+  readonly name: string;
+  operations = 0;
+  private readonly world: ClientWorld;
+  private readonly random: Prng;
+  private readonly host: Host;
+  private readonly life: Life;
+  private target: string;
+  private connection: RespClient | undefined;
+  private running: Running | undefined;
+  private serial = 0;
+
+  constructor(world: ClientWorld, options: ClientOptions) {
+    this.world = world;
+    this.name = options.name;
+    this.random = options.random;
+    this.host = world.network.addHost(options.name, false);
+    this.life = world.loop.life();
+    this.target = this.random.pick(world.targets);
+  }
+
+  start(): void {
+    this.think();
+  }
+
+  /** Runs one operation at one node and gives its outcome; for checks after the run. Requires: it is idle. */
+  runAt(target: string, key: string, operation: Operation, done: (outcome: Outcome, reply?: ReplyText) => void): void {
+    if (target !== this.target) this.leave();
+    this.target = target;
+    this.run(key, operation, done);
+  }
+
+  private think(): void {
+    this.life.after(this.random.next() * 2 * this.world.swarm.thinkMs, () => {
+      if (!this.world.isOpen()) return;
+      const { keys, sticky } = this.world.swarm;
+      if (this.world.history.size >= keys.length * MAX_OPERATIONS_PER_KEY) return;
+      if (!this.random.chance(sticky)) this.move();
+      const index = this.random.below(keys.length);
+      const workload = keys[index] as Workload;
+      const key = keyName(workload, index);
+      this.run(key, this.draw(workload), (outcome) => {
+        if (outcome !== 'done') this.move();
+        this.think();
+      });
+    });
+  }
+
+  /** Goes on at another node, or the same anew. */
+  private move(): void {
+    const next = this.random.pick(this.world.targets);
+    if (next === this.target && this.connection?.isOpen === true && this.random.chance(0.8)) return;
+    this.leave();
+    this.target = next;
+  }
+
+  private leave(): void {
+    this.connection?.drop();
+    this.connection = undefined;
+  }
+
+  private newValue(): string {
+    return `${this.name}.${++this.serial}`;
+  }
+
+  private draw(workload: Workload): Operation {
+    const { random } = this;
+    const dice = random.next();
+    const value = this.newValue();
+    switch (workload) {
+      case 'register':
+        if (dice < 0.4) return { kind: 'get' };
+        if (dice < 0.6) return { kind: 'set', value };
+        if (dice < 0.7) return { kind: 'setnx', value };
+        if (dice < 0.8) return { kind: 'setxx', value };
+        if (dice < 0.86) return { kind: 'del' };
+        if (dice < 0.92) return { kind: 'getdel' };
+        return { kind: 'swap', value };
+      case 'counter': {
+        // Each base is written once, so that a count tells where it started.
+        const base = String((Number(this.name.replaceAll(/\D/g, '')) * 10_000 + this.serial) * 10_000);
+        if (dice < 0.5) return { kind: 'incr' };
+        if (dice < 0.75) return { kind: 'get' };
+        if (dice < 0.82) return { kind: 'set', value: base };
+        if (dice < 0.86) return { kind: 'del' };
+        const parts: Single[] = [{ kind: 'incr' }, { kind: 'get' }];
+        if (random.chance(0.5)) parts.push({ kind: 'incr' });
+        return { kind: 'multi', parts };
+      }
+      case 'log':
+        if (dice < 0.5) return { kind: 'append', value: `${value};` };
+        if (dice < 0.9) return { kind: 'get' };
+        return dice < 0.95 ? { kind: 'del' } : { kind: 'set', value: `${value};` };
+      case 'expiring': {
+        const px = random.pick([20, 100, 500]);
+        if (dice < 0.25) return { kind: 'setpx', value, px };
+        if (dice < 0.45) return { kind: 'setnxpx', value, px };
+        if (dice < 0.5) return { kind: 'set', value };
+        return dice < 0.95 ? { kind: 'get' } : { kind: 'del' };
+      }
+      default:
+        return unreachable(workload);
+    }
+  }
+
+  private run(key: string, operation: Operation, done: (outcome: Outcome, reply?: ReplyText) => void): void {
+    this.operations++;
+    const { world } = this;
+    const callUs = world.loop.nowUs;
+    const begun = world.history.begin({ key, client: this.name, operation, callUs });
+    const end = (outcome: Outcome, reply?: ReplyText): void => {
+      begun.end(outcome, world.loop.nowUs, reply);
+      world.note(`${this.name} at ${this.target} ${operation.kind} ${key}: ${outcome} ${reply ?? ''}`);
+      done(outcome, reply);
+    };
+    this.connect((isOpen) => {
+      if (!isOpen) {
+        end('certainly not');
+      } else if (operation.kind === 'swap') {
+        this.swap(key, operation.value, { watched: (reply) => begun.watched(reply), end });
+      } else {
+        const commands = commandsOf(operation, key);
+        this.exchange(commands, (replies) => this.conclude(replies, end));
+      }
+    });
+  }
+
+  private swap(
+    key: string,
+    value: string,
+    heard: { watched(reply: ReplyText): void; end(outcome: Outcome, reply?: ReplyText): void },
+  ): void {
+    this.exchange([['WATCH', key], wordsOf({ kind: 'get' }, key)], (first) => {
+      const [watch, seen] = first ?? [];
+      if (watch !== '+OK' || seen === undefined || seen.startsWith('-')) {
+        this.conclude(first, (outcome) => heard.end(outcome === 'done' ? 'certainly not' : outcome));
+        return;
+      }
+      heard.watched(seen);
+      const commands = [['MULTI'], wordsOf({ kind: 'set', value }, key), ['EXEC']];
+      this.exchange(commands, (second) => this.conclude(second, heard.end));
+    });
+  }
+
+  /** What the replies say of the operation; the last one is its own. */
+  private conclude(
+    replies: readonly ReplyText[] | undefined,
+    end: (outcome: Outcome, reply?: ReplyText) => void,
+  ): void {
+    const reply = replies?.at(-1);
+    if (reply === undefined) end('unknown');
+    else if (!reply.startsWith('-')) end('done', reply);
+    else if (UNKNOWN.test(reply)) end('unknown', reply);
+    else if (CERTAIN_REFUSALS.test(reply)) end('certainly not', reply);
+    else {
+      this.world.violation(`${this.name} was answered ${reply}`);
+      end('unknown', reply);
+    }
+    // After an error a transaction may still be open; a new connection has none.
+    if (reply?.startsWith('-') === true && (replies?.length ?? 0) > 1) this.leave();
+  }
+
+  private connect(then: (isOpen: boolean) => void): void {
+    if (this.connection?.isOpen === true) {
+      then(true);
+      return;
+    }
+    let waits = true;
+    const settle = (isOpen: boolean): void => {
+      if (!waits) return;
+      waits = false;
+      timer.cancel();
+      if (!isOpen) this.leave();
+      then(isOpen);
+    };
+    const timer = this.life.after(this.world.swarm.clientTimeoutMs, () => settle(false));
+    const at = { host: this.target, port: CLIENT_PORT };
+    const connection: RespClient = new RespClient(this.world.network.of(this.host, this.life), at, {
+      onOpen: () => settle(true),
+      onReply: (reply) => this.heard(reply),
+      onBroken: () => {
+        settle(false);
+        if (this.connection === connection) this.finish(undefined);
+      },
+    });
+    this.connection = connection;
+  }
+
+  /** Sends commands in one piece and waits for all replies; undefined: not all of them came. */
+  private exchange(
+    commands: readonly (readonly string[])[],
+    done: (replies: readonly ReplyText[] | undefined) => void,
+  ): void {
+    const running: Running = { replies: [], wanted: commands.length, done };
+    this.running = running;
+    this.life.after(this.world.swarm.clientTimeoutMs, () => {
+      if (this.running === running) this.finish(undefined);
+    });
+    this.connection?.send(commands);
+  }
+
+  private heard(reply: ReplyText): void {
+    const { running } = this;
+    if (running === undefined) {
+      this.world.violation(`${this.name} was answered ${reply} without having asked`);
+      return;
+    }
+    running.replies.push(reply);
+    if (running.replies.length === running.wanted) this.finish(running.replies);
+  }
+
+  private finish(replies: readonly ReplyText[] | undefined): void {
+    const { running } = this;
+    this.running = undefined;
+    if (replies === undefined) this.leave();
+    running?.done(replies);
+  }
+}
+
+/** Keys say their workload, and lie in different slots. */
+export function keyName(workload: Workload, index: number): string {
+  return `${workload}${index}`;
+}
+
+function commandsOf(operation: Exclude<Operation, { kind: 'swap' }>, key: string): string[][] {
+  if (operation.kind === 'expiry') return [];
+  if (operation.kind !== 'multi') return [wordsOf(operation, key)];
+  return [['MULTI'], ...operation.parts.map((part) => wordsOf(part, key)), ['EXEC']];
+}

@@ -1,0 +1,284 @@
+/**
+ * One run: machines with the product on them, clients, the faults of a seed, then healing, then the checks.
+ *
+ * First phase, safety: everything that the swarm options allow goes wrong, and clients note what they see. Second phase,
+ * healing: all machines run, nothing goes wrong; every key must be answered at every node, and the checks judge what the
+ * clients saw.
+ */
+
+import { EventLoop } from '../event-loop.ts';
+import { Prng } from '../prng.ts';
+import { CLIENT_PORT, keyName, SimClient } from './client.ts';
+import { History, type Outcome } from './history.ts';
+import { Machine } from './machine.ts';
+import { calmNetwork } from './network-faults.ts';
+import { SimNetwork } from './network.ts';
+import { drawSwarm, type Swarm } from './swarm.ts';
+import { Trouble } from './trouble.ts';
+
+export interface SceneOptions {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly swarm?: Partial<Swarm>;
+  /** Hears every event as it happens. */
+  readonly onNote?: (line: string) => void;
+}
+
+export interface SceneResult {
+  readonly seed: number;
+  readonly swarm: Swarm;
+  /** Depends on everything that happened: two runs of a seed have the same one. */
+  readonly digest: string;
+  readonly violations: readonly string[];
+  /** Keys whose history was too long a search; they count neither as right nor as wrong. */
+  readonly undecided: number;
+  readonly operations: number;
+  readonly answered: number;
+  readonly unknown: number;
+  readonly crashes: number;
+  readonly pauses: number;
+  readonly cuts: number;
+  readonly injected: number;
+  readonly fatals: number;
+  readonly events: number;
+  readonly virtualMs: number;
+  /** The last things that happened. */
+  readonly notes: readonly string[];
+}
+
+/** Within this the product must serve at first, and again once nothing goes wrong. */
+const FORMING_MS = 20_000;
+const HEALING_MS = 20_000;
+const STEP_MS = 20;
+/** A final read may be answered with an error while nodes find one another again. */
+const FINAL_TRIES = 200;
+const FINAL_PAUSE_MS = 50;
+
+const SHOWN_NOTES = 120;
+const FNV_START = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+export async function runScene(options: SceneOptions): Promise<SceneResult> {
+  const scene = new Scene(options);
+  const unhandled = (reason: unknown): void => scene.threw(reason);
+  process.on('unhandledRejection', unhandled);
+  try {
+    return await scene.run();
+  } finally {
+    process.off('unhandledRejection', unhandled);
+  }
+}
+
+class Scene {
+  private readonly options: SceneOptions;
+  private readonly swarm: Swarm;
+  private readonly loop = new EventLoop();
+  private readonly network: SimNetwork;
+  private readonly random: Prng;
+  private readonly machines: Machine[] = [];
+  private readonly clients: SimClient[] = [];
+  private readonly checker: SimClient;
+  private readonly history = new History();
+  private readonly trouble: Trouble;
+  private readonly violations = new Set<string>();
+  private readonly notes: string[] = [];
+  private digest = FNV_START;
+  private undecided = 0;
+  private isOpen = false;
+
+  constructor(options: SceneOptions) {
+    this.options = options;
+    const root = new Prng(options.seed);
+    this.random = root.split('scene');
+    this.swarm = { ...drawSwarm(root.split('swarm'), options.nodes), ...options.swarm };
+    this.network = new SimNetwork({ loop: this.loop, random: root.split('network') });
+    for (let index = 0; index < this.swarm.nodes; index++) this.machines.push(this.newMachine(index));
+    const targets = this.machines.map(({ name }) => name);
+    const world = {
+      loop: this.loop,
+      network: this.network,
+      history: this.history,
+      swarm: this.swarm,
+      machines: this.machines,
+      targets,
+      isOpen: () => this.isOpen,
+      note: (event: string) => this.note(event),
+      violation: (what: string) => this.violation(what),
+    };
+    for (let index = 0; index < this.swarm.clients; index++) {
+      this.clients.push(new SimClient(world, { name: `c${index + 1}`, random: root.split(`client ${index}`) }));
+    }
+    this.checker = new SimClient(world, { name: 'c99', random: root.split('checker') });
+    this.trouble = new Trouble(world, root.split('trouble'));
+  }
+
+  async run(): Promise<SceneResult> {
+    try {
+      this.note(`swarm ${JSON.stringify(this.swarm)}`);
+      await this.form();
+      if (this.violations.size === 0) {
+        await this.live();
+        await this.heal();
+        await this.readFinally();
+        this.judge();
+      }
+    } catch (error) {
+      this.threw(error);
+    }
+    return this.result();
+  }
+
+  /** The product threw where nobody catches: in production its process would end. */
+  threw(error: unknown): void {
+    this.violation(`thrown: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  }
+
+  private newMachine(index: number): Machine {
+    const { swarm, random } = this;
+    const name = `10.0.0.${index + 1}`;
+    return new Machine(
+      {
+        loop: this.loop,
+        network: this.network,
+        random,
+        note: (event) => this.note(event),
+        violation: (what) => this.violation(what),
+      },
+      {
+        name,
+        args: argsOf({
+          bind: name,
+          port: String(CLIENT_PORT),
+          'protected-mode': 'no',
+          dir: '/data',
+          appendfsync: swarm.appendfsync,
+          'memtable-size': '1mb',
+        }),
+        skewMs: Math.round((random.next() * 2 - 1) * swarm.skewMs),
+        drift: (random.next() * 2 - 1) * swarm.drift,
+      },
+    );
+  }
+
+  /** All machines come up while nothing goes wrong. */
+  private async form(): Promise<void> {
+    for (const machine of this.machines) {
+      machine.disk.faults = { ...machine.disk.faults, slowness: this.swarm.disk.slowness };
+      machine.start();
+    }
+    await this.until(() => this.machines.every(({ node }) => node !== undefined), FORMING_MS, 'the nodes do not start');
+  }
+
+  private async live(): Promise<void> {
+    const { swarm } = this;
+    this.isOpen = true;
+    this.network.faults = { ...swarm.network };
+    for (const machine of this.machines) {
+      machine.diskFaults = { ...swarm.disk };
+      machine.disk.faults = { ...swarm.disk };
+    }
+    for (const client of this.clients) client.start();
+    this.trouble.start();
+    await this.loop.advance(swarm.runMs);
+  }
+
+  private async heal(): Promise<void> {
+    this.note('healing');
+    this.isOpen = false;
+    this.network.faults = calmNetwork();
+    for (const machine of this.machines) {
+      machine.heal();
+      machine.start();
+    }
+    this.network.mendAll();
+    const all = (): boolean => this.machines.every(({ node }) => node !== undefined);
+    await this.until(all, HEALING_MS, 'not all nodes serve again');
+    // What clients still wait for comes, or does not, within their deadline.
+    await this.loop.advance(this.swarm.clientTimeoutMs + 1);
+  }
+
+  /** Every key is answered at every node: what the clients were told must be what is there now. */
+  private async readFinally(): Promise<void> {
+    for (const machine of this.machines) {
+      for (const [index, workload] of this.swarm.keys.entries()) {
+        await this.readOnce(machine.name, keyName(workload, index));
+      }
+    }
+  }
+
+  private async readOnce(target: string, key: string): Promise<void> {
+    for (let tries = 0; tries < FINAL_TRIES; tries++) {
+      const asked: { outcome?: Outcome } = {};
+      this.checker.runAt(target, key, { kind: 'get' }, (outcome) => {
+        asked.outcome = outcome;
+      });
+      await this.until(() => asked.outcome !== undefined, 2 * this.swarm.clientTimeoutMs + STEP_MS, 'a client hangs');
+      if (asked.outcome === 'done') return;
+      await this.loop.advance(FINAL_PAUSE_MS);
+    }
+    this.violation(`${key} cannot be read at ${target} though nothing goes wrong any more`);
+  }
+
+  private judge(): void {
+    const spread = this.swarm.skewMs + this.swarm.jumpMs * 20 + (this.swarm.drift * this.loop.nowUs) / 1000;
+    for (const [index, workload] of this.swarm.keys.entries()) {
+      const { violation, undecided } = this.history.judge(keyName(workload, index), 2 * spread + 1);
+      if (violation !== undefined) this.violation(violation);
+      this.undecided += Number(undecided);
+    }
+  }
+
+  /** Lets time pass until `ready`, at most `withinMs`. */
+  private async until(ready: () => boolean, withinMs: number, failure: string): Promise<void> {
+    const untilUs = this.loop.nowUs + withinMs * 1000;
+    let stepMs = 1;
+    while (this.loop.nowUs < untilUs && !ready()) {
+      await this.loop.advance(stepMs);
+      stepMs = Math.min(2 * stepMs, STEP_MS);
+    }
+    if (!ready()) this.violation(failure);
+  }
+
+  private note(event: string): void {
+    const line = `${(this.loop.nowUs / 1000).toFixed(3).padStart(10)} ${event}`;
+    this.options.onNote?.(line);
+    this.notes.push(line);
+    if (this.notes.length > 4 * SHOWN_NOTES) this.notes.splice(0, 2 * SHOWN_NOTES);
+    let { digest } = this;
+    for (let i = 0; i < line.length; i++) digest = Math.imul(digest ^ line.charCodeAt(i), FNV_PRIME);
+    this.digest = digest;
+  }
+
+  private violation(what: string): void {
+    if (this.violations.has(what)) return;
+    this.violations.add(what);
+    this.note(`VIOLATION ${what}`);
+  }
+
+  private result(): SceneResult {
+    const sum = (counts: Readonly<Record<string, number>>): number =>
+      Object.values(counts).reduce((total, count) => total + count, 0);
+    return {
+      seed: this.options.seed,
+      swarm: this.swarm,
+      digest: (this.digest >>> 0).toString(16).padStart(8, '0'),
+      violations: [...this.violations],
+      undecided: this.undecided,
+      operations: this.history.size,
+      answered: this.history.count('done'),
+      unknown: this.history.count('unknown'),
+      crashes: this.trouble.crashes,
+      pauses: this.trouble.pauses,
+      cuts: this.trouble.cuts,
+      injected: sum(this.network.injected) + this.machines.reduce((total, { disk }) => total + sum(disk.injected), 0),
+      fatals: this.machines.reduce((total, { fatals }) => total + fatals, 0),
+      events: this.loop.eventCount,
+      virtualMs: Math.round(this.loop.nowUs / 1000),
+      notes: this.notes.slice(-SHOWN_NOTES),
+    };
+  }
+}
+
+function argsOf(directives: Readonly<Record<string, string>>): string[] {
+  return Object.entries(directives).flatMap(([name, value]) => [`--${name}`, value]);
+}

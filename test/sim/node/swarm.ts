@@ -1,0 +1,158 @@
+/**
+ * What one seed's run is like: which faults are on and how hard, the sizes, the clocks, the workload. Many seeds have
+ * whole classes of faults off (Groce et al., "Swarm testing", 2012): a fault that is always on hides what only happens
+ * without it.
+ */
+
+import { noFaults, type DiskFaults } from '../disk.ts';
+import type { Prng } from '../prng.ts';
+import { calmNetwork, type NetworkFaults } from './network-faults.ts';
+
+/** What is asked for on a key; each key has one of these workloads. */
+export const workloads = ['register', 'counter', 'log', 'expiring'] as const;
+export type Workload = (typeof workloads)[number];
+
+export interface Swarm {
+  readonly nodes: number;
+  readonly replicas: number;
+  readonly clients: number;
+  readonly keys: readonly Workload[];
+  readonly runMs: number;
+  readonly thinkMs: number;
+  readonly clientTimeoutMs: number;
+  /** `request-timeout` of the nodes, in ms. */
+  readonly requestTimeoutMs: number;
+  /** Chance that a client goes on with the node it has. */
+  readonly sticky: number;
+  readonly appendfsync: 'always' | 'everysec';
+  readonly network: NetworkFaults;
+  readonly disk: DiskFaults;
+  /** Mean time between troubles. */
+  readonly troubleMs: number;
+  readonly kills: boolean;
+  /** Lives are as short as a few ms. */
+  readonly fastCrashes: boolean;
+  readonly powerCuts: boolean;
+  /** All machines lose power at once. */
+  readonly blackouts: boolean;
+  /** A process dies at some operation of its disk rather than between two events. */
+  readonly crashPoints: boolean;
+  readonly pauses: boolean;
+  readonly pauseMs: number;
+  readonly cuts: boolean;
+  readonly cutMs: number;
+  readonly lags: boolean;
+  readonly resets: boolean;
+  readonly fullDisks: boolean;
+  /** Wall clocks are wrong by up to this much. */
+  readonly skewMs: number;
+  /** Clocks run fast or slow by up to this share. */
+  readonly drift: number;
+  /** Clocks jump by up to this much; 0: never. */
+  readonly jumpMs: number;
+}
+
+function maybe(random: Prng, chance: number, value: number): number {
+  return random.chance(chance) ? value : 0;
+}
+
+function drawNetwork(random: Prng): NetworkFaults {
+  const network = calmNetwork();
+  network.baseUs = random.pick([20, 100, 100, 500, 2_000]);
+  network.jitterUs = random.pick([0, 50, 300, 2_000]);
+  network.grainUs = random.pick([1, 1, 100, 500]);
+  network.callRetryMs = random.pick([100, 300, 1_000]);
+  if (random.chance(0.25)) return network;
+  network.stallChance = maybe(random, 0.6, random.next() * 0.05);
+  network.stallMs = random.pick([5, 40, 200]);
+  network.lateChance = maybe(random, 0.3, random.next() * 0.005);
+  network.lateMs = random.pick([500, 1_500]);
+  network.resetChance = maybe(random, 0.4, random.next() * 0.01);
+  network.splitChance = maybe(random, 0.4, random.next() * 0.3);
+  network.flipChance = maybe(random, 0.2, random.next() * 0.005);
+  network.slowWriteChance = maybe(random, 0.2, random.next() * 0.1);
+  return network;
+}
+
+function drawDisk(random: Prng, isDurable: boolean): DiskFaults {
+  const disk = noFaults();
+  disk.slowness = random.pick([0.05, 0.3, 1, 1, 5]);
+  if (random.chance(0.7)) return disk;
+  const rate = (): number => maybe(random, 0.4, random.pick([0.0005, 0.005]));
+  disk.writeErrorChance = rate();
+  disk.nameErrorChance = rate();
+  if (isDurable) disk.syncErrorChance = rate();
+  return disk;
+}
+
+/** A run of `nodes` nodes under the faults that `random` draws. */
+export function drawSwarm(random: Prng, nodes: number): Swarm {
+  // With everysec a power cut may lose what was acknowledged: that is what everysec says.
+  const isDurable = random.chance(0.6);
+  const crashes = random.chance(0.75);
+  const jumpMs = maybe(random, 0.3, random.next() * 200);
+  return {
+    nodes,
+    replicas: Math.min(nodes, 3),
+    clients: random.between(3, 8),
+    keys: Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)),
+    runMs: random.pick([1_000, 2_000, 3_000]),
+    thinkMs: random.pick([2, 8, 20]) * (0.5 + random.next()),
+    clientTimeoutMs: random.pick([150, 400, 1_500]),
+    requestTimeoutMs: random.pick([100, 300, 1_000]),
+    sticky: random.pick([0, 0.5, 0.9, 1]),
+    appendfsync: isDurable ? 'always' : 'everysec',
+    network: drawNetwork(random),
+    disk: drawDisk(random, isDurable),
+    troubleMs: random.pick([30, 100, 300]),
+    kills: crashes && random.chance(0.7),
+    fastCrashes: crashes && random.chance(0.35),
+    powerCuts: crashes && isDurable && random.chance(0.7),
+    blackouts: crashes && isDurable && random.chance(0.15),
+    crashPoints: crashes && isDurable && random.chance(0.4),
+    pauses: random.chance(0.4),
+    pauseMs: random.pick([20, 150, 700]),
+    cuts: random.chance(0.6),
+    cutMs: random.pick([50, 200, 900]),
+    lags: random.chance(0.3),
+    resets: random.chance(0.3),
+    fullDisks: random.chance(0.08),
+    skewMs: maybe(random, 0.6, random.next() * 100),
+    drift: maybe(random, 0.4, random.next() * 0.01),
+    jumpMs,
+  };
+}
+
+/** All faults off; for directed schedules. */
+export function calmSwarm(nodes: number): Swarm {
+  return {
+    nodes,
+    replicas: Math.min(nodes, 3),
+    clients: 4,
+    keys: ['register', 'counter', 'log', 'expiring'],
+    runMs: 1_000,
+    thinkMs: 3,
+    clientTimeoutMs: 1_000,
+    requestTimeoutMs: 1_000,
+    sticky: 0.5,
+    appendfsync: 'always',
+    network: calmNetwork(),
+    disk: noFaults(),
+    troubleMs: 100,
+    kills: false,
+    fastCrashes: false,
+    powerCuts: false,
+    blackouts: false,
+    crashPoints: false,
+    pauses: false,
+    pauseMs: 0,
+    cuts: false,
+    cutMs: 0,
+    lags: false,
+    resets: false,
+    fullDisks: false,
+    skewMs: 0,
+    drift: 0,
+    jumpMs: 0,
+  };
+}
