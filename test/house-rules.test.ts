@@ -212,7 +212,7 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'repl/causal-context.ts',
   'repl/coordinator.ts',
   'repl/forward.ts',
-  'repl/hint-core.ts',
+  'repl/hints.ts',
   'repl/move-core.ts',
   'repl/owner-codec.ts',
   'repl/owner-door.ts',

@@ -31,6 +31,9 @@ export const HINT_OVERHEAD_BYTES = 200;
 /** Hints on their way to one target at a time: fills a LAN's round trip, and leaves room for clients. */
 export const DELIVERY_WINDOW = 64;
 
+/** Delivered places of a queue that are kept before it is moved up. */
+const QUEUE_SLACK = 8_192;
+
 /** Wait before a hint that was refused for now is tried again. */
 export const HINT_RETRY_MS = 1_000;
 
@@ -90,8 +93,9 @@ interface Hint {
 
 interface Target {
   readonly hints: Map<RowName, Hint>;
-  /** Those that wait to be delivered, in order; may name hints that are gone. */
+  /** Those that wait to be delivered, in order, from `first` on; may name hints that are gone. */
   queue: RowName[];
+  first: number;
   bytes: number;
   sent: number;
   reachable: boolean;
@@ -199,15 +203,17 @@ export class HintCore {
 
   private deliver(id: MemberId): void {
     const target = this.targetOf(id);
-    let taken = 0;
-    while (target.reachable && target.sent < this.limits.window && taken < target.queue.length) {
-      const hint = target.hints.get(target.queue[taken++] as RowName);
+    while (target.reachable && target.sent < this.limits.window && target.first < target.queue.length) {
+      const hint = target.hints.get(target.queue[target.first++] as RowName);
       if (hint?.state !== 'waits') continue;
       hint.state = 'sent';
       target.sent++;
       this.effects.push({ kind: 'deliver', target: id, row: hint.row, version: hint.version });
     }
-    if (taken > 0) target.queue = target.queue.slice(taken);
+    // Moved up only now and then: each time would cost as much as the queue is long.
+    if (target.first < QUEUE_SLACK && target.first < target.queue.length) return;
+    target.queue = target.queue.slice(target.first);
+    target.first = 0;
   }
 
   private answered(id: MemberId, row: RowName, version: Version, answer: OwnerAnswer<unknown>, nowMs: number): void {
@@ -264,7 +270,7 @@ export class HintCore {
   private targetOf(id: MemberId): Target {
     let target = this.targets.get(id);
     if (target === undefined) {
-      target = { hints: new Map(), queue: [], bytes: 0, sent: 0, reachable: false, incomplete: false };
+      target = { hints: new Map(), queue: [], first: 0, bytes: 0, sent: 0, reachable: false, incomplete: false };
       this.targets.set(id, target);
     }
     return target;
