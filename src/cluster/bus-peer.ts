@@ -167,6 +167,8 @@ export class BusPeer implements LinkPeer {
 
   received(message: Message): void {
     this.step({ kind: 'received', message });
+    // The core itself answers when too many requests wait.
+    if (message.type === messageType.REQUEST && !this.isListed) this.owner.hasOutput(this);
   }
 
   drained(): void {

@@ -8,6 +8,7 @@
  *     growth             cost of an operation, memory and open time as the data grows
  *     cluster            three nodes beside one redis-server and beside three
  *     load               many keys on one node, read and checked meanwhile: throughput, latency, memory, restart
+ *     bus                what a request between two nodes costs
  *
  * Each mode has its own options: `-- single --help`.
  */
@@ -20,6 +21,7 @@ const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[
   stalls: () => import('./stalls.ts'),
   amplification: () => import('./amplification.ts'),
   growth: () => import('./growth.ts'),
+  bus: () => import('./bus.ts'),
 };
 
 const words = process.argv.slice(2);

@@ -26,6 +26,7 @@ export class TownNode {
   readonly outcomes: string[] = [];
   /** Requests wait here instead of being answered at once. */
   held: Answer[] | undefined;
+  beforeFlush: () => void = () => undefined;
 
   constructor(town: Town, name: string, options: TownNodeOptions) {
     this.name = name;
@@ -38,7 +39,7 @@ export class TownNode {
       secret: options.secret ?? '',
       clusterId: () => this.clusterId,
       epoch: () => 7,
-      beforeFlush: () => undefined,
+      beforeFlush: () => this.beforeFlush(),
     });
     for (const method of [busMethod.OWNER, busMethod.JOIN]) {
       this.bus.onRequest(method, ({ from, message }, answer) => {

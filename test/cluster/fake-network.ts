@@ -45,9 +45,10 @@ export class FakeNetwork {
     this.cuts.add(`${a} ${b}`).add(`${b} ${a}`);
   }
 
-  heal(): void {
+  /** `lose`: what was sent meanwhile is not sent again, as when the sender has given up. */
+  heal(how: 'deliver' | 'lose' = 'deliver'): void {
     this.cuts.clear();
-    for (const run of this.waiting.splice(0)) run();
+    for (const run of this.waiting.splice(0)) if (how === 'deliver') run();
   }
 
   isCut(from: string, to: string): boolean {
