@@ -245,7 +245,8 @@ function readFrame(bytes: Uint8Array, start: number, end: number, take: (message
       requestId,
       timeLeftMs: readU32(bytes, at + 16),
       epoch,
-      payload: bytes.subarray(payloadStart, next),
+      // Never a Buffer, whose `slice` makes no copy: whoever copies a payload means it.
+      payload: new Uint8Array(bytes.buffer, bytes.byteOffset + payloadStart, next - payloadStart),
     });
     at = next;
   }

@@ -355,8 +355,9 @@ class Side implements Connection {
 
   private take(piece: Uint8Array): void {
     if (!this.isOpen) return;
-    this.events?.onData(piece, piece.length);
-    // The real one reads into a buffer that all connections share.
-    piece.fill(0xee);
+    // The real one reads into a Buffer that all connections share.
+    const shared = Buffer.from(piece);
+    this.events?.onData(shared, shared.length);
+    shared.fill(0xee);
   }
 }
