@@ -25,7 +25,6 @@
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { copyOf } from '../bytes.ts';
-import { copyOf } from '../bytes.ts';
 import { ByteReader, ByteWriter, DamagedError } from './byte-cursor.ts';
 import type { NodeName } from './swim-message.ts';
 
