@@ -4,6 +4,7 @@ import { Config } from '../config.ts';
 import type { Clock, Env } from '../env.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Client } from './client.ts';
+import type { ClusterDoor } from './cluster-door.ts';
 import type { Command } from './command.ts';
 import { CommandStats, ErrorStats } from './command-stats.ts';
 import { LatencyMonitor } from './latency-monitor.ts';
@@ -73,6 +74,8 @@ export class Server {
   readonly wallClockUs: WallClockUs;
   /** Version of Kvorum, as in package.json. */
   readonly version: string;
+  /** This node's part in a cluster, where the configuration asks for one. */
+  cluster: ClusterDoor | undefined = undefined;
   /** Every row of the table, in its order; set once the table is made. */
   commands: readonly Command[] = [];
   /** The command that the words name (a subcommand, for containers); set with `commands`. */
