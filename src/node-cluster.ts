@@ -23,8 +23,9 @@ import { Forwarder } from './repl/forward.ts';
 import { FLUSH_KEY, type KeyspaceState } from './repl/keyspace.ts';
 import { Owner } from './repl/owner.ts';
 import { decodeRequest, encodeAnswer } from './repl/owner-codec.ts';
+import { RowLists } from './repl/row-lists.ts';
 import { localKey } from './repl/row-key.ts';
-import { decodeCountRequest, decodeListRequest, encodeCounts, encodeList } from './repl/slot-list.ts';
+import { ANY_DATABASE, decodeCountRequest, decodeListRequest, encodeCounts, encodeList } from './repl/slot-list.ts';
 import { answerMove, type SlotMoveWorld } from './repl/slot-move.ts';
 import { SlotMoves } from './repl/slot-moves.ts';
 import { listRows } from './repl/slot-walk.ts';
@@ -142,8 +143,12 @@ export class NodeCluster {
     let run: ClusterRun | undefined;
     dispatcher.share((host) => {
       const { coordinator, forwarder } = this;
+      const lists = new RowLists({
+        view: keeper,
+        ask: (to, request, answered) => this.askMember(to, request, answered),
+      });
       const requestTimeoutMs = (): number => config.get('request-timeout');
-      run = new ClusterRun({ host, view: keeper, coordinator, forwarder, requestTimeoutMs });
+      run = new ClusterRun({ host, view: keeper, coordinator, forwarder, lists, requestTimeoutMs });
       return run;
     });
     this.seeds = seedsOf(config);
@@ -235,7 +240,7 @@ export class NodeCluster {
     const { slots, database, bySlot } = decodeCountRequest(payload);
     const counts: number[] = [];
     for (const { from, end } of slots) {
-      for (let slot = from; slot < end; slot++) counts.push(state.counts.inSlot(database, slot));
+      for (let slot = from; slot < end; slot++) counts.push(liveRows(state, database, slot));
     }
     return encodeCounts(counts, bySlot);
   }
@@ -301,6 +306,14 @@ export class NodeCluster {
     state.flushMarks.fill(0);
     await engine.flush();
   }
+}
+
+/** Live rows of a slot in a database, or in all of them. */
+function liveRows({ counts }: KeyspaceState, database: number, slot: number): number {
+  if (database !== ANY_DATABASE) return counts.inSlot(database, slot);
+  let live = 0;
+  for (let each = 0; each < ANY_DATABASE; each++) live += counts.inSlot(each, slot);
+  return live;
 }
 
 function isLoopback(host: string): boolean {

@@ -8,6 +8,7 @@
  * several rows, read            quorum reads in parallel, then the handler
  * DEL, UNLINK of several rows   one change for each row, in parallel; the sum
  * EXEC on one row               one change                                              (exec-run.ts)
+ * whole databases               lists and counts of the owners of all slots             (cluster-keyspace.ts)
  * no row                        at this node, as ever
  * ```
  *
@@ -25,15 +26,17 @@ import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
 import type { Forwarder } from '../repl/forward.ts';
 import { isPast } from '../repl/given-rows.ts';
 import type { RowName } from '../repl/owner-message.ts';
+import type { RowLists } from '../repl/row-lists.ts';
 import { keyOfHead } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
 import type { Version } from '../repl/version.ts';
 import type { Row } from '../repl/view.ts';
 import { Args } from './args.ts';
 import { Client, type QueuedCommand } from './client.ts';
+import { ClusterKeyspace } from './cluster-keyspace.ts';
 import { plan, Planned, planOf } from './cluster-plan.ts';
 import type { Command, Context } from './command.ts';
-import { failureText, notAtomic, notForCluster, NOT_JOINED, OVERLOADED } from './errors-cluster.ts';
+import { failureText, notAtomic, NOT_JOINED, OVERLOADED } from './errors-cluster.ts';
 import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
 import { NO_CONNECTION } from './no-connection.ts';
@@ -71,6 +74,7 @@ export class ClusterRun implements RunHost {
   private readonly host: ClusterHost;
   private readonly view: ClusterView;
   private readonly requestTimeoutMs: () => number;
+  private readonly keyspace: ClusterKeyspace;
   private readonly planned = new Planned();
   private readonly free: RowRun[] = [];
   /** Stands in for the clients of other nodes. */
@@ -81,6 +85,8 @@ export class ClusterRun implements RunHost {
     view: ClusterView;
     coordinator: Coordinator;
     forwarder: Forwarder;
+    /** What owners list and count. */
+    lists: RowLists;
     /** How long a client waits for a quorum, in ms. */
     requestTimeoutMs(): number;
   }) {
@@ -91,6 +97,8 @@ export class ClusterRun implements RunHost {
     this.coordinator = options.coordinator;
     this.forwarder = options.forwarder;
     this.requestTimeoutMs = () => options.requestTimeoutMs();
+    const { lists, coordinator, requestTimeoutMs } = options;
+    this.keyspace = new ClusterKeyspace({ server, coordinator, lists, requestTimeoutMs });
     this.handler = new RowHandler(server.keyspace, server.env.clock);
     this.stranger = new Client({ id: 0, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
   }
@@ -141,7 +149,7 @@ export class ClusterRun implements RunHost {
       case plan.EXEC:
         return this.exec(client, command, args, startUs);
       case plan.KEYSPACE:
-        return this.refuse(client, command, args, startUs, notForCluster(command.name));
+        return this.counted(client, command, args, startUs, (words) => this.keyspace.run(client, command, words));
       case plan.ROWS:
         return this.refuse(client, command, args, startUs, notAtomic(command.name));
       default:

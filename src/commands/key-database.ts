@@ -60,7 +60,7 @@ export const databaseCommands: readonly Command[] = [
 ];
 
 /** ASYNC and SYNC are the same here: a flush writes a mark, and the space comes back in the background. */
-function checkFlushOption(args: Args): void {
+export function checkFlushOption(args: Args): void {
   if (args.count === 1) return;
   const name = args.count === 2 ? optionName(args, 1) : '';
   if (name !== 'ASYNC' && name !== 'SYNC') throw syntaxError();

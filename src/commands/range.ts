@@ -52,14 +52,14 @@ export const rangeCommands: readonly Command[] = [
   }),
 ];
 
-interface RangeOptions {
+export interface RangeOptions {
   readonly limit: number;
   readonly reverse: boolean;
   readonly withValues: boolean;
 }
 
 /** One end of the range; `key` undefined: below or above all keys. */
-interface End {
+export interface End {
   readonly key: Uint8Array | undefined;
   readonly inclusive: boolean;
   readonly infinite: -1 | 0 | 1;
@@ -80,7 +80,8 @@ function* range(view: View, args: Args, { client }: Context): Slices {
   return options.withValues ? yield* withValues(view, keys, client.protocol) : keys;
 }
 
-function endOf(args: Args, i: number): End {
+/** Word i as one end. Throws `CommandError`. */
+export function endOf(args: Args, i: number): End {
   const word = args.at(i);
   const sign = word[0];
   if (word.length === 1 && (sign === MINUS || sign === PLUS)) {
@@ -90,7 +91,8 @@ function endOf(args: Args, i: number): End {
   return { key: word.subarray(1), inclusive: sign === OPEN_BRACKET, infinite: 0 };
 }
 
-function rangeOptions(args: Args): RangeOptions {
+/** The words after the ends. Throws `CommandError`. */
+export function rangeOptions(args: Args): RangeOptions {
   let limit = Number.POSITIVE_INFINITY;
   let reverse = false;
   let wantsValues = false;
@@ -111,8 +113,24 @@ function scanOptions(min: End, max: End): ScanOptions {
     ...(min.key && { lower: boundAt(min.key, min.inclusive) }),
     ...(max.key && { upper: boundAt(max.key, max.inclusive) }),
   };
-  const only = min.key && max.key && slotOfPrefix(commonPrefix(min.key, max.key));
+  const only = slotOfRange(min, max);
   return only === undefined ? bounds : { ...bounds, slot: only, endSlot: only + 1 };
+}
+
+/** The only slot that keys of the range can be in; undefined: any. */
+export function slotOfRange(min: End, max: End): number | undefined {
+  return min.key && max.key && slotOfPrefix(commonPrefix(min.key, max.key));
+}
+
+/** Whether a key is between the ends. */
+export function isWithin(key: Uint8Array, min: End, max: End): boolean {
+  if (min.key !== undefined) {
+    const order = compareBytes(key, min.key);
+    if (order < 0 || (order === 0 && !min.inclusive)) return false;
+  }
+  if (max.key === undefined) return true;
+  const order = compareBytes(key, max.key);
+  return order < 0 || (order === 0 && max.inclusive);
 }
 
 function commonPrefix(a: Uint8Array, b: Uint8Array): Uint8Array {

@@ -65,7 +65,7 @@ export const scanCommands: readonly Command[] = [
   }),
 ];
 
-interface ScanFilter {
+export interface ScanFilter {
   count: number;
   /** Undefined: every key. */
   pattern: Uint8Array | undefined;
@@ -135,7 +135,7 @@ function scanStart(view: View, cursor: number, filter: ScanFilter, tokens: ScanT
 }
 
 /** The cursor as C's strtoul reads it; one that no server gave ends the walk. */
-function cursorOf(args: Args): number {
+export function cursorOf(args: Args): number {
   const match = args.length(1) > MAX_CURSOR_LENGTH ? null : /^(?:([+-]?)0*([0-9]{1,20}))?$/.exec(args.text(1));
   if (match === null) throw new CommandError('ERR invalid cursor');
   const [, sign, digits = '0'] = match;
@@ -143,7 +143,7 @@ function cursorOf(args: Args): number {
   return sign === '-' && Number(digits) > 0 ? Number(CURSOR_MAX) : Number(digits);
 }
 
-function scanFilter(args: Args): ScanFilter {
+export function scanFilter(args: Args): ScanFilter {
   const filter: ScanFilter = { count: DEFAULT_COUNT, pattern: undefined, type: undefined };
   for (let i = 2; i < args.count; i += 2) {
     const name = optionName(args, i);
@@ -198,6 +198,7 @@ export function slotOfPrefix(prefix: Uint8Array): number | undefined {
   return close > open + 1 ? slotOf(prefix, 0, prefix.length) : undefined;
 }
 
-function slotOfPattern(pattern: Uint8Array): number | undefined {
+/** The only slot that keys matching `pattern` can be in; undefined: any. */
+export function slotOfPattern(pattern: Uint8Array): number | undefined {
   return slotOfPrefix(literalPrefix(pattern));
 }

@@ -30,10 +30,10 @@ import { priority, type Priority } from '../cluster/frame.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
 import type { Env, Timer } from '../env.ts';
-import { BallotCache } from './ballot-cache.ts';
+import { BallotCache, type CachedBallot } from './ballot-cache.ts';
 import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
 import { decodeAnswer, encodeRequest } from './owner-codec.ts';
-import { slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
+import { isMarkRow, slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
 import { MissedWrites, type KeepHint } from './missed-writes.ts';
 import { OwnerPace } from './owner-pace.ts';
 import { tallyOf } from './quorum.ts';
@@ -137,7 +137,7 @@ export class Coordinator {
   private readonly bus: CoordinatorBus;
   private readonly owner: CoordinatorOwner;
   private readonly hlc: Hlc;
-  private readonly ballots = new BallotCache();
+  private readonly ballots = new RowBallots();
   private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
   private readonly reads: ReadCore<Uint8Array>;
   private readonly pace: OwnerPace;
@@ -480,6 +480,13 @@ export class Coordinator {
 
 const UNSENT = { kind: 'unsent' } as const;
 const REFUSED = { kind: 'unable', reason: 'refused' } as const;
+
+/** A flush mark must be above every version of its slot: its ballot is always a fresh one. */
+class RowBallots extends BallotCache {
+  override put(row: RowName, cached: CachedBallot): void {
+    if (!isMarkRow(row)) super.put(row, cached);
+  }
+}
 
 function ignored(): void {
   return;

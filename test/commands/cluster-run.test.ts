@@ -8,7 +8,20 @@ import { renderReply, loadScript } from '../support/command-script.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 
 /** Scripts whose commands are on single rows, or read several. */
-const SCRIPTS = ['counter', 'expiry', 'lcs', 'newer', 'object', 'range', 'set', 'time', 'key', 'multi'];
+const SCRIPTS = [
+  'counter',
+  'expiry',
+  'lcs',
+  'newer',
+  'object',
+  'range',
+  'set',
+  'time',
+  'key',
+  'multi',
+  'scan',
+  'range-keys',
+];
 
 /** What needs several rows at once, or whole databases, or what a cluster answers otherwise. */
 const NOT_YET = /not atomic across rows|not available in a cluster/;
@@ -19,6 +32,8 @@ for (const name of SCRIPTS) {
   for (const block of loadScript(name)) {
     // A ballot may be older than the change it is used for: seconds since the last change are not exact in a cluster.
     if (block.title.startsWith('the idle time')) continue;
+    // Here readers end a row past its deadline; alone a node counts it until its sweeper comes.
+    if (block.title.startsWith('a deadline is the first moment')) continue;
     void test(`${name}: ${block.title}, each command at another node`, async () => {
       const cluster = new FakeCluster({ nodes: 4, replicas: 3, delayMs: 0 });
       let at = 0;
@@ -37,7 +52,7 @@ for (const name of SCRIPTS) {
 }
 
 void test('most scripts run to their end', () => {
-  assert.ok(finished >= 13, `${finished} blocks`);
+  assert.ok(finished >= 14, `${finished} blocks`);
 });
 
 void test('a write at one node is read at every other; owners agree', async () => {
@@ -301,4 +316,75 @@ void test('what had no quorum never becomes a hint', async () => {
   assert.match(show(await cluster.run(1, 'SET', 'key', '2')) as string, /^-(?:UNCERTAIN|NOQUORUM) /);
   await cluster.loop.advance(10_000);
   assert.deepEqual(cluster.hints, []);
+});
+
+/** A cluster of five with some keys in two databases, and the keys of the first. */
+async function withKeys(count: number): Promise<{ cluster: FakeCluster; keys: string[] }> {
+  const cluster = new FakeCluster({ nodes: 5, replicas: 3 });
+  const keys = Array.from({ length: count }, (_, i) => `key:${i}`);
+  const writes = keys.map((key, i) => cluster.node(1).reply(['SET', key, String(i)], cluster.node(1).client(i + 1)));
+  await cluster.loop.settle(Promise.all(writes));
+  await cluster.run(2, 'SELECT', '1');
+  await cluster.run(2, 'SET', 'elsewhere', '1');
+  await cluster.run(1, 'SET', 'gone', '1');
+  await cluster.run(1, 'DEL', 'gone');
+  return { cluster, keys: keys.sort() };
+}
+
+async function scanAll(cluster: FakeCluster, node: number, ...options: string[]): Promise<string[]> {
+  const found: string[] = [];
+  let cursor = '0';
+  for (let calls = 0; calls < 2_000; calls++) {
+    const [next, keys] = show(await cluster.run(node, 'SCAN', cursor, ...options)) as [string, string[]];
+    found.push(...keys);
+    cursor = next;
+    if (cursor === '0') return found.sort();
+  }
+  throw new Error('the walk does not end');
+}
+
+void test('SCAN, KEYS, DBSIZE and KV.RANGE speak for all nodes, with an owner gone too', async () => {
+  const { cluster, keys } = await withKeys(120);
+  for (const gone of [undefined, 3]) {
+    if (gone !== undefined) cluster.unreachable.add(gone);
+    for (const node of [1, 4, 5]) {
+      assert.equal(await cluster.run(node, 'DBSIZE'), keys.length);
+      assert.deepEqual(await scanAll(cluster, node), keys);
+      assert.deepEqual((show(await cluster.run(node, 'KEYS', '*')) as string[]).sort(), keys);
+    }
+    assert.deepEqual(
+      await scanAll(cluster, 1, 'COUNT', '7', 'MATCH', 'key:1*'),
+      keys.filter((key) => key.startsWith('key:1')),
+    );
+    assert.deepEqual(await scanAll(cluster, 1, 'COUNT', '1000', 'TYPE', 'hash'), []);
+    const range = show(await cluster.run(5, 'KV.RANGE', '[key:10', '(key:12', 'WITHVALUES')) as string[];
+    assert.deepEqual(range.slice(0, 4), ['key:10', '10', 'key:100', '100']);
+    assert.deepEqual(show(await cluster.run(1, 'KV.RANGE', '-', '+', 'LIMIT', '2', 'REV')), keys.slice(-2).reverse());
+  }
+  assert.equal(await cluster.run(2, 'DBSIZE'), 1, 'the other database');
+  for (const id of [1, 2, 4]) cluster.unreachable.add(id);
+  assert.match(show(await cluster.run(5, 'DBSIZE')) as string, /^-NOQUORUM /);
+});
+
+void test('RANDOMKEY returns keys of the database, more than one of them', async () => {
+  const { cluster, keys } = await withKeys(10);
+  const seen = new Set<string>();
+  for (let i = 0; i < 25; i++) seen.add(show(await cluster.run(1, 'RANDOMKEY')) as string);
+  assert.ok(seen.size >= 5 && [...seen].every((key) => keys.includes(key)));
+  assert.equal(await new FakeCluster().run(1, 'RANDOMKEY'), null);
+});
+
+void test('FLUSHDB empties one database, FLUSHALL all, on every owner', async () => {
+  const { cluster } = await withKeys(40);
+  assert.equal(await cluster.run(4, 'FLUSHDB'), OK);
+  for (const node of [1, 3, 5]) {
+    assert.equal(await cluster.run(node, 'DBSIZE'), 0);
+    assert.equal(await cluster.run(node, 'GET', 'key:1'), null);
+  }
+  assert.equal(await cluster.run(2, 'DBSIZE'), 1);
+  assert.equal(await cluster.run(1, 'SET', 'key:1', 'again'), OK);
+  assert.equal(show(await cluster.run(3, 'GET', 'key:1')), 'again');
+  assert.equal(await cluster.run(1, 'FLUSHALL'), OK);
+  assert.equal(await cluster.run(2, 'DBSIZE'), 0);
+  assert.equal(await cluster.run(1, 'DBSIZE'), 0);
 });

@@ -24,14 +24,32 @@ import type { Env } from '../../src/env.ts';
 import { Acceptor } from '../../src/repl/acceptor.ts';
 import { Coordinator } from '../../src/repl/coordinator.ts';
 import { Forwarder } from '../../src/repl/forward.ts';
+import type { RowType } from '../../src/repl/head.ts';
 import type { KeepHint } from '../../src/repl/missed-writes.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { decodeRequest, encodeAnswer } from '../../src/repl/owner-codec.ts';
-import type { OwnerAnswer, OwnerRequest, RowName } from '../../src/repl/owner-message.ts';
+import {
+  isMarkRow,
+  type OwnerAnswer,
+  type OwnerRequest,
+  type RowName,
+  slotOfRow,
+} from '../../src/repl/owner-message.ts';
 import { PromiseTable } from '../../src/repl/promise-table.ts';
 import type { Held } from '../../src/repl/register-core.ts';
-import { equalVersions, type Version, ZERO_VERSION } from '../../src/repl/version.ts';
+import { decodeRowState } from '../../src/repl/row-state.ts';
+import { type AskRequest, RowLists } from '../../src/repl/row-lists.ts';
+import {
+  ANY_DATABASE,
+  decodeCountRequest,
+  decodeListRequest,
+  encodeCounts,
+  encodeList,
+  type SlotRange,
+} from '../../src/repl/slot-list.ts';
+import { decodeMarks, EVERY_DATABASE } from '../../src/repl/slot-marks.ts';
+import { compareVersions, equalVersions, type Version, ZERO_VERSION } from '../../src/repl/version.ts';
 import { EventLoop } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -54,6 +72,16 @@ export class FakeOwner {
     return this.rows.get(row) ?? NEVER;
   }
 
+  private flush(row: RowName, state: Uint8Array): void {
+    for (const { database, mark } of decodeMarks(decodeRowState(state).value)) {
+      for (const [name, held] of this.rows) {
+        const isIn = database === EVERY_DATABASE || name.charCodeAt(2) === database;
+        if (!isIn || isMarkRow(name) || slotOfRow(name) !== slotOfRow(row)) continue;
+        if (compareVersions(held.version, mark) < 0) this.rows.set(name, { version: mark, value: undefined });
+      }
+    }
+  }
+
   answer(request: OwnerRequest<Uint8Array>): OwnerAnswer<Uint8Array> {
     this.asked++;
     const held = this.held(request.row);
@@ -67,9 +95,42 @@ export class FakeOwner {
       return { kind: 'promised', version: held.version, value };
     }
     const verdict = this.acceptor.accept(request.row, request.ballot, request.next, held.version);
-    if (verdict.kind === 'apply') this.rows.set(request.row, { version: request.ballot, value: request.value });
+    if (verdict.kind === 'apply') {
+      if (isMarkRow(request.row)) this.flush(request.row, request.value as Uint8Array);
+      this.rows.set(request.row, { version: request.ballot, value: request.value });
+    }
     return verdict.kind === 'apply' || verdict.kind === 'repeat' ? { kind: 'accepted' } : verdict;
   }
+}
+
+/** What an owner answers to LIST and COUNT. */
+function listed(owner: FakeOwner, method: number, payload: Uint8Array): Uint8Array {
+  const names = [...owner.rows.keys()].filter((name) => !isMarkRow(name)).sort();
+  const inSlots = (name: RowName, slots: readonly SlotRange[]): boolean =>
+    slots.some(({ from, end }) => slotOfRow(name) >= from && slotOfRow(name) < end);
+  const typeOf = (name: RowName): number => owner.held(name).value?.[1] ?? 0;
+  if (method === busMethod.COUNT) {
+    const { slots, database, bySlot } = decodeCountRequest(payload);
+    const live = new Map<number, number>();
+    for (const name of names) {
+      const isIn = database === ANY_DATABASE || name.charCodeAt(2) === database;
+      if (isIn && typeOf(name) !== 0) live.set(slotOfRow(name), (live.get(slotOfRow(name)) ?? 0) + 1);
+    }
+    const counts = slots.flatMap(({ from, end }) =>
+      Array.from({ length: end - from }, (_, i) => live.get(from + i) ?? 0),
+    );
+    return encodeCounts(counts, bySlot);
+  }
+  const { slots, database, limit, after } = decodeListRequest(payload);
+  const wanted = names.filter(
+    (name) => name.charCodeAt(2) === database && inSlots(name, slots) && (after === undefined || name > after),
+  );
+  const rows = wanted.slice(0, limit).map((name) => {
+    const { version, value } = owner.held(name);
+    const expiresAtMs = value === undefined ? 0 : decodeRowState(value).expiresAtMs;
+    return { name, type: typeOf(name) as RowType, version, expiresAtMs };
+  });
+  return encodeList({ rows, complete: rows.length === wanted.length });
 }
 
 export class FakeNode {
@@ -120,7 +181,15 @@ export class FakeNode {
     let run: ClusterRun | undefined;
     this.dispatcher.share((host) => {
       const { coordinator, forwarder } = this;
-      run = new ClusterRun({ host, view, coordinator, forwarder, requestTimeoutMs: () => cluster.requestTimeoutMs });
+      const lists = new RowLists({ view, ask: (to, request, answered) => cluster.askMember(to, request, answered) });
+      run = new ClusterRun({
+        host,
+        view,
+        coordinator,
+        forwarder,
+        lists,
+        requestTimeoutMs: () => cluster.requestTimeoutMs,
+      });
       return run;
     });
     this.commands = run as unknown as ClusterRun;
@@ -233,6 +302,18 @@ export class FakeCluster {
   /** Runs a command at a node and waits for its reply. */
   run(id: MemberId, ...words: readonly (string | Uint8Array)[]): Promise<Reply> {
     return this.loop.settle(this.node(id).reply(words));
+  }
+
+  askMember(to: MemberId, request: AskRequest, answered: (payload: Uint8Array | undefined) => void): void {
+    const isGone = this.unreachable.has(to) || this.silent.has(to);
+    const waitMs = isGone ? 10 : 2 * this.delayMs;
+    this.loop.post(waitMs * 1000, () => {
+      const payload = isGone
+        ? undefined
+        : Uint8Array.from(listed(this.node(to).owner, request.method, request.payload));
+      answered(payload);
+      payload?.fill(0xee);
+    });
   }
 
   deliver(from: FakeNode, to: MemberId, outgoing: Outgoing, ended: (outcome: BusOutcome) => void): void {
