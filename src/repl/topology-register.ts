@@ -9,10 +9,11 @@
  * - The document of epoch e + 1 is proposed to the voters that the document of epoch e names, by a node in whose view
  *   e is in force, with requests of epoch e. Whoever finds e + 1 proposed already gets that one chosen, makes it known and
  *   begins again: never is a document built on one that is not known to be chosen.
- * - All plans that wait make one new document together; one that is refused leaves the others alone.
+ * - All plans that wait make one new document together; one that is refused leaves the others alone. The next ones wait
+ *   until that document is in force here: built on an older one they would be in vain.
  */
 
-import { AssertionError, must } from '../assert.ts';
+import { assert, AssertionError, must } from '../assert.ts';
 import { copyOf } from '../bytes.ts';
 import type { Bus } from '../cluster/bus.ts';
 import { busMethod } from '../cluster/bus-method.ts';
@@ -34,7 +35,7 @@ import { TOPOLOGY_ROW, type TopologyVoter } from './topology-voter.ts';
  */
 export const TOPOLOGY_PHASE_MS = 3_000;
 
-/** Changes under way here. */
+/** Changes that wait here. */
 export const MAX_TOPOLOGY_CHANGES = 1_024;
 
 /** How often it is looked whether the clock has come near the wall clock after a restart. */
@@ -66,10 +67,10 @@ interface Planned {
 }
 
 type Reply =
-  | { readonly kind: 'done'; readonly topology: Topology }
+  /** The document is chosen; `refusals`: one or none for each plan. */
+  | { readonly kind: 'done'; readonly topology: Topology; readonly refusals: readonly (TopologyError | undefined)[] }
   /** This document was found chosen, or got chosen: once it is in force, begin again. */
-  | { readonly kind: 'again'; readonly topology: Topology }
-  | { readonly kind: 'refused'; readonly error: TopologyError };
+  | { readonly kind: 'again'; readonly topology: Topology };
 
 export interface TopologyRegisterOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'log'>;
@@ -88,9 +89,12 @@ export class TopologyRegister {
   private readonly voter: TopologyVoter;
   private readonly bus: TopologyRegisterOptions['bus'];
   private readonly hlc: Hlc;
-  private readonly core: RegisterCore<Uint8Array, Planned, Reply>;
+  private readonly core: RegisterCore<Uint8Array, readonly Planned[], Reply>;
   /** The document whose voters the attempt under way asks. */
   private basis: Topology | undefined = undefined;
+  private waiting: Planned[] = [];
+  /** A batch of plans is under way, or is waited for. */
+  private isBusy = false;
   private timer: Timer | undefined = undefined;
   private timerAtMs = Number.POSITIVE_INFINITY;
   private readonly waits = new Set<Timer>();
@@ -103,7 +107,7 @@ export class TopologyRegister {
     this.voter = voter;
     this.bus = options.bus;
     this.hlc = hlc;
-    this.core = new RegisterCore<Uint8Array, Planned, Reply>({
+    this.core = new RegisterCore<Uint8Array, readonly Planned[], Reply>({
       world: {
         get actor() {
           return options.actor();
@@ -115,9 +119,9 @@ export class TopologyRegister {
           return this.basis.voters;
         },
         held: () => voter.held(),
-        run: (_row, planned, value) => this.run(planned, value),
+        run: (_row, batches, value) => this.run(batches, value),
       },
-      limits: { phaseTimeoutMs: TOPOLOGY_PHASE_MS, maxChanges: MAX_TOPOLOGY_CHANGES, ...options.limits },
+      limits: { phaseTimeoutMs: TOPOLOGY_PHASE_MS, ...options.limits },
     });
   }
 
@@ -126,7 +130,14 @@ export class TopologyRegister {
    * Rejected with `TopologyError`. `deadlineMs`: monotonic. Requires: this node is a member.
    */
   change(plan: TopologyPlan, deadlineMs: number): Promise<Topology> {
-    return new Promise((resolve, reject) => this.submit({ plan, deadlineMs, resolve, reject }));
+    return new Promise((resolve, reject) => {
+      if (this.waiting.length >= MAX_TOPOLOGY_CHANGES) {
+        reject(new TopologyError('no-quorum', 'too many changes of the topology wait here'));
+        return;
+      }
+      this.waiting.push({ plan, deadlineMs, resolve, reject });
+      this.begin();
+    });
   }
 
   /** Ends the timers. What is under way is never answered. */
@@ -137,53 +148,71 @@ export class TopologyRegister {
     this.waits.clear();
   }
 
-  private submit(planned: Planned): void {
-    if (this.isClosed) return;
-    if (this.nowMs() >= planned.deadlineMs) {
-      planned.reject(new TopologyError('no-quorum', 'too few voters of the topology answered in time'));
-    } else if (this.hlc.aheadMs >= MAX_AHEAD_MS / 2) this.later(READY_POLL_MS, () => this.submit(planned));
-    else {
-      const { deadlineMs } = planned;
-      this.carryOut(this.core.step({ kind: 'submit', row: TOPOLOGY_ROW, change: planned, deadlineMs }, this.nowMs()));
+  /** All that wait go on, unless somebody is under way. */
+  private begin(): void {
+    if (this.isBusy || this.isClosed) return;
+    const nowMs = this.nowMs();
+    const batch = this.waiting;
+    this.waiting = [];
+    for (const planned of batch) {
+      if (nowMs < planned.deadlineMs) this.waiting.push(planned);
+      else planned.reject(new TopologyError('no-quorum', 'too few voters of the topology answered in time'));
     }
+    if (this.waiting.length === 0) return;
+    this.isBusy = true;
+    if (this.hlc.aheadMs >= MAX_AHEAD_MS / 2) {
+      this.goOn(READY_POLL_MS);
+      return;
+    }
+    const change = this.waiting;
+    this.waiting = [];
+    const deadlineMs = Math.min(...change.map((planned) => planned.deadlineMs));
+    this.carryOut(this.core.step({ kind: 'submit', row: TOPOLOGY_ROW, change, deadlineMs }, nowMs));
+  }
+
+  private goOn(afterMs: number): void {
+    this.later(afterMs, () => {
+      this.isBusy = false;
+      this.begin();
+    });
   }
 
   // --- the document ------------------------------------------------------------------------------------------------
 
-  private run(planned: readonly Planned[], value: Uint8Array | undefined): Result<Uint8Array, Reply> {
+  private run(batches: readonly (readonly Planned[])[], value: Uint8Array | undefined): Result<Uint8Array, Reply> {
+    const [planned] = batches;
+    assert(planned !== undefined && batches.length === 1, 'one batch is under way');
     const basis = must(this.basis, 'an attempt has a basis');
     const found = value === undefined ? undefined : adoptTopology(basis, decodeTopology(value));
     if (value !== undefined && found !== undefined && found.epoch > basis.epoch) {
-      return { value, replies: planned.map(() => ({ kind: 'again', topology: found })) };
+      return { value, replies: [{ kind: 'again', topology: found }] };
     }
     // What is in force is chosen, whatever a voter that joined since may hold.
     const { next, refusals } = applyPlans(
       basis,
       planned.map(({ plan }) => plan),
     );
-    const replies = refusals.map((error): Reply =>
-      error === undefined ? { kind: 'done', topology: next } : { kind: 'refused', error },
-    );
-    return { value: this.keeper.bytesOf(next), replies };
+    return { value: this.keeper.bytesOf(next), replies: [{ kind: 'done', topology: next, refusals }] };
   }
 
-  private take(planned: Planned, reply: Reply): void {
-    switch (reply.kind) {
-      case 'refused':
-        planned.reject(reply.error);
-        break;
-      case 'done':
-        void this.keeper.adopt(reply.topology).then(() => planned.resolve(reply.topology));
-        break;
-      case 'again':
-        void this.keeper.adopt(reply.topology).then(() => this.submit(planned));
-        break;
-    }
+  private take(batch: readonly Planned[], reply: Reply): void {
+    void this.keeper.adopt(reply.topology).then(() => {
+      if (reply.kind === 'again') this.waiting = [...batch, ...this.waiting];
+      else {
+        for (const [i, { resolve, reject }] of batch.entries()) {
+          const refused = reply.refusals[i];
+          if (refused === undefined) resolve(reply.topology);
+          else reject(refused);
+        }
+      }
+      this.isBusy = false;
+      this.begin();
+    });
   }
 
   // --- effects -----------------------------------------------------------------------------------------------------
 
-  private carryOut(effects: RegisterEffect<Uint8Array, Planned, Reply>[]): void {
+  private carryOut(effects: RegisterEffect<Uint8Array, readonly Planned[], Reply>[]): void {
     // An answer of our own voter may come at once, and with it another attempt on another basis.
     const { basis } = this;
     for (const effect of effects) {
@@ -196,8 +225,11 @@ export class TopologyRegister {
           break;
         case 'reply':
           if (effect.outcome.kind === 'done') this.take(effect.change, effect.outcome.reply);
-          // What becomes of it is unknown, or there was no quorum: the plan finds out what is left to do.
-          else this.later(RETRY_MS, () => this.submit(effect.change));
+          else {
+            // What becomes of it is unknown, or there was no quorum: the plans find out what is left to do.
+            this.waiting = [...effect.change, ...this.waiting];
+            this.goOn(RETRY_MS);
+          }
           break;
       }
     }

@@ -23,8 +23,15 @@ import { planMoves, planVoters, type Move, type Topology, type TopologyChange } 
 import type { TopologyPlan } from './topology-register.ts';
 
 export interface StewardLimits {
-  /** Slots that move at the same time: each change of the document costs all nodes about 100 KB. */
+  /**
+   * Slots that move at the same time, at first and at most: each change of the document costs all nodes about 100 KB, and
+   * each slot that moves waits for the newcomers with every write. So it begins with few and doubles as long as they are
+   * through soon, as those without rows are.
+   */
+  readonly firstSlots: number;
   readonly movingSlots: number;
+  /** Moves that end within this time are more the next time, those that take longer than four times this fewer. */
+  readonly batchTimeMs: number;
   /** Moves that this node drives at the same time: those asked for in one turn share their questions (slot-moves.ts). */
   readonly concurrency: number;
   /** Members that come within this time of one another are planned for together. */
@@ -36,7 +43,9 @@ export interface StewardLimits {
 }
 
 export const STEWARD_LIMITS: StewardLimits = {
-  movingSlots: 2_048,
+  firstSlots: 2_048,
+  movingSlots: 16_384,
+  batchTimeMs: 1_000,
   concurrency: 1_024,
   planDelayMs: 300,
   retryMs: 500,
@@ -88,6 +97,9 @@ export class StewardCore {
   private membersSeen = '';
   private planAtMs = 0;
   private readonly unhealthySinceMs = new Map<MemberId, number>();
+  /** Slots that may move at the same time now, and when the last ones began. */
+  private batch: number;
+  private begunMs = 0;
   private changing = false;
   /** The change under way cancels moves: they must be planned again once it has ended. */
   private cancelling = false;
@@ -95,6 +107,7 @@ export class StewardCore {
 
   constructor(limits: Partial<StewardLimits> = {}) {
     this.limits = { ...STEWARD_LIMITS, ...limits };
+    this.batch = Math.min(this.limits.firstSlots, this.limits.movingSlots);
   }
 
   /** Slots that move, and those that shall. */
@@ -196,18 +209,26 @@ export class StewardCore {
   /** `isMoved`: only that a move has ended is new, so that it is enough to count. */
   private change(view: StewardView, isMoved: boolean, nowMs: number): void {
     const isEnded = this.running.size === 0 && this.queue.length === 0;
-    const finishes = isEnded || 2 * this.finished.size >= this.limits.movingSlots;
+    const finishes = isEnded || 2 * this.finished.size >= this.batch;
     const finish = finishes ? new Map(this.finished) : new Map<number, number>();
     if (isMoved && !finishes) return;
-    const room = this.limits.movingSlots - this.moving + finish.size;
+    if (finish.size > 0) this.pace(nowMs - this.begunMs);
+    const room = this.batch - this.moving + finish.size;
     // A few at a time would be as many documents.
-    const start = finishes || 2 * room >= this.limits.movingSlots ? this.nextMoves(view, room) : [];
+    const start = finishes || 2 * room >= this.batch ? this.nextMoves(view, room) : [];
+    if (start.length > 0) this.begunMs = nowMs;
     const cancel = this.hopeless(view, nowMs);
     const voters = this.nextVoters(view);
     if (finish.size + start.length + cancel.size === 0 && voters === undefined) return;
     this.changing = true;
     this.effects.push({ kind: 'change', plan: changing({ finish, start, cancel, voters }) });
     this.cancelling = cancel.size > 0;
+  }
+
+  private pace(tookMs: number): void {
+    const { batchTimeMs, firstSlots, movingSlots } = this.limits;
+    if (tookMs < batchTimeMs) this.batch = Math.min(movingSlots, 2 * this.batch);
+    else if (tookMs > 4 * batchTimeMs) this.batch = Math.max(Math.min(firstSlots, movingSlots), this.batch >>> 1);
   }
 
   /** Takes up to `room` moves from the plan that can begin now. */

@@ -4,7 +4,7 @@ import { planVoters, type TopologyChange } from '../../src/cluster/topology.ts';
 import { applyPlans, TopologyError, type TopologyPlan } from '../../src/repl/topology-register.ts';
 import { TopologyNet, type TopologyNode } from './topology-net.ts';
 
-const SEEDS = Number(process.env['TOPOLOGY_SEEDS'] ?? 12);
+const SEEDS = Number(process.env['TOPOLOGY_SEEDS'] ?? 8);
 const FIRST_SEED = Number(process.env['TOPOLOGY_SEED'] ?? 1);
 
 async function cluster(net: TopologyNet, count: number): Promise<TopologyNode[]> {
