@@ -21,6 +21,9 @@ import { tableNumber } from './sstable-format.ts';
 import type { StoreHooks } from './store.ts';
 import { isWalName, Wal } from './wal.ts';
 
+/** A directory of this name is there while somebody copies a store to the directory it stands in (tools/copy-store.ts). */
+export const UNFINISHED_COPY = 'incoming';
+
 /** WALs are numbered from here on; 0 in a manifest says that it is new. */
 const FIRST_WAL = 1;
 
@@ -56,7 +59,12 @@ export async function openStore(env: EngineOpen, options: EngineOptions): Promis
 
 /** Makes the first entry of a new store's manifest, so that from then on a missing manifest is known to be missing. */
 async function beginManifest({ disk, directory }: EngineOpen, manifest: ManifestStore): Promise<void> {
-  const left = disk.list(directory).find((name) => isWalName(name) || tableNumber(name) !== undefined);
+  const names = disk.list(directory);
+  if (names.includes(UNFINISHED_COPY)) {
+    const what = `a copy into ${directory} was cut short`;
+    throw new EngineError('corruption', `${what}: empty the directory and make the copy again`);
+  }
+  const left = names.find((name) => isWalName(name) || tableNumber(name) !== undefined);
   if (left !== undefined) {
     const what = `${directory}/${left} is there, but the manifest is missing or empty`;
     throw new EngineError('corruption', `${what}: \`kvorum repair\` makes a new one`);

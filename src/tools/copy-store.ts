@@ -3,11 +3,13 @@
  * it is the data of a new node: tables, WALs that are still needed, and a manifest with those named values that belong to
  * the data. The identity of the node stays behind.
  *
- * Every checksum is checked on what was written. The manifest is written last, so that a copy which was cut short is no
- * store: a node does not start on it. Nothing is changed in the source, not even LMDB's lock file.
+ * Every checksum is checked on what was written. The manifest is written last, and a directory `incoming` is there from
+ * before the first file until after it, so that a copy which was cut short is no store: a node does not start on it, not
+ * even as an empty one. Nothing is changed in the source, not even LMDB's lock file.
  */
 
 import { dirname } from 'node:path';
+import { UNFINISHED_COPY } from '../engine/engine-open.ts';
 import type { ManifestState, ManifestStore } from '../engine/manifest.ts';
 import { readWals } from '../engine/recovery.ts';
 import { tableName, tablePath } from '../engine/sstable-format.ts';
@@ -19,9 +21,6 @@ import { bytesText, dataFiles, messageOf, type ToolParts } from './tool.ts';
 
 /** Named values that go along. */
 const COPIED_VALUES = [CLOCK_CEILING];
-
-/** Where the manifest of the source is looked at. */
-const SCRATCH = 'incoming';
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -87,6 +86,8 @@ class StoreCopy {
       await manifest.close();
     }
     this.#disk.syncDirectory(target);
+    this.#removeScratch();
+    this.#disk.syncDirectory(target);
     this.#disk.syncDirectory(dirname(target));
     return { tables: tables.length, bytes };
   }
@@ -96,7 +97,7 @@ class StoreCopy {
     const { target } = this.#options;
     try {
       for (const name of this.#disk.list(target)) {
-        if (name === SCRATCH) this.#removeScratch();
+        if (name === UNFINISHED_COPY) this.#removeScratch();
         else if (!NOT_DATA.has(name)) this.#disk.unlink(`${target}/${name}`);
       }
     } catch (error) {
@@ -109,8 +110,9 @@ class StoreCopy {
     const { source, target, parts } = this.#options;
     const { manifests } = dataFiles(this.#disk, source);
     if (manifests.length === 0) throw new Error(`${source} is no backup and no data directory: it has no manifest`);
-    const scratch = `${target}/${SCRATCH}`;
+    const scratch = `${target}/${UNFINISHED_COPY}`;
     this.#disk.makeDirectory(scratch);
+    this.#disk.syncDirectory(target);
     for (const name of manifests) {
       const file = this.#disk.open(`${source}/${name}`, 'read');
       try {
@@ -132,13 +134,12 @@ class StoreCopy {
       if (value !== undefined) values.set(name, value);
     }
     await manifest.close();
-    this.#removeScratch();
     if (state.oldestWal === 0) throw new Error(`${source} holds no data: its manifest is empty`);
     return { state, values };
   }
 
   #removeScratch(): void {
-    const scratch = `${this.#options.target}/${SCRATCH}`;
+    const scratch = `${this.#options.target}/${UNFINISHED_COPY}`;
     for (const name of this.#disk.list(scratch)) this.#disk.unlink(`${scratch}/${name}`);
     this.#disk.removeDirectory(scratch);
   }

@@ -22,6 +22,9 @@ kvorum restore SOURCE --dir DIR
 
 Copies are checked with every checksum. Exit codes: 0 done, 1 failed (nothing is left in TARGET), 2 wrong command line.`;
 
+/** Of a data directory that a server has, or had when it ended (env-node-lock.ts). */
+const LOCK_FILE = 'kvorum.lock';
+
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 6379;
 const MAX_PORT = 65_535;
@@ -111,14 +114,24 @@ async function restore({ values, words }: Line, parts: BackupParts): Promise<voi
   if (other !== undefined) throw new Mistake(`--${other} says nothing to restore`);
   const from = resolve(source);
   if (!parts.disk.exists(from)) throw new Error(`there is no directory ${from}`);
-  await into(resolve(values.dir), parts, async (target) => {
-    const lock = await parts.lock(target);
-    try {
-      return await copyStore({ parts, source: from, target, link: false });
-    } finally {
-      lock?.release();
-    }
-  });
+  const sourceLock = await lockIfUsed(from, parts);
+  try {
+    await into(resolve(values.dir), parts, async (target) => {
+      const lock = await parts.lock(target);
+      try {
+        return await copyStore({ parts, source: from, target, link: false });
+      } finally {
+        lock?.release();
+      }
+    });
+  } finally {
+    sourceLock?.release();
+  }
+}
+
+/** A backup has no lock; the data of a server has one, and while it runs it would change under the copy. */
+async function lockIfUsed(source: string, parts: BackupParts): Promise<{ release(): void } | undefined> {
+  return parts.disk.exists(`${source}/${LOCK_FILE}`) ? parts.lock(source) : undefined;
 }
 
 /** Makes the target unless it is there, and says what came into it; on failure what was made is removed. */

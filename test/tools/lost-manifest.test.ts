@@ -161,7 +161,7 @@ for (const [what, damage] of Object.entries(damages)) {
     let operation = 0;
     let wrong = -1;
     // The first run is not cut short: it says what repair should come to.
-    for (let cut = true; cut; operation += 7) {
+    for (let cut = true; cut; operation += 11) {
       assert.ok(operation < MOST_OPERATIONS, 'repair ends');
       const on = machine(700);
       const expected = await fillWithLeftovers(on);

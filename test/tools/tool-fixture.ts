@@ -31,6 +31,10 @@ export function machine(seed: number): Machine {
 }
 
 export function open(on: Machine): Promise<Engine> {
+  return openAt(on, DIRECTORY);
+}
+
+export function openAt(on: Machine, directory: string): Promise<Engine> {
   on.life = on.loop.life();
   const opening = openSimEngine({
     loop: on.loop,
@@ -38,6 +42,7 @@ export function open(on: Machine): Promise<Engine> {
     disk: on.sim.mount(on.life),
     random: on.random,
     log: silent,
+    directory,
     engine: {
       memtableBytes: 8192,
       diskReserveBytes: 0,
