@@ -10,6 +10,7 @@ import { DamagedError } from './cluster/byte-cursor.ts';
 import { priority } from './cluster/frame.ts';
 import type { MemberId } from './cluster/member.ts';
 import { aboutOf, Membership } from './cluster/membership.ts';
+import { ClusterDoor } from './commands/cluster-door.ts';
 import { ClusterRun } from './commands/cluster-run.ts';
 import type { Dispatcher } from './commands/dispatch.ts';
 import type { Server } from './commands/server-state.ts';
@@ -140,6 +141,9 @@ export class NodeCluster {
       holdsKeys: () => this.holdsKeys(),
       clear: () => this.clear(),
     });
+    const { register, enrolment } = this;
+    const { server } = options;
+    server.cluster = new ClusterDoor({ env, keeper, membership, enrolment, register, bus, version: server.version });
     let run: ClusterRun | undefined;
     dispatcher.share((host) => {
       const { coordinator, forwarder } = this;
@@ -168,6 +172,8 @@ export class NodeCluster {
   async start(failed: (reason: unknown) => void): Promise<void> {
     await this.bus.listen(this.busAt);
     this.membership.onChange((member) => this.keeper.heard(member.name, aboutOf(member.about).epoch));
+    // Who came by CLUSTER MEET is not known to membership before it is called.
+    this.keeper.onTopology(() => this.membership.meet(this.otherAddresses()));
     const entered = this.enrolment.enter(this.seeds).then(() => this.membership.start(this.otherAddresses()));
     if (this.keeper.topology !== undefined || this.seeds.length === 0) await entered;
     else entered.catch(failed);
