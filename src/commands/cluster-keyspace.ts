@@ -10,13 +10,14 @@
 import { compareBytes } from '../bytes.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
-import { decodeRowState, encodeRowState, isLiveState } from '../repl/row-state.ts';
+import { raiseMarks } from '../repl/flush-core.ts';
+import { decodeRowState, isLiveState } from '../repl/row-state.ts';
 import { rowType } from '../repl/head.ts';
 import { markRowOf, type RowName } from '../repl/owner-message.ts';
 import type { MergedRows, RowLists } from '../repl/row-lists.ts';
 import { keyOfHead } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import { type DatabaseMark, decodeMarks, encodeMarks, EVERY_DATABASE } from '../repl/slot-marks.ts';
+import { EVERY_DATABASE } from '../repl/slot-marks.ts';
 import { type ListedRow, MAX_LISTED } from '../repl/slot-list.ts';
 import type { Version } from '../repl/version.ts';
 import type { Args } from './args.ts';
@@ -283,26 +284,16 @@ export class ClusterKeyspace {
   }
 
   private mark(slot: number, database: number): Promise<ErrorReply | undefined> {
-    const change = (state: Uint8Array | undefined, ballot: Version): { state: Uint8Array; reply: undefined } => {
-      const before = state === undefined ? [] : decodeMarks(decodeRowState(state).value);
-      const value = encodeMarks(withMark(before, database, ballot));
-      return {
-        state: encodeRowState({ type: rowType.STRING, expiresAtMs: 0, modified: ballot, value }),
-        reply: undefined,
-      };
-    };
+    const change = (state: Uint8Array | undefined, ballot: Version): { state: Uint8Array; reply: undefined } => ({
+      state: raiseMarks(state, database, ballot),
+      reply: undefined,
+    });
     return new Promise((resolve) =>
       this.coordinator.change(markRowOf(slot), change, this.deadlineMs(), (outcome) =>
         resolve(outcome.kind === 'done' ? undefined : new ErrorReply(failureText(outcome.kind))),
       ),
     );
   }
-}
-
-/** The marks with one more; a mark of every database takes the place of the single ones, which are below it. */
-function withMark(marks: readonly DatabaseMark[], database: number, mark: Version): DatabaseMark[] {
-  if (database === EVERY_DATABASE) return [{ database, mark }];
-  return [...marks.filter((each) => each.database !== database), { database, mark }];
 }
 
 /** The first keys of a range in the order asked for. */

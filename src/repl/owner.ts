@@ -32,7 +32,7 @@ import type { SlotEntry, Topology } from '../cluster/topology.ts';
 import { copyOf, latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
-import type { Env } from '../env.ts';
+import type { Env, Timer } from '../env.ts';
 import { Acceptor } from './acceptor.ts';
 import { DurableAnswers } from './durable-answers.ts';
 import type { Hlc } from './hlc.ts';
@@ -58,6 +58,9 @@ import { ceilingVersion, equalVersions, type Version } from './version.ts';
 
 /** Requests that wait for the disk, or for the engine to take writes; beyond it they are refused. */
 export const MAX_DEFERRED = 20_000;
+
+/** How long changes of a slot's rows wait for the slot's flush mark once it is promised: some round trips. */
+export const MARK_COURTESY_MS = 25;
 
 /** Wait before what could not be written is tried again. */
 const UNBLOCK_RETRY_MS = 500;
@@ -102,6 +105,8 @@ export class Owner {
   private knownSelf = 0;
   private wasShared = false;
   private deferred = 0;
+  /** Slots whose flush mark was promised and not set yet, and what waits for it. */
+  private readonly courtesies = new Map<number, { readonly timer: Timer; readonly waiting: (() => void)[] }>();
   private readonly stops: (() => void)[];
   /** Since the start. */
   readonly counts = { prepares: 0, accepts: 0, reads: 0, conflicts: 0, stale: 0, refused: 0, amnesia: 0, fetches: 0 };
@@ -148,6 +153,7 @@ export class Owner {
   /** Settles when nothing runs in the background any more. What waits is never answered. */
   async close(): Promise<void> {
     for (const stop of this.stops) stop();
+    for (const { timer } of this.courtesies.values()) timer.cancel();
     await this.drop.close();
   }
 
@@ -212,6 +218,7 @@ export class Owner {
       this.fetch(request, epoch, answer);
       return;
     }
+    if (this.courtesies.size > 0 && request.kind !== 'read' && this.waitsForMark(request, epoch, answer)) return;
     switch (request.kind) {
       case 'prepare':
         this.prepare(request, epoch, answer);
@@ -245,6 +252,7 @@ export class Owner {
       answer(verdict);
       return;
     }
+    if (isMarkRow(request.row)) this.beginCourtesy(slotOfRow(request.row));
     const value = same ? undefined : rows.stateRead;
     this.give(rows.sequence, { kind: 'promised', version: rows.held, value }, answer);
   }
@@ -273,6 +281,7 @@ export class Owner {
     switch (verdict.kind) {
       case 'apply':
         this.give(this.apply(isMark, ballot, state), ACCEPTED, answer);
+        if (isMark) this.endCourtesy(slotOfRow(row));
         break;
       case 'repeat':
         this.give(rows.sequence, ACCEPTED, answer);
@@ -307,6 +316,34 @@ export class Owner {
     else this.answers.add(sequence, () => answer(told));
   }
 
+  // --- flush marks -------------------------------------------------------------------------------------------------
+
+  /** Changes of the slot's rows wait for the mark that was promised: else a busy slot would be refused it for ever. */
+  private beginCourtesy(slot: number): void {
+    if (this.courtesies.has(slot)) return;
+    const timer = this.env.timers.after(MARK_COURTESY_MS, () => this.endCourtesy(slot));
+    this.courtesies.set(slot, { timer, waiting: [] });
+  }
+
+  private endCourtesy(slot: number): void {
+    const courtesy = this.courtesies.get(slot);
+    if (courtesy === undefined) return;
+    this.courtesies.delete(slot);
+    courtesy.timer.cancel();
+    this.deferred -= courtesy.waiting.length;
+    for (const run of courtesy.waiting) run();
+  }
+
+  /** Whether the request was put off; it is taken up again from the start. */
+  private waitsForMark(request: PrepareRequest | AcceptRequest<Uint8Array>, epoch: number, answer: Answered): boolean {
+    const courtesy = this.courtesies.get(slotOfRow(request.row));
+    if (courtesy === undefined || isMarkRow(request.row) || this.deferred >= MAX_DEFERRED) return false;
+    const kept = keptRequest(request);
+    this.deferred++;
+    courtesy.waiting.push(() => this.ask(kept, epoch, answer));
+    return true;
+  }
+
   // --- waiting -----------------------------------------------------------------------------------------------------
 
   private fetch(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
@@ -330,8 +367,7 @@ export class Owner {
       return;
     }
     this.deferred++;
-    const kept =
-      request.kind === 'accept' && request.value !== undefined ? { ...request, value: copyOf(request.value) } : request;
+    const kept = keptRequest(request);
     ready.then(
       () => {
         this.deferred--;
@@ -444,4 +480,10 @@ export class Owner {
         : { clusterId: '', epoch: 0 };
     return true;
   }
+}
+
+/** The request with a state in memory of its own. */
+function keptRequest<R extends OwnerRequest<Uint8Array>>(request: R): R {
+  if (request.kind !== 'accept' || request.value === undefined) return request;
+  return { ...request, value: copyOf(request.value) };
 }

@@ -27,7 +27,8 @@
 import { assert } from '../assert.ts';
 import type { MemberId } from '../cluster/member.ts';
 import { BallotCache } from './ballot-cache.ts';
-import { slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
+import { STAMPS_PER_MS } from './hlc.ts';
+import { isMarkRow, slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
 import { tallyOf, type Tally } from './quorum.ts';
 import type { Owners } from '../cluster/owners.ts';
 import { compareVersions, equalVersions, ZERO_VERSION, type Version } from './version.ts';
@@ -50,6 +51,9 @@ export const REGISTER_TICK_MS = 4;
 /** First wait after a refused attempt: about one round trip within a data centre. It doubles up to the longest. */
 export const BACKOFF_MS = 1;
 export const MAX_BACKOFF_MS = 64;
+
+/** How far ahead of its clock the ballot of a flush mark goes at most: well below what others refuse. */
+export const MAX_MARK_AHEAD_MS = 64;
 
 /** A row as this node holds it. */
 export interface Held<V> {
@@ -341,6 +345,7 @@ export class RegisterCore<V, C, R> {
   }
 
   private startPrepare(work: RowWork<V, C, R>, owners: Owners, local: Held<V> | undefined, nowMs: number): void {
+    if (work.tries > 0 && isMarkRow(work.row)) this.goAhead(work.tries);
     const ballot = this.newBallot();
     const attempt = this.newAttempt('prepare', ballot, owners, { local, next: ballot });
     const have = local?.version ?? ZERO_VERSION;
@@ -417,6 +422,15 @@ export class RegisterCore<V, C, R> {
 
   private newBallot(): Version {
     return { stamp: this.world.clock.next(), actor: this.world.actor };
+  }
+
+  /**
+   * A flush mark must be above all that its slot's rows are promised while it is on its way, by clocks that may be ahead
+   * of this one: after each refusal the ballots of this node go further ahead.
+   */
+  private goAhead(tries: number): void {
+    const { clock } = this.world;
+    clock.observe(clock.next() + Math.min(MAX_MARK_AHEAD_MS, 2 ** Math.min(tries, 20)) * STAMPS_PER_MS);
   }
 
   private newAttempt(

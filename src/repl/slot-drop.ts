@@ -12,6 +12,7 @@
  * - A node that owns no slot at all keeps no flush marks of its own either: they belong to data that are gone.
  */
 
+import { copyOf } from '../bytes.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { lookup, type Batch, type Cursor, type Store } from '../engine/store.ts';
@@ -216,12 +217,12 @@ async function seekSlot(cursor: Cursor, slot: number): Promise<number> {
 
 /** The keys of all cells of the slot, the first of which the cursor stands on; undefined when they are many. */
 async function fewCells(cursor: Cursor, slot: number): Promise<Uint8Array[] | undefined> {
-  const keys = [cursor.key.slice()];
+  const keys = [copyOf(cursor.key)];
   while (keys.length <= FEW_CELLS) {
     const step = cursor.next();
     if (step === lookup.MISS) await cursor.load();
     else if (step === lookup.ABSENT || slotOfHead(cursor.key) !== slot) return keys;
-    else keys.push(cursor.key.slice());
+    else keys.push(copyOf(cursor.key));
   }
   return undefined;
 }
