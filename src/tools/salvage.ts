@@ -2,16 +2,16 @@
 
 import { KeyIndex } from '../engine/key-index.ts';
 import { BlockCursor } from '../engine/block-reader.ts';
+import { RangeTombstones } from '../engine/range-tombstones.ts';
 import {
   decodeFooter,
   decodeRangeTombstones,
   FOOTER_BYTES,
   openPiece,
-  tableDamage,
   tablePath,
+  type Handle,
   type TableMeta,
 } from '../engine/sstable-format.ts';
-import { parseTail, type TableTail } from '../engine/sstable-reader.ts';
 import { defaultTableFormat, TableWriter } from '../engine/sstable-writer.ts';
 import type { Disk, DiskFile } from '../env.ts';
 import { messageOf, printable } from './tool.ts';
@@ -34,73 +34,86 @@ export interface Salvaged {
 
 /** Throws a `DiskError` when the new table cannot be written. */
 export function salvageTable(options: SalvageOptions): Salvaged {
-  const { disk, directory, number, newNumber, createdMs } = options;
-  let opened: OpenedTail;
-  try {
-    opened = readTail(disk, directory, number);
-  } catch (error) {
-    return { meta: undefined, lost: [`everything: ${messageOf(error)}`] };
-  }
+  const { disk, directory, number } = options;
   const lost: string[] = [];
-  const file = disk.open(tablePath(directory, number), 'read');
+  let file: DiskFile | undefined;
+  try {
+    let tail: SavedTail;
+    try {
+      file = disk.open(tablePath(directory, number), 'read');
+      tail = readTail(file, number, lost);
+    } catch (error) {
+      return { meta: undefined, lost: [`everything: ${messageOf(error)}`] };
+    }
+    return { meta: writeSaved(options, file, tail, lost), lost };
+  } finally {
+    file?.close();
+  }
+}
+
+function writeSaved(options: SalvageOptions, from: DiskFile, tail: SavedTail, lost: string[]): TableMeta | undefined {
+  const { disk, directory, number, newNumber, createdMs } = options;
   const writer = new TableWriter({ disk, directory, number: newNumber, format: defaultTableFormat, createdMs });
   try {
-    const reader = new LenientReader(file, number, opened, lost);
-    reader.readAll(writer);
-    const { rangeTombstones } = opened.tail;
-    if (rangeTombstones !== undefined) writer.setRangeTombstones(decodeRangeTombstones(rangeTombstones));
-    if (!writer.isEmpty) return { meta: writer.finish(), lost };
+    new LenientReader(from, number, tail, lost).readAll(writer);
+    writer.setRangeTombstones(tail.rangeTombstones);
+    if (!writer.isEmpty) return writer.finish();
     writer.abandon();
-    return { meta: undefined, lost };
+    return undefined;
   } catch (error) {
     writer.abandon();
     throw error;
-  } finally {
-    file.close();
   }
 }
 
-interface OpenedTail {
-  readonly bytes: number;
-  readonly tailBytes: number;
-  readonly tail: TableTail;
+/** What of a tail is needed to read the blocks, and what is not in them. */
+interface SavedTail {
+  readonly index: KeyIndex;
+  readonly twoLevel: boolean;
+  readonly rangeTombstones: RangeTombstones;
 }
 
-/** Reads the tail, with everything in it checked. Throws `corruption` or a `DiskError`. */
-function readTail(disk: Disk, directory: string, number: number): OpenedTail {
-  const file = disk.open(tablePath(directory, number), 'read');
+/**
+ * Reads the pieces of the tail that cannot be made anew: the filter and the properties can. Throws `corruption` when the
+ * footer or the index is damaged, or a `DiskError`; other losses are noted.
+ */
+function readTail(file: DiskFile, number: number, lost: string[]): SavedTail {
+  const bytes = file.size();
+  const footerBytes = new Uint8Array(Math.min(FOOTER_BYTES, bytes));
+  file.readSync(footerBytes, bytes - footerBytes.length);
+  const footer = decodeFooter(footerBytes, number, bytes);
+  const piece = ({ offset, length }: Handle): Uint8Array => {
+    const content = new Uint8Array(Math.min(length, Math.max(0, bytes - offset)));
+    return openPiece(content, 0, file.readSync(content, offset), number, offset);
+  };
+  const index = KeyIndex.parse(piece(footer.index));
+  let rangeTombstones = RangeTombstones.NONE;
   try {
-    const bytes = file.size();
-    const footerBytes = new Uint8Array(Math.min(FOOTER_BYTES, bytes));
-    file.readSync(footerBytes, bytes - footerBytes.length);
-    const { tailBytes } = decodeFooter(footerBytes, number, bytes);
-    if (tailBytes > bytes) throw tableDamage(number, bytes - FOOTER_BYTES, 'the tail is longer than the file');
-    const tail = new Uint8Array(tailBytes);
-    file.readSync(tail, bytes - tailBytes);
-    return { bytes, tailBytes, tail: parseTail(tail, number, bytes) };
-  } finally {
-    file.close();
+    if (footer.rangeTombstones.length > 0) rangeTombstones = decodeRangeTombstones(piece(footer.rangeTombstones));
+  } catch (error) {
+    lost.push(`all range tombstones: ${messageOf(error)}`);
   }
+  return { index, twoLevel: footer.twoLevel, rangeTombstones };
 }
 
 class LenientReader {
   readonly #file: DiskFile;
   readonly #number: number;
-  readonly #opened: OpenedTail;
+  readonly #tail: SavedTail;
   readonly #lost: string[];
   readonly #cursor = new BlockCursor();
   /** Index key of the block before. */
   #before: Uint8Array | undefined;
 
-  constructor(file: DiskFile, number: number, opened: OpenedTail, lost: string[]) {
+  constructor(file: DiskFile, number: number, tail: SavedTail, lost: string[]) {
     this.#file = file;
     this.#number = number;
-    this.#opened = opened;
+    this.#tail = tail;
     this.#lost = lost;
   }
 
   readAll(writer: TableWriter): void {
-    const { tail } = this.#opened;
+    const tail = this.#tail;
     if (!tail.twoLevel) {
       this.#readBlocks(tail.index, writer);
       return;

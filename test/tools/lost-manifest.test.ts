@@ -140,7 +140,7 @@ void test('a copy that is one refused change ahead is not believed', async () =>
   await loseManifest(on, 'missing');
   const repaired = await tool(on, 'repair', DIRECTORY);
   assert.equal(repaired.code, 0, repaired.text);
-  assert.doesNotMatch(repaired.text, /lost:/);
+  assert.doesNotMatch(repaired.text, /^lost:/m);
   assert.equal(await wrongKeys(on, expected), 0, repaired.text);
 });
 

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeFooter, FOOTER_BYTES } from '../../src/engine/sstable-format.ts';
 import { isToolName } from '../../src/tools/tool-names.ts';
 import { DIRECTORY } from '../sim/engine-open.ts';
 import { fill, get, key, machine, open, paths, tool, value, wrongKeys } from './tool-fixture.ts';
@@ -61,6 +62,28 @@ void test('a flipped bit anywhere in a table is found, and repair keeps what is 
     losses += wrong;
   }
   assert.ok(losses > 0, 'some damage costs records');
+});
+
+void test('a damaged filter or damaged properties cost nothing: repair makes them anew', async () => {
+  for (const piece of ['filter', 'properties'] as const) {
+    const on = machine(150);
+    const expected = await fill(on);
+    let damaged = 0;
+    for (const path of paths(on, /^\/\d+\.sst$/)) {
+      const bytes = on.sim.contentOf(path);
+      const footer = decodeFooter(bytes.slice(-FOOTER_BYTES), Number(path.slice(-10, -4)), bytes.length);
+      const { offset, length } = footer[piece];
+      if (length === 0) continue;
+      on.sim.corrupt(path, offset + (damaged % length), 1);
+      damaged++;
+    }
+    assert.ok(damaged > 1);
+    const repaired = await tool(on, 'repair', DIRECTORY);
+    assert.equal(repaired.code, 0, repaired.text);
+    assert.doesNotMatch(repaired.text, /^lost:/m);
+    assert.equal((await tool(on, 'check', DIRECTORY)).code, 0);
+    assert.equal(await wrongKeys(on, expected), 0, `${piece}: ${repaired.text}`);
+  }
 });
 
 void test('a missing or damaged manifest is made anew from the tables and WALs, and nothing is lost', async () => {
