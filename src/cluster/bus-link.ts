@@ -88,13 +88,12 @@ export class BusLink implements ConnectionEvents {
     this.taker = taker;
   }
 
-  /** Sends one frame. True: the connection could not take all of it; `drained` follows. */
-  send(messages: readonly Message[]): boolean {
-    if (this.isClosed) return false;
+  /** Sends the frame that the writer holds. True: the connection could not take all of it; `drained` follows. */
+  send(): boolean {
     const { counters, writer } = this.owner;
-    const frame = writer.write(messages);
+    const frame = writer.finish();
+    if (this.isClosed) return false;
     counters.framesOut++;
-    counters.messagesOut += messages.length;
     counters.bytesOut += frame.length;
     if (this.connection.write(frame)) return false;
     writer.give();

@@ -7,34 +7,45 @@
  * - `isHealthy` only if there is a link, of the same cluster, that was heard within UNHEALTHY_MS of listening.
  */
 
-import type { BusCore, BusEffect, BusEvent, BusOutcome, Inbound, Outgoing } from './bus-core.ts';
+import { must } from '../assert.ts';
+import { EMPTY, utf8 } from '../bytes.ts';
+import { BusCore, type BusOutcome, type BusPort, type Inbound, type Outbound, type Outgoing } from './bus-core.ts';
+import type { BusCounters } from './bus-counters.ts';
 import type { BusLink, LinkPeer } from './bus-link.ts';
 import { busMethod } from './bus-method.ts';
 import { HEARTBEAT_MS, RTT_MS, SILENCE_MS, smoothed, UNHEALTHY_MS } from './bus-silence.ts';
-import { EMPTY, utf8 } from '../bytes.ts';
-import { messageType, priority, type Message } from './frame.ts';
+
+import { messageType, priority, type FrameWriter, type Message } from './frame.ts';
 import type { NodeName } from './swim-message.ts';
 
 export type Ended = (outcome: BusOutcome) => void;
 
 /** What peers share: the bus. */
 export interface PeerOwner {
-  readonly counters: { requestsUnsent: number; requestsUnknown: number };
-  /** Monotonic milliseconds. */
-  nowMs(): number;
+  readonly counters: BusCounters;
+  readonly writer: FrameWriter;
+  /** Monotonic milliseconds, as of this turn or later. */
+  readonly nowMs: number;
+  /** The same, this very moment. */
+  clockMs(): number;
+  /** Looks at the clock: a turn or a piece of input begins. */
+  tick(): void;
+  random(): number;
   /** Milliseconds of listening. */
   listeningMs(): number;
   /** Connect, and say `met` or `missed` to the peer. */
   call(peer: BusPeer): void;
   /** Something waits to be written at the end of the turn. */
   hasOutput(peer: BusPeer): void;
+  /** When peers are woken next. */
+  readonly wakeAtMs: number;
   /** The core wants to be woken. */
   wakes(atMs: number): void;
   arrived(peer: BusPeer, inbound: Inbound | undefined, message: Message): void;
   healthChanged(peer: BusPeer): void;
 }
 
-export class BusPeer implements LinkPeer {
+export class BusPeer implements LinkPeer, BusPort<Ended> {
   readonly name: NodeName;
   /** Where it is called. */
   address: string;
@@ -65,12 +76,12 @@ export class BusPeer implements LinkPeer {
   /** Since when the other side is said to have lost this connection. */
   private doubtedMs = Number.POSITIVE_INFINITY;
 
-  constructor(options: { name: NodeName; address: string; core: BusCore<Ended>; owner: PeerOwner }) {
+  constructor(options: { name: NodeName; address: string; owner: PeerOwner }) {
     this.name = options.name;
     this.address = options.address;
     this.toldAddress = options.address;
-    this.core = options.core;
     this.owner = options.owner;
+    this.core = new BusCore<Ended>({ port: this, random: () => this.owner.random() });
     this.sinceMs = options.owner.listeningMs();
   }
 
@@ -93,23 +104,32 @@ export class BusPeer implements LinkPeer {
   // --- asked by the bus --------------------------------------------------------------------------------------------
 
   request(outgoing: Outgoing, ended: Ended): void {
-    this.submit({ kind: 'request', token: ended, outgoing });
+    this.core.request(ended, outgoing, this.owner.nowMs);
+    this.settleOutput();
   }
 
   notice(outgoing: Outgoing): void {
-    this.submit({ kind: 'notice', outgoing });
+    this.core.notice(outgoing, this.owner.nowMs);
+    this.settleOutput();
   }
 
-  answer(to: Inbound, outgoing: Outgoing): void {
-    this.submit({ kind: 'answer', to, outgoing });
+  answer(to: Inbound, outgoing: Pick<Outgoing, 'method' | 'epoch' | 'payload'>): void {
+    this.core.answer(to, outgoing, this.owner.nowMs);
+    this.settleOutput();
   }
 
   flush(): void {
-    this.step({ kind: 'flush' });
+    this.core.flush(this.owner.nowMs);
   }
 
   wake(): void {
-    this.step({ kind: 'wake' });
+    this.core.wake(this.owner.nowMs);
+  }
+
+  private settleOutput(): void {
+    const { core, owner } = this;
+    if (!this.isListed && core.isUp) owner.hasOutput(this);
+    if (core.wakeAtMs < owner.wakeAtMs) owner.wakes(core.wakeAtMs);
   }
 
   // --- the connection ----------------------------------------------------------------------------------------------
@@ -125,7 +145,7 @@ export class BusPeer implements LinkPeer {
     this.pingedMs = Number.NEGATIVE_INFINITY;
     this.doubtedMs = Number.POSITIVE_INFINITY;
     link.give(this);
-    this.step({ kind: 'connected' });
+    this.core.connected();
     this.owner.hasOutput(this);
     this.ping();
     this.settleForeign(own);
@@ -137,14 +157,14 @@ export class BusPeer implements LinkPeer {
     this.link = undefined;
     link.close(reason);
     this.settleHealth();
-    this.step({ kind: 'disconnected' });
+    this.core.disconnected(this.owner.nowMs);
     this.owner.wakes(this.core.wakeAtMs);
   }
 
   /** A call that was wanted came to nothing. */
   missed(): void {
     if (this.link !== undefined) return;
-    this.step({ kind: 'disconnected' });
+    this.core.disconnected(this.owner.nowMs);
     this.owner.wakes(this.core.wakeAtMs);
   }
 
@@ -161,18 +181,20 @@ export class BusPeer implements LinkPeer {
   }
 
   heard(): void {
+    this.owner.tick();
     this.heardMs = this.owner.listeningMs();
     if (!this.isHealthy) this.settleHealth();
   }
 
   received(message: Message): void {
-    this.step({ kind: 'received', message });
+    this.core.received(message, this.owner.nowMs);
     // The core itself answers when too many requests wait.
-    if (message.type === messageType.REQUEST && !this.isListed) this.owner.hasOutput(this);
+    if (message.type === messageType.REQUEST) this.settleOutput();
   }
 
   drained(): void {
-    this.step({ kind: 'drained' });
+    this.owner.tick();
+    this.core.drained(this.owner.nowMs);
   }
 
   // --- health ------------------------------------------------------------------------------------------------------
@@ -203,11 +225,11 @@ export class BusPeer implements LinkPeer {
   }
 
   private ping(): void {
-    const startMs = this.owner.nowMs();
+    const startMs = this.owner.clockMs();
     this.pingedMs = Number.POSITIVE_INFINITY;
     this.request(control(busMethod.PING, EMPTY), (outcome) => {
       this.pingedMs = this.owner.listeningMs();
-      if (outcome.kind === 'answered') this.rttMs = smoothed(this.rttMs, this.owner.nowMs() - startMs);
+      if (outcome.kind === 'answered') this.rttMs = smoothed(this.rttMs, this.owner.clockMs() - startMs);
     });
   }
 
@@ -219,46 +241,35 @@ export class BusPeer implements LinkPeer {
     this.owner.healthChanged(this);
   }
 
-  // --- the core ----------------------------------------------------------------------------------------------------
+  // --- what the core wants -----------------------------------------------------------------------------------------
 
-  private submit(event: BusEvent<Ended>): void {
-    this.step(event);
-    if (this.link !== undefined && !this.isListed) this.owner.hasOutput(this);
-    this.owner.wakes(this.core.wakeAtMs);
+  connect(): void {
+    this.wasCalled = true;
+    this.owner.call(this);
   }
 
-  private step(event: BusEvent<Ended>): void {
-    const effects = this.core.step(event, this.owner.nowMs());
-    for (let i = 0; i < effects.length; i++) this.carryOut(effects[i] as BusEffect<Ended>);
+  add(out: Outbound<Ended>, timeLeftMs: number): void {
+    this.owner.counters.messagesOut++;
+    this.owner.writer.add(out, timeLeftMs);
   }
 
-  private carryOut(effect: BusEffect<Ended>): void {
-    switch (effect.kind) {
-      case 'write':
-        this.write(effect.messages);
-        return;
-      case 'ended':
-        if (effect.outcome.kind === 'unsent') this.owner.counters.requestsUnsent++;
-        else if (effect.outcome.kind === 'unknown') this.owner.counters.requestsUnknown++;
-        effect.token(effect.outcome);
-        return;
-      case 'deliver':
-        if (effect.message.type !== messageType.HELLO) this.owner.arrived(this, effect.inbound, effect.message);
-        return;
-      case 'connect':
-        this.wasCalled = true;
-        this.owner.call(this);
-        return;
-      case 'close':
-        this.lost(this.link, effect.reason);
-        return;
-    }
-  }
-
-  private write(messages: readonly Message[]): void {
+  send(): boolean {
     this.sentMs = this.owner.listeningMs();
-    const full = this.link?.send(messages) ?? false;
-    this.step({ kind: 'wrote', full });
+    return must(this.link, 'a core that is up has a link').send();
+  }
+
+  ended(ended: Ended, outcome: BusOutcome): void {
+    if (outcome.kind === 'unsent') this.owner.counters.requestsUnsent++;
+    else if (outcome.kind === 'unknown') this.owner.counters.requestsUnknown++;
+    ended(outcome);
+  }
+
+  deliver(inbound: Inbound | undefined, message: Message): void {
+    if (message.type !== messageType.HELLO) this.owner.arrived(this, inbound, message);
+  }
+
+  close(reason: string): void {
+    this.lost(this.link, reason);
   }
 }
 

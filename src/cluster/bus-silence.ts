@@ -38,7 +38,11 @@ export class ListeningClock {
   }
 }
 
-/** A smoothed value that leans an eighth towards each new one (as TCP's round trip, RFC 6298). */
+/**
+ * A smoothed round trip: an eighth towards a longer one (as TCP's, RFC 6298), half towards a shorter one, since what
+ * makes it long is work of the moment, at the start most of all.
+ */
 export function smoothed(value: number, sample: number): number {
-  return value === Number.POSITIVE_INFINITY ? sample : value + (sample - value) / 8;
+  if (value === Number.POSITIVE_INFINITY) return sample;
+  return value + (sample - value) / (sample < value ? 2 : 8);
 }

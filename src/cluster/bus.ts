@@ -17,7 +17,7 @@
 import { assert } from '../assert.ts';
 import { EMPTY, textOf, utf8 } from '../bytes.ts';
 import type { Env, Listener, Timer } from '../env.ts';
-import { BusCore, type BusOutcome, type Inbound, type Outgoing } from './bus-core.ts';
+import { UNSENT, type Inbound, type Outgoing } from './bus-core.ts';
 import { BusCounters } from './bus-counters.ts';
 import type { BusLink } from './bus-link.ts';
 import { BusMeeting, type EndedAt, type Errand, type MeetingHost } from './bus-meeting.ts';
@@ -73,14 +73,16 @@ export type RequestHandler = (arrival: Arrival, answer: Answer) => void;
 export type NoticeHandler = (arrival: Arrival) => void;
 export type HealthListener = (name: NodeName, healthy: boolean) => void;
 
-const UNSENT: BusOutcome = { kind: 'unsent' };
+/** What peers share, as far as it changes. */
+type SharedByPeers = { -readonly [Name in keyof PeerOwner]: PeerOwner[Name] };
 
 export class Bus {
   private readonly options: BusOptions;
   private readonly counters = new BusCounters();
+  private readonly writer = new FrameWriter();
   private readonly peers = new Map<NodeName, BusPeer>();
   private readonly meeting: BusMeeting;
-  private readonly peerOwner: PeerOwner;
+  private readonly shared: SharedByPeers;
   private readonly listening: ListeningClock;
   private readonly instance: Uint8Array;
   private readonly requestHandlers: (RequestHandler | undefined)[] = [];
@@ -94,7 +96,6 @@ export class Bus {
   private listener: Listener | undefined;
   private readonly roundTimer: Timer;
   private wakeTimer: Timer | undefined;
-  private wakeTimerMs = Number.POSITIVE_INFINITY;
   /** As it was told to all peers. */
   private clusterId: string | undefined;
   private isClosed = false;
@@ -104,10 +105,10 @@ export class Bus {
   constructor(options: BusOptions) {
     this.options = options;
     const { env, identity } = options;
-    this.listening = new ListeningClock(this.nowMs());
+    this.listening = new ListeningClock(this.clockMs());
     this.instance = env.random.bytes(INSTANCE_BYTES);
     this.clusterId = options.clusterId();
-    this.peerOwner = this.newPeerOwner();
+    this.shared = this.newShared();
     this.meeting = new BusMeeting({ host: this.newMeetingHost(), identity, env });
     // Judged at the end of the turn, when what was there to read has been read.
     const judge = (): void => this.round();
@@ -243,8 +244,12 @@ export class Bus {
 
   // --- sending -----------------------------------------------------------------------------------------------------
 
-  private nowMs(): number {
+  private clockMs(): number {
     return this.options.env.clock.monotonicUs() / 1_000;
+  }
+
+  private tick(): void {
+    this.shared.nowMs = this.clockMs();
   }
 
   private mayTell(peer: BusPeer, method: number): boolean {
@@ -277,6 +282,7 @@ export class Bus {
     if (this.isClosed) return;
     this.options.beforeFlush();
     this.settleCluster();
+    this.tick();
     const { listed } = this;
     // What is said meanwhile joins the list's end.
     for (let i = 0; i < listed.length; i++) {
@@ -291,17 +297,20 @@ export class Bus {
   // --- peers -------------------------------------------------------------------------------------------------------
 
   private newPeer(name: NodeName, address: string): BusPeer {
-    const { random } = this.options.env;
-    const core = new BusCore<Ended>({ calls: true, random: () => random.next() });
-    const peer = new BusPeer({ name, address, core, owner: this.peerOwner });
+    const peer = new BusPeer({ name, address, owner: this.shared });
     this.peers.set(name, peer);
     return peer;
   }
 
-  private newPeerOwner(): PeerOwner {
+  private newShared(): SharedByPeers {
     return {
       counters: this.counters,
-      nowMs: () => this.nowMs(),
+      writer: this.writer,
+      nowMs: this.clockMs(),
+      wakeAtMs: Number.POSITIVE_INFINITY,
+      clockMs: () => this.clockMs(),
+      tick: () => this.tick(),
+      random: () => this.options.env.random.next(),
       listeningMs: () => this.listening.nowMs,
       call: (peer) => this.meeting.call(peer),
       hasOutput: (peer) => this.hasOutput(peer),
@@ -317,9 +326,9 @@ export class Bus {
     return {
       peers: this.peers,
       counters: this.counters,
-      writer: new FrameWriter(),
+      writer: this.writer,
       hello: () => this.hello(),
-      nowMs: () => this.nowMs(),
+      nowMs: () => this.clockMs(),
       listeningMs: () => this.listening.nowMs,
       met: (link, hello) => this.met(link, hello),
       lost: (link, hello, reason) => this.lost(link, hello, reason),
@@ -388,10 +397,8 @@ export class Bus {
       }
       return;
     }
-    const { priority } = message;
     const answer: Answer = (payload, answered = METHOD_ANSWERED) => {
-      const epoch = this.options.epoch?.() ?? 0;
-      peer.answer(inbound, { method: answered, priority, deadlineMs: inbound.deadlineMs, epoch, payload });
+      peer.answer(inbound, { method: answered, epoch: this.options.epoch?.() ?? 0, payload });
     };
     const handler = this.requestHandlers[method];
     if (method === busMethod.PING) answer(EMPTY);
@@ -404,7 +411,8 @@ export class Bus {
 
   private round(): void {
     if (this.isClosed) return;
-    this.listening.round(this.nowMs());
+    this.tick();
+    this.listening.round(this.shared.nowMs);
     const { nowMs } = this.listening;
     this.settleCluster();
     this.meeting.round();
@@ -415,15 +423,16 @@ export class Bus {
   }
 
   private wakeAt(atMs: number): void {
-    if (atMs >= this.wakeTimerMs || this.isClosed) return;
+    if (atMs >= this.shared.wakeAtMs || this.isClosed) return;
     this.wakeTimer?.cancel();
-    this.wakeTimerMs = atMs;
-    this.wakeTimer = this.options.env.timers.after(Math.max(0, Math.ceil(atMs - this.nowMs())), this.wake);
+    this.shared.wakeAtMs = atMs;
+    this.wakeTimer = this.options.env.timers.after(Math.max(0, Math.ceil(atMs - this.clockMs())), this.wake);
   }
 
   private wakePeers(): void {
-    this.wakeTimerMs = Number.POSITIVE_INFINITY;
-    const nowMs = this.nowMs();
+    this.tick();
+    const { nowMs } = this.shared;
+    this.shared.wakeAtMs = Number.POSITIVE_INFINITY;
     let next = Number.POSITIVE_INFINITY;
     for (const peer of this.peers.values()) {
       if (peer.wakeAtMs <= nowMs) peer.wake();

@@ -52,78 +52,79 @@ export interface Message {
   readonly payload: Uint8Array;
 }
 
-/** Bytes that a message takes in a frame. */
-export function messageBytes(message: Message): number {
-  return MESSAGE_HEADER_BYTES + message.payload.length;
-}
-
-/** One frame of these messages, in memory of its own. Requires: at least one; not above `MAX_FRAME_BYTES` in all. */
-export function encodeFrame(messages: readonly Message[]): Uint8Array {
-  const frame = new Uint8Array(frameBytes(messages));
-  writeFrame(frame, messages);
-  return frame;
-}
-
-/** Bytes of the frame of these messages. Requires: at least one; not above `MAX_FRAME_BYTES` in all. */
-function frameBytes(messages: readonly Message[]): number {
-  let length = 0;
-  for (const message of messages) length += messageBytes(message);
-  assert(messages.length > 0 && length <= MAX_FRAME_BYTES, 'a frame of bounded length');
-  return FRAME_HEADER_BYTES + length;
-}
-
-/** Requires: `frame` has exactly the room. */
-function writeFrame(frame: Uint8Array, messages: readonly Message[]): void {
-  let at = FRAME_HEADER_BYTES;
-  for (const message of messages) at = writeMessage(frame, at, message);
-  frame[0] = MAGIC_0;
-  frame[1] = MAGIC_1;
-  frame[2] = FRAME_VERSION;
-  frame[3] = 0;
-  writeU32(frame, 4, at - FRAME_HEADER_BYTES);
-  writeU32(frame, 8, crc32c(frame.subarray(FRAME_HEADER_BYTES)));
-}
+/** What a message needs to be written; its payload is copied. */
+export type WrittenMessage = Omit<Message, 'timeLeftMs'>;
 
 /** The memory that a writer keeps between frames: more than a usual frame, less than what is a pity to hold. */
 const WRITER_BYTES = 512 * 1024;
 
 /** Writes frames into one piece of memory, over and over. */
 export class FrameWriter {
-  private memory: Uint8Array | undefined;
+  private memory = EMPTY;
+  private end = FRAME_HEADER_BYTES;
 
-  /** The frame is valid until the next one; whoever wants to keep it says `give`. */
-  write(messages: readonly Message[]): Uint8Array {
-    const size = frameBytes(messages);
-    if (size > WRITER_BYTES) return encodeFrame(messages);
-    this.memory ??= new Uint8Array(WRITER_BYTES);
-    const frame = this.memory.subarray(0, size);
-    writeFrame(frame, messages);
+  /** One more message of the next frame. Requires: `MAX_FRAME_BYTES` is not passed. */
+  add(message: WrittenMessage, timeLeftMs: number): void {
+    const { payload, requestId, epoch } = message;
+    assert(isNumber(epoch) && isNumber(requestId), 'an epoch and a request id');
+    const start = this.end;
+    const payloadStart = start + MESSAGE_HEADER_BYTES;
+    const end = payloadStart + payload.length;
+    if (end > this.memory.length) this.grow(end);
+    const { memory } = this;
+    writeU32(memory, start, payload.length);
+    memory[start + 4] = message.type;
+    memory[start + 5] = message.priority;
+    memory[start + 6] = message.method >>> 8;
+    memory[start + 7] = message.method;
+    writeU64(memory, start + 8, requestId);
+    writeU32(memory, start + 16, Math.min(0xffff_ffff, timeLeftMs));
+    writeU64(memory, start + 20, epoch);
+    memory.set(payload, payloadStart);
+    this.end = end;
+  }
+
+  /**
+   * The frame of what was added, and begins the next one. It is valid until then; whoever keeps it says `give`.
+   * Requires: at least one message.
+   */
+  finish(): Uint8Array {
+    const { memory, end } = this;
+    const length = end - FRAME_HEADER_BYTES;
+    assert(length > 0 && length <= MAX_FRAME_BYTES, 'a frame of bounded length');
+    this.end = FRAME_HEADER_BYTES;
+    memory[0] = MAGIC_0;
+    memory[1] = MAGIC_1;
+    memory[2] = FRAME_VERSION;
+    memory[3] = 0;
+    writeU32(memory, 4, length);
+    writeU32(memory, 8, crc32c(memory.subarray(FRAME_HEADER_BYTES, end)));
+    const frame = memory.subarray(0, end);
+    if (memory.length > WRITER_BYTES) this.memory = EMPTY;
     return frame;
   }
 
   /** The last frame's memory belongs to somebody else from now on. */
   give(): void {
-    this.memory = undefined;
+    this.memory = EMPTY;
   }
+
+  private grow(needed: number): void {
+    const larger = new Uint8Array(Math.max(WRITER_BYTES, needed, Math.min(2 * this.memory.length, MAX_FRAME_BYTES)));
+    larger.set(this.memory.subarray(0, this.end));
+    this.memory = larger;
+  }
+}
+
+/** One frame of these messages, in memory of its own. Requires: at least one; not above `MAX_FRAME_BYTES` in all. */
+export function encodeFrame(messages: readonly Message[]): Uint8Array {
+  const writer = new FrameWriter();
+  for (const message of messages) writer.add(message, message.timeLeftMs);
+  return writer.finish().slice();
 }
 
 function isNumber(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
-}
-
-function writeMessage(frame: Uint8Array, start: number, message: Message): number {
-  const { payload } = message;
-  assert(isNumber(message.epoch) && isNumber(message.requestId), 'an epoch and a request id');
-  writeU32(frame, start, payload.length);
-  frame[start + 4] = message.type;
-  frame[start + 5] = message.priority;
-  frame[start + 6] = message.method >>> 8;
-  frame[start + 7] = message.method;
-  writeU64(frame, start + 8, message.requestId);
-  writeU32(frame, start + 16, Math.min(0xffff_ffff, message.timeLeftMs));
-  writeU64(frame, start + 20, message.epoch);
-  frame.set(payload, start + MESSAGE_HEADER_BYTES);
-  return start + MESSAGE_HEADER_BYTES + payload.length;
 }
 
 /** Takes a stream of bytes apart into messages. After a `DamagedError` it must not be used again. */
@@ -225,7 +226,8 @@ export class FrameReader {
 
 function readFrame(bytes: Uint8Array, start: number, end: number, take: (message: Message) => void): void {
   const first = start + FRAME_HEADER_BYTES;
-  if (crc32c(bytes.subarray(first, end)) !== readU32(bytes, start + 8)) throw new DamagedError('a frame’s checksum');
+  const messages = new Uint8Array(bytes.buffer, bytes.byteOffset + first, end - first);
+  if (crc32c(messages) !== readU32(bytes, start + 8)) throw new DamagedError('a frame’s checksum');
   if (first === end) throw new DamagedError('a frame without messages');
   for (let at = first; at < end;) {
     if (end - at < MESSAGE_HEADER_BYTES) throw new DamagedError('a message without a whole header');

@@ -4,11 +4,14 @@ import fc from 'fast-check';
 import { must } from '../../src/assert.ts';
 import {
   BusCore,
+  MAX_IN_FLIGHT,
   METHOD_BUSY,
   reconnectMs,
-  type BusEffect,
-  type BusEvent,
+  type BusLimits,
+  type BusOutcome,
+  type BusPort,
   type Inbound,
+  type Outbound,
   type Outgoing,
 } from '../../src/cluster/bus-core.ts';
 import { messageType, priority, type Message, type Priority } from '../../src/cluster/frame.ts';
@@ -25,47 +28,83 @@ function outgoing(
   };
 }
 
+type Deed = 'connected' | 'disconnected' | 'drained' | 'flush';
+
 /** One end of the bus whose time and connection are moved by hand. */
-class End {
+class End implements BusPort<string> {
   readonly core: BusCore<string>;
   nowMs = 0;
   readonly written: Message[][] = [];
-  readonly ended: string[] = [];
+  readonly ends: string[] = [];
   readonly delivered: { inbound: Inbound | undefined; message: Message }[] = [];
   readonly other: string[] = [];
   full = false;
+  /** As often what ended is asked again at once. */
+  again = 0;
+  asked = 0;
+  private frame: Message[] = [];
 
-  constructor(options: { calls?: boolean; limits?: ConstructorParameters<typeof BusCore>[0]['limits'] } = {}) {
+  constructor(options: { limits?: Partial<BusLimits> } = {}) {
     const limits = options.limits === undefined ? {} : { limits: options.limits };
-    this.core = new BusCore({ calls: options.calls ?? true, random: () => 0.5, ...limits });
+    this.core = new BusCore({ port: this, random: () => 0.5, ...limits });
   }
 
-  step(event: BusEvent<string>): void {
-    for (const effect of this.core.step(event, this.nowMs)) this.take(effect);
+  connect(): void {
+    this.other.push('connect');
   }
 
-  private take(effect: BusEffect<string>): void {
-    if (effect.kind === 'write') {
-      this.written.push([...effect.messages]);
-      this.step({ kind: 'wrote', full: this.full });
-    } else if (effect.kind === 'ended') this.ended.push(`${effect.token} ${effect.outcome.kind}`);
-    else if (effect.kind === 'deliver') this.delivered.push(effect);
-    else this.other.push(effect.kind);
+  add(out: Outbound<string>, timeLeftMs: number): void {
+    const { type, requestId, method, epoch, payload } = out;
+    this.frame.push({ type, requestId, method, epoch, payload, timeLeftMs, priority: out.priority });
+  }
+
+  send(): boolean {
+    this.written.push(this.frame);
+    this.frame = [];
+    return this.full;
+  }
+
+  ended(token: string, outcome: BusOutcome): void {
+    this.ends.push(`${token} ${outcome.kind}`);
+    if (this.again-- > 0) this.request(`${this.asked++}`, { deadlineMs: this.nowMs + 20 });
+  }
+
+  deliver(inbound: Inbound | undefined, message: Message): void {
+    this.delivered.push({ inbound, message });
+  }
+
+  close(): void {
+    this.other.push('close');
   }
 
   request(token: string, options: Parameters<typeof outgoing>[0] = {}): void {
-    this.step({ kind: 'request', token, outgoing: outgoing(options) });
+    this.core.request(token, outgoing(options), this.nowMs);
+  }
+
+  is(deed: Deed): void {
+    if (deed === 'connected') this.core.connected();
+    else if (deed === 'disconnected') this.core.disconnected(this.nowMs);
+    else if (deed === 'drained') this.core.drained(this.nowMs);
+    else this.core.flush(this.nowMs);
+  }
+
+  takes(message: Message): void {
+    this.core.received(message, this.nowMs);
+  }
+
+  answers(to: Inbound): void {
+    this.core.answer(to, outgoing(), this.nowMs);
   }
 
   at(nowMs: number): void {
     this.nowMs = nowMs;
-    this.step({ kind: 'wake' });
+    this.core.wake(nowMs);
   }
 }
 
 function connected(options: ConstructorParameters<typeof End>[0] = {}): End {
   const end = new End(options);
-  end.step({ kind: 'connected' });
+  end.is('connected');
   return end;
 }
 
@@ -80,86 +119,88 @@ void test('what one turn asked goes out as one frame, the urgent first, and answ
   end.request('probe', { priority: priority.CONTROL });
   end.request('b');
   assert.equal(end.written.length, 0);
-  end.step({ kind: 'flush' });
+  end.is('flush');
   assert.equal(end.written.length, 1);
   const [probe, a, b, repair] = end.written[0] as [Message, Message, Message, Message];
   assert.deepEqual(
-    [probe, a, b, repair].map((each) => each.requestId),
-    [1, 2, 3, 4],
+    [probe, a, b, repair].map(({ requestId }) => [Math.floor(requestId / MAX_IN_FLIGHT), requestId % MAX_IN_FLIGHT]),
+    [
+      [1, 0],
+      [2, 1],
+      [3, 2],
+      [4, 3],
+    ],
+    'a number that grows and a slot',
   );
   assert.deepEqual([probe.priority, repair.priority], [priority.CONTROL, priority.REPAIR]);
   assert.equal(a.timeLeftMs, 1_000);
-  end.step({ kind: 'received', message: answerTo(b) });
-  end.step({ kind: 'received', message: answerTo(a) });
-  end.step({ kind: 'received', message: answerTo(a) });
-  assert.deepEqual(end.ended, ['b answered', 'a answered']);
+  end.takes(answerTo(b));
+  end.takes(answerTo(a));
+  end.takes(answerTo(a));
+  assert.deepEqual(end.ends, ['b answered', 'a answered']);
   assert.equal(end.core.inFlight, 2);
 });
 
 void test('a deadline: still queued is unsent, already written is unknown; a late answer is dropped', () => {
   const end = connected();
   end.request('written', { deadlineMs: 100 });
-  end.step({ kind: 'flush' });
+  end.is('flush');
   end.request('queued', { deadlineMs: 50 });
   end.at(50);
   end.at(100);
-  assert.deepEqual(end.ended, ['queued unsent', 'written unknown']);
-  end.step({ kind: 'received', message: answerTo(end.written[0]?.[0] as Message) });
-  end.step({ kind: 'flush' });
-  assert.equal(end.ended.length, 2);
+  assert.deepEqual(end.ends, ['queued unsent', 'written unknown']);
+  end.takes(answerTo(end.written[0]?.[0] as Message));
+  end.is('flush');
+  assert.equal(end.ends.length, 2);
   assert.equal(end.written.length, 1, 'what is overdue is not written');
 });
 
 void test('a connection that ends: queued is unsent, written is unknown, and it is made again after a while', () => {
   const end = connected();
   end.request('written');
-  end.step({ kind: 'flush' });
+  end.is('flush');
   end.request('queued');
-  end.step({ kind: 'disconnected' });
-  assert.deepEqual(end.ended, ['written unknown', 'queued unsent']);
+  end.is('disconnected');
+  assert.deepEqual(end.ends, ['written unknown', 'queued unsent']);
   assert.deepEqual(end.other, []);
   end.request('refused');
-  assert.equal(end.ended.at(-1), 'refused unsent', 'a peer out of reach is not waited for');
+  assert.equal(end.ends.at(-1), 'refused unsent', 'a peer out of reach is not waited for');
   while (end.other.length === 0) end.at(end.core.wakeAtMs);
   assert.ok(end.nowMs > 0 && end.nowMs <= 50, `${end.nowMs} ms`);
   assert.deepEqual(end.other, ['connect']);
   const late = end.written[0]?.[0] as Message;
-  end.step({ kind: 'connected' });
+  end.is('connected');
   end.request('next');
-  end.step({ kind: 'flush' });
-  assert.equal(end.written[1]?.[0]?.requestId, 1, 'numbers begin anew on a new connection');
-  end.step({ kind: 'received', message: answerTo({ ...late, requestId: 2 }) });
-  assert.equal(end.ended.length, 3);
+  end.is('flush');
+  assert.equal(end.written[1]?.[0]?.requestId, late.requestId, 'numbers begin anew on a new connection');
+  end.takes(answerTo({ ...late, requestId: late.requestId + MAX_IN_FLIGHT }));
+  assert.equal(end.ends.length, 3);
 });
 
-void test('the first request opens the connection; the side that does not call has none to wait for', () => {
-  const caller = new End();
-  caller.request('a');
-  caller.request('b');
-  assert.deepEqual(caller.other, ['connect']);
-  caller.step({ kind: 'connected' });
-  caller.step({ kind: 'flush' });
-  assert.equal(caller.written[0]?.length, 2);
-  const called = new End({ calls: false });
-  called.request('a');
-  assert.deepEqual(called.ended, ['a unsent']);
-  assert.deepEqual(called.other, []);
+void test('the first request opens the connection', () => {
+  const end = new End();
+  end.request('a');
+  end.request('b');
+  assert.deepEqual(end.other, ['connect']);
+  end.is('connected');
+  end.is('flush');
+  assert.equal(end.written[0]?.length, 2);
 });
 
 void test('while the connection is full nothing is written, and a full queue refuses only its own priority', () => {
   const end = connected({ limits: { maxQueuedBytes: 25 } });
   end.full = true;
   end.request('a');
-  end.step({ kind: 'flush' });
+  end.is('flush');
   end.request('b');
   end.request('c');
   end.request('d');
   end.request('probe', { priority: priority.CONTROL });
-  end.step({ kind: 'flush' });
+  end.is('flush');
   assert.equal(end.written.length, 1);
-  assert.deepEqual(end.ended, ['d unsent']);
+  assert.deepEqual(end.ends, ['d unsent']);
   end.full = false;
-  end.step({ kind: 'drained' });
+  end.is('drained');
   assert.deepEqual(
     end.written[1]?.map((each) => each.priority),
     [priority.CONTROL, priority.CLIENT, priority.CLIENT],
@@ -170,10 +211,10 @@ void test('a frame has a target size: what is more urgent overtakes the rest', (
   const end = connected({ limits: { frameTargetBytes: 100 } });
   for (let i = 0; i < 4; i++) end.request(`r${i}`, { priority: priority.REPAIR, bytes: 90 });
   end.full = true;
-  end.step({ kind: 'flush' });
+  end.is('flush');
   end.request('a');
   end.full = false;
-  end.step({ kind: 'drained' });
+  end.is('drained');
   assert.deepEqual(
     end.written.map((frame) => frame.length),
     [1, 2, 1, 1],
@@ -192,25 +233,25 @@ void test('requests of the peer are delivered once and answered on their own con
     epoch: 1,
     payload: new Uint8Array(0),
   };
-  end.step({ kind: 'received', message });
+  end.takes(message);
   assert.equal(end.delivered[0]?.inbound?.deadlineMs, 200);
-  end.step({ kind: 'received', message });
+  end.takes(message);
   assert.deepEqual(end.other, ['close'], 'a second copy is a broken peer');
   assert.equal(end.delivered.length, 1);
   const inbound = must(end.delivered[0]?.inbound, 'a request');
-  end.step({ kind: 'answer', to: inbound, outgoing: outgoing() });
-  end.step({ kind: 'answer', to: inbound, outgoing: outgoing() });
-  end.step({ kind: 'flush' });
+  end.answers(inbound);
+  end.answers(inbound);
+  end.is('flush');
   assert.deepEqual(
     end.written[0]?.map((each) => [each.type, each.requestId]),
     [[messageType.ANSWER, 4]],
   );
-  end.step({ kind: 'received', message: { ...message, requestId: 5 } });
+  end.takes({ ...message, requestId: 5 });
   const next = must(end.delivered[1]?.inbound, 'a request');
-  end.step({ kind: 'disconnected' });
-  end.step({ kind: 'connected' });
-  end.step({ kind: 'answer', to: next, outgoing: outgoing() });
-  end.step({ kind: 'flush' });
+  end.is('disconnected');
+  end.is('connected');
+  end.answers(next);
+  end.is('flush');
   assert.equal(end.written.length, 1);
 });
 
@@ -225,16 +266,71 @@ void test('a peer with too many unanswered requests is told to back off; overdue
     epoch: 1,
     payload: new Uint8Array(0),
   };
-  end.step({ kind: 'received', message });
-  end.step({ kind: 'received', message: { ...message, requestId: 2 } });
-  end.step({ kind: 'flush' });
+  end.takes(message);
+  end.takes({ ...message, requestId: 2 });
+  end.is('flush');
   assert.deepEqual(
     end.written[0]?.map((each) => [each.method, each.requestId]),
     [[METHOD_BUSY, 2]],
   );
   end.at(50);
-  end.step({ kind: 'received', message: { ...message, requestId: 3 } });
+  end.takes({ ...message, requestId: 3 });
   assert.equal(end.delivered.length, 2);
+});
+
+void test('a slot is free again when its request has ended; ids grow all the same', () => {
+  const end = connected();
+  end.request('a');
+  end.request('b', { deadlineMs: 10 });
+  end.is('flush');
+  const [a, b] = end.written[0] as [Message, Message];
+  end.takes(answerTo(a));
+  end.at(10);
+  end.request('c');
+  end.request('d');
+  end.is('flush');
+  const [c, d] = end.written[1] as [Message, Message];
+  assert.deepEqual(new Set([c, d].map(({ requestId }) => requestId % MAX_IN_FLIGHT)), new Set([0, 1]));
+  assert.ok(c.requestId > b.requestId && d.requestId > c.requestId);
+  end.takes(answerTo(b));
+  assert.deepEqual(end.ends, ['a answered', 'b unknown'], 'the slot of another is no answer to it');
+  end.takes(answerTo(d));
+  assert.equal(end.ends.at(-1), 'd answered');
+});
+
+void test('a request of the peer in the slot of an earlier one: nobody waits for that one’s answer', () => {
+  const end = connected({ limits: { maxUnanswered: 1 } });
+  const message: Message = {
+    type: messageType.REQUEST,
+    priority: 1,
+    method: 5,
+    requestId: MAX_IN_FLIGHT + 3,
+    timeLeftMs: 0,
+    epoch: 1,
+    payload: new Uint8Array(0),
+  };
+  end.takes(message);
+  end.takes({ ...message, requestId: 2 * MAX_IN_FLIGHT + 3 });
+  const [first, second] = end.delivered.map(({ inbound }) => must(inbound, 'a request')) as [Inbound, Inbound];
+  end.answers(first);
+  end.answers(second);
+  end.is('flush');
+  assert.deepEqual(
+    end.written[0]?.map(({ requestId }) => requestId),
+    [second.requestId],
+  );
+});
+
+void test('beyond the limit of requests in flight and in queues they are unsent', () => {
+  const end = connected();
+  for (let i = 0; i < MAX_IN_FLIGHT - 1; i++) end.request(`${i}`);
+  end.is('flush');
+  end.request('queued');
+  end.request('one more');
+  assert.deepEqual(end.ends, ['one more unsent']);
+  end.takes(answerTo(end.written[0]?.[0] as Message));
+  end.request('again');
+  assert.equal(end.ends.length, 2);
 });
 
 void test('every request ends exactly once, whatever happens in whatever order', () => {
@@ -257,27 +353,27 @@ void test('every request ends exactly once, whatever happens in whatever order',
     fc.record({ kind: fc.constant('full' as const), on: fc.boolean() }),
   );
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 80 }), (events) => {
+    fc.property(fc.array(event, { maxLength: 80 }), fc.nat(30), (events, again) => {
       const end = new End({ limits: { maxQueuedBytes: 60, frameTargetBytes: 60 } });
-      let asked = 0;
+      end.again = again;
       let up = false;
       for (const each of events) {
         if (each.kind === 'request') {
-          end.request(`${asked++}`, { deadlineMs: end.nowMs + each.wait, priority: each.level as Priority });
+          end.request(`${end.asked++}`, { deadlineMs: end.nowMs + each.wait, priority: each.level as Priority });
         } else if (each.kind === 'time') end.at(end.nowMs + each.ms);
         else if (each.kind === 'full') end.full = each.on;
         else if (each.kind === 'answer') {
           const message = end.written.at(-1)?.at(-1);
-          if (message !== undefined) end.step({ kind: 'received', message: answerTo(message) });
+          if (message !== undefined) end.takes(answerTo(message));
         } else if (each.kind === 'connected' || each.kind === 'disconnected') {
           if ((each.kind === 'connected') === up) continue;
           up = each.kind === 'connected';
-          end.step({ kind: each.kind });
-        } else if (each.kind === 'flush' || each.kind === 'drained') end.step({ kind: each.kind });
+          end.is(each.kind);
+        } else if (each.kind === 'flush' || each.kind === 'drained') end.is(each.kind);
       }
-      end.at(end.nowMs + 1_000);
-      assert.equal(end.ended.length, asked);
-      assert.equal(new Set(end.ended.map((each) => each.split(' ')[0])).size, asked);
+      for (let i = 0; i < 40; i++) end.at(end.nowMs + 1_000);
+      assert.equal(end.ends.length, end.asked);
+      assert.equal(new Set(end.ends.map((each) => each.split(' ')[0])).size, end.asked);
       assert.equal(end.core.inFlight, 0);
     }),
   );
