@@ -91,7 +91,10 @@ export interface Store {
   get(key: Uint8Array, keyLength: number, found: Found): Lookup;
   /** As `get`, in a snapshot. */
   getAt(snapshot: Snapshot, key: Uint8Array, keyLength: number, found: Found): Lookup;
-  /** Brings in what a `get` or `getAt` of this key missed. The blocks stay until the callers of this turn have run again. */
+  /**
+   * Brings in what a `get` or `getAt` of this key missed. The blocks stay until the callers of this turn have run again.
+   * Many at a time are the batched read: they run side by side, and what several of them miss is read once.
+   */
   fetch(key: Uint8Array): Promise<void>;
 
   newBatch(): Batch;
