@@ -210,6 +210,7 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'cluster/topology-codec.ts',
   'repl/acceptor.ts',
   'repl/causal-context.ts',
+  'repl/cluster-expiry.ts',
   'repl/coordinator.ts',
   'repl/forward.ts',
   'repl/hints.ts',

@@ -1,0 +1,95 @@
+/** Expiry in a shared cluster: the first healthy owner submits the change, the others do nothing, the indexes follow. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Found, lookup } from '../../src/engine/store.ts';
+import { ClusterExpiry } from '../../src/repl/cluster-expiry.ts';
+import { expiryKey } from '../../src/repl/row-key.ts';
+import { decodeRowState } from '../../src/repl/row-state.ts';
+import { Prng } from '../sim/prng.ts';
+import { BENCH_MS, rowOf, stringState, threeMembers } from './owner-bench.ts';
+import { TestCluster, type TestNode } from './owner-cluster.ts';
+
+function threeOwners() {
+  const topology = threeMembers();
+  const owners = { current: [2, 3, 1], incoming: [] };
+  return { ...topology, slots: topology.slots.map(({ since }) => ({ owners, since })) };
+}
+
+function isIndexed(node: TestNode, deadlineMs: number, row: string): boolean {
+  const key = expiryKey(deadlineMs, Buffer.from(row, 'latin1'));
+  return node.store.get(key, key.length, new Found()) === lookup.FOUND;
+}
+
+void test('the first healthy owner ends rows whose deadline has passed', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwners(), random: new Prng(1) });
+  const { kernel } = cluster;
+  let submitted = 0;
+  const expiries = cluster.nodes.map(
+    (node) =>
+      new ClusterExpiry({
+        store: node.store,
+        state: node.state,
+        view: node.view,
+        change: (row, change, timeoutMs, done) => {
+          submitted++;
+          node.coordinator.change(row, change, kernel.nowMs + timeoutMs, done);
+        },
+        nowMs: () => Math.floor(BENCH_MS + kernel.nowMs),
+      }),
+  );
+  const sweepAll = async (): Promise<void> => {
+    for (const expiry of expiries) while (await expiry.sweep());
+    await cluster.run(kernel.nowMs + 50);
+  };
+  const rows = Array.from({ length: 300 }, (_, i) => rowOf(`key:${i}`));
+  let done = 0;
+  for (const row of rows) {
+    cluster.node(1).coordinator.change(
+      row,
+      (_state, ballot) => ({ state: stringState('v', ballot, BENCH_MS + 500), reply: 0 }),
+      400,
+      () => done++,
+    );
+  }
+  await cluster.run(100);
+  assert.equal(done, rows.length);
+  await sweepAll();
+  assert.equal(submitted, 0);
+  // One is given a longer life, one is deleted before.
+  const [later, gone] = [rows[0] as string, rows[1] as string];
+  const { coordinator } = cluster.node(3);
+  coordinator.change(
+    later,
+    (_s, ballot) => ({ state: stringState('w', ballot, BENCH_MS + 9_000), reply: 0 }),
+    1e6,
+    () => 0,
+  );
+  coordinator.change(
+    gone,
+    () => ({ state: undefined, reply: 0 }),
+    1e6,
+    () => 0,
+  );
+  await cluster.run(600);
+  const before = cluster.node(1).owner.held(rows[2] as string);
+  for (let i = 0; i < 4; i++) await sweepAll();
+  assert.equal(submitted, rows.length - 2);
+  assert.equal(expiries[1]?.expiredRows, rows.length - 2);
+  for (const node of cluster.nodes) {
+    assert.equal(node.state.counts.total(0), 1);
+    assert.ok(isIndexed(node, BENCH_MS + 9_000, later));
+    assert.ok(rows.every((row) => !isIndexed(node, BENCH_MS + 500, row)));
+  }
+  const after = cluster.node(1).owner.held(rows[2] as string);
+  assert.deepEqual(
+    decodeRowState(after?.value as Uint8Array).modified,
+    decodeRowState(before?.value as Uint8Array).modified,
+  );
+  // With the first owner gone, the next one does it.
+  cluster.node(2).up = false;
+  await cluster.run(9_600);
+  await sweepAll();
+  assert.equal(expiries[2]?.expiredRows, 1);
+  cluster.close();
+});
