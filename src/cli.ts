@@ -14,6 +14,8 @@ export type CommandLine =
   | { readonly kind: 'tool'; readonly argv: readonly string[] }
   /** `backup` or `restore` and what follows. */
   | { readonly kind: 'backup'; readonly argv: readonly string[] }
+  /** Several nodes on this machine: what follows `demo`. */
+  | { readonly kind: 'demo'; readonly argv: readonly string[] }
   /** The line makes no sense; `message` says what would. */
   | { readonly kind: 'mistake'; readonly message: string };
 
@@ -22,6 +24,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first] = argv;
   if (isToolName(first)) return { kind: 'tool', argv };
   if (isBackupName(first)) return { kind: 'backup', argv };
+  if (first === 'demo') return { kind: 'demo', argv: argv.slice(1) };
   if (first === '-h' || argv.includes('--help')) return { kind: 'help' };
   if (first === '-v' || argv.includes('--version')) return { kind: 'version' };
   const hasPath = first !== undefined && !first.startsWith('--');
@@ -37,7 +40,8 @@ A Redis server whose data lives on disk, with the names of redis.conf;
 flags stand above the file. Without either it serves 127.0.0.1:6379, data in ./data.
 
 $0 ${toolNames.join('|')} DIR  looks at or mends the data of a server that is not running.
-$0 backup ... TARGET, $0 restore SOURCE --dir DIR: see $0 backup --help.`;
+$0 backup ... TARGET, $0 restore SOURCE --dir DIR: see $0 backup --help.
+$0 demo --nodes 3  starts a cluster on this machine and says what to try.`;
 
 /** The text of `--help`, as wide as `columns` allows. */
 export async function helpText(columns: number): Promise<string> {

@@ -4,6 +4,7 @@
  * data directory that no node has open.
  */
 
+import { fileURLToPath } from 'node:url';
 import { readMachine } from './node-machine.ts';
 import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
 import { NodeDisk } from './env-node-disk.ts';
@@ -35,6 +36,9 @@ async function main(argv: readonly string[]): Promise<void> {
   } else if (line.kind === 'backup') {
     const { runBackupHere } = await import('./main-backup.ts');
     process.exitCode = await runBackupHere(line.argv);
+  } else if (line.kind === 'demo') {
+    const { runDemoHere } = await import('./main-demo.ts');
+    process.exitCode = await runDemoHere(line.argv, fileURLToPath(import.meta.url));
   } else {
     try {
       await run(Config.load(disk, { path: line.path, args: line.args }), version);

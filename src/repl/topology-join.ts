@@ -33,7 +33,7 @@ import type { TopologyVoter } from './topology-voter.ts';
 export const JOIN_TIMEOUT_MS = 10_000;
 
 /** Pause between rounds of asking the seeds. */
-export const JOIN_RETRY_MS = 500;
+export const JOIN_RETRY_MS = 250;
 
 const VERSION = 1;
 const KINDS = ['join', 'invite'] as const;
