@@ -54,6 +54,12 @@ export type Injected = Record<
   number
 >;
 
+/** All that a disk holds, for other disks to start from. Not changed by them. */
+export interface DiskImage {
+  readonly platter: Platter;
+  readonly directories: ReadonlySet<string>;
+}
+
 export class SimDisk {
   faults: DiskFaults = noFaults();
   capacityBytes = Number.POSITIVE_INFINITY;
@@ -84,9 +90,17 @@ export class SimDisk {
   /** Grows with each mount; files of an earlier mount are dead. */
   #generation = 0;
 
-  constructor(parts: { loop: EventLoop; random: Prng }) {
+  constructor(parts: { loop: EventLoop; random: Prng; image?: DiskImage | undefined }) {
     this.loop = parts.loop;
     this.#random = parts.random;
+    if (parts.image === undefined) return;
+    this.#platter = parts.image.platter.settled();
+    this.#directories = new Set(parts.image.directories);
+  }
+
+  /** What is on it now, all of it as if it had been synced. */
+  image(): DiskImage {
+    return { platter: this.#platter.settled(), directories: new Set(this.#directories) };
   }
 
   get operations(): number {

@@ -60,6 +60,15 @@ export class Inode {
     return clone;
   }
 
+  /** A copy whose contents are durable as they are seen. */
+  settled(): Inode {
+    const copy = new Inode();
+    copy.seen = this.seen.copy();
+    copy.durable = this.seen.copy();
+    copy.links = this.links;
+    return copy;
+  }
+
   /** Changes up to `serial` have reached the platter. */
   settle(serial: number): void {
     let count = 0;

@@ -84,6 +84,20 @@ export class Platter {
     return copy;
   }
 
+  /** A copy in which all that is seen is durable, as after syncing everything. */
+  settled(): Platter {
+    const copy = new Platter();
+    const clones = new Map<Inode, Inode>();
+    for (const [path, inode] of this.names) {
+      const clone = clones.get(inode) ?? inode.settled();
+      clones.set(inode, clone);
+      copy.names.set(path, clone);
+      copy.#durableNames.set(path, clone);
+    }
+    copy.usedBytes = this.usedBytes;
+    return copy;
+  }
+
   /** Keeps what is durable and a random part of the rest. */
   powerCut(random: Prng): void {
     const style = random.pick(['all', 'none', 'prefix', 'subset'] as const);

@@ -10,9 +10,8 @@ import type { History, Outcome } from './history.ts';
 import type { Host, SimNetwork } from './network.ts';
 import { wordsOf, type Operation, type ReplyText, type Single } from './operation.ts';
 import { RespClient } from './resp-client.ts';
+import { CLIENT_PORT } from './setting.ts';
 import type { Swarm, Workload } from './swarm.ts';
-
-export const CLIENT_PORT = 6379;
 
 /** Histories of more operations take the checker too long. */
 const MAX_OPERATIONS_PER_KEY = 200;

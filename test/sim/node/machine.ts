@@ -7,7 +7,7 @@ import { Config } from '../../../src/config.ts';
 import { NO_MACHINE } from '../../../src/commands/machine.ts';
 import type { Env, Log, LogFields } from '../../../src/env.ts';
 import { Node } from '../../../src/node.ts';
-import { noFaults, SimDisk, type DiskFaults } from '../disk.ts';
+import { noFaults, SimDisk, type DiskFaults, type DiskImage } from '../disk.ts';
 import type { EventLoop, Life } from '../event-loop.ts';
 import type { Prng } from '../prng.ts';
 import { SimThreads } from '../threads.ts';
@@ -32,6 +32,8 @@ export interface MachineOptions {
   readonly args: readonly string[];
   readonly skewMs: number;
   readonly drift: number;
+  /** What its disk holds at first; nothing when left out. */
+  readonly image?: DiskImage | undefined;
 }
 
 /** How long the process takes to be there again after the disk has failed it, as under a supervisor. */
@@ -62,7 +64,7 @@ export class Machine {
     this.random = world.random.split(options.name);
     this.clock = new MachineClock(world.loop, { offsetMs: options.skewMs, drift: options.drift });
     this.host = world.network.addHost(options.name, true);
-    this.disk = new SimDisk({ loop: world.loop, random: this.random.split('disk') });
+    this.disk = new SimDisk({ loop: world.loop, random: this.random.split('disk'), image: options.image });
     this.life = world.loop.life();
   }
 

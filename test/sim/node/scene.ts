@@ -6,13 +6,18 @@
  * clients saw.
  */
 
+import { must } from '../../../src/assert.ts';
 import { EventLoop } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
-import { CLIENT_PORT, keyName, SimClient } from './client.ts';
+import { keyName, SimClient } from './client.ts';
+import { formationOf, type Formation } from './formation.ts';
 import { History, type Outcome } from './history.ts';
+import type { Node } from '../../../src/node.ts';
+import { heldBy, isSettled, memberOf, ownersOf, settleRow } from './inside.ts';
 import { Machine } from './machine.ts';
 import { calmNetwork } from './network-faults.ts';
 import { SimNetwork } from './network.ts';
+import { argumentsOf, machineName } from './setting.ts';
 import { drawSwarm, type Swarm } from './swarm.ts';
 import { Trouble } from './trouble.ts';
 
@@ -32,6 +37,8 @@ export interface SceneResult {
   readonly violations: readonly string[];
   /** Keys whose history was too long a search; they count neither as right nor as wrong. */
   readonly undecided: number;
+  /** Keys whose owners came to hold the same only by a change that changes nothing. */
+  readonly repaired: number;
   readonly operations: number;
   readonly answered: number;
   readonly unknown: number;
@@ -49,6 +56,9 @@ export interface SceneResult {
 /** Within this the product must serve at first, and again once nothing goes wrong. */
 const FORMING_MS = 20_000;
 const HEALING_MS = 20_000;
+const SETTLING_MS = 30_000;
+/** Hints are delivered within this. */
+const HINTING_MS = 2_500;
 const STEP_MS = 20;
 /** A final read may be answered with an error while nodes find one another again. */
 const FINAL_TRIES = 200;
@@ -59,7 +69,10 @@ const FNV_START = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
 export async function runScene(options: SceneOptions): Promise<SceneResult> {
-  const scene = new Scene(options);
+  const swarm = { ...drawSwarm(new Prng(options.seed).split('swarm'), options.nodes), ...options.swarm };
+  const { nodes, replicas, joins } = swarm;
+  const formation = nodes === 1 ? undefined : await formationOf({ nodes: joins ? nodes - 1 : nodes, replicas });
+  const scene = new Scene(options, swarm, formation);
   const unhandled = (reason: unknown): void => scene.threw(reason);
   process.on('unhandledRejection', unhandled);
   try {
@@ -84,15 +97,17 @@ class Scene {
   private readonly notes: string[] = [];
   private digest = FNV_START;
   private undecided = 0;
+  private repaired = 0;
   private isOpen = false;
 
-  constructor(options: SceneOptions) {
+  constructor(options: SceneOptions, swarm: Swarm, formation: Formation | undefined) {
     this.options = options;
+    this.swarm = swarm;
     const root = new Prng(options.seed);
     this.random = root.split('scene');
-    this.swarm = { ...drawSwarm(root.split('swarm'), options.nodes), ...options.swarm };
     this.network = new SimNetwork({ loop: this.loop, random: root.split('network') });
-    for (let index = 0; index < this.swarm.nodes; index++) this.machines.push(this.newMachine(index));
+    this.loop.wallOffsetMs += formation?.ms ?? 0;
+    for (let index = 0; index < swarm.nodes; index++) this.machines.push(this.newMachine(index, formation));
     const targets = this.machines.map(({ name }) => name);
     const world = {
       loop: this.loop,
@@ -120,6 +135,7 @@ class Scene {
         await this.live();
         await this.heal();
         await this.readFinally();
+        await this.converge();
         this.judge();
       }
     } catch (error) {
@@ -133,9 +149,8 @@ class Scene {
     this.violation(`thrown: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   }
 
-  private newMachine(index: number): Machine {
+  private newMachine(index: number, formation: Formation | undefined): Machine {
     const { swarm, random } = this;
-    const name = `10.0.0.${index + 1}`;
     return new Machine(
       {
         loop: this.loop,
@@ -145,28 +160,24 @@ class Scene {
         violation: (what) => this.violation(what),
       },
       {
-        name,
-        args: argsOf({
-          bind: name,
-          port: String(CLIENT_PORT),
-          'protected-mode': 'no',
-          dir: '/data',
-          appendfsync: swarm.appendfsync,
-          'memtable-size': '1mb',
-        }),
+        name: machineName(index),
+        args: argumentsOf({ ...swarm, index }),
         skewMs: Math.round((random.next() * 2 - 1) * swarm.skewMs),
         drift: (random.next() * 2 - 1) * swarm.drift,
+        image: formation?.images[index],
       },
     );
   }
 
   /** All machines come up while nothing goes wrong. */
   private async form(): Promise<void> {
-    for (const machine of this.machines) {
-      machine.disk.faults = { ...machine.disk.faults, slowness: this.swarm.disk.slowness };
+    const { swarm } = this;
+    const first = this.machines.slice(0, swarm.nodes - Number(swarm.joins));
+    for (const machine of first) {
+      machine.disk.faults = { ...machine.disk.faults, slowness: swarm.disk.slowness };
       machine.start();
     }
-    await this.until(() => this.machines.every(({ node }) => node !== undefined), FORMING_MS, 'the nodes do not start');
+    await this.until(() => first.every(({ node }) => node !== undefined), FORMING_MS, 'the nodes do not start');
   }
 
   private async live(): Promise<void> {
@@ -178,6 +189,7 @@ class Scene {
       machine.disk.faults = { ...swarm.disk };
     }
     for (const client of this.clients) client.start();
+    if (swarm.joins) this.loop.post(this.random.next() * swarm.runMs * 500, () => this.machines.at(-1)?.start());
     this.trouble.start();
     await this.loop.advance(swarm.runMs);
   }
@@ -217,6 +229,41 @@ class Scene {
       await this.loop.advance(FINAL_PAUSE_MS);
     }
     this.violation(`${key} cannot be read at ${target} though nothing goes wrong any more`);
+  }
+
+  /** Nothing moves any more, and all owners of a key hold the same, version and state. */
+  private async converge(): Promise<void> {
+    if (this.swarm.nodes === 1) return;
+    const nodes = this.machines.map(({ node }) => must(node, 'all nodes serve'));
+    await this.until(() => isSettled(nodes, nodes.length), SETTLING_MS, 'the topology does not settle');
+    if (this.violations.size > 0) return;
+    const byMember = new Map(nodes.map((node) => [memberOf(node), node]));
+    for (const [index, workload] of this.swarm.keys.entries()) {
+      const key = keyName(workload, index);
+      const [first] = nodes;
+      const owners = ownersOf(must(first, 'a node'), key).map((id) => must(byMember.get(id), 'owners are members'));
+      await this.convergeKey(key, owners);
+    }
+  }
+
+  /**
+   * What an owner missed comes as a hint; what nobody knows to be chosen (an uncertain write, a coordinator that died)
+   * does not, and anti-entropy brings it: here a change that changes nothing.
+   */
+  private async convergeKey(key: string, owners: readonly Node[]): Promise<void> {
+    const look = (): Promise<string[]> => this.loop.settle(Promise.all(owners.map((owner) => heldBy(owner, key))));
+    let held = await look();
+    for (let ms = 0; ms < HINTING_MS && new Set(held).size > 1; ms += FINAL_PAUSE_MS) {
+      await this.loop.advance(FINAL_PAUSE_MS);
+      held = await look();
+    }
+    if (new Set(held).size > 1) this.repaired++;
+    for (let tries = 0; tries < FINAL_TRIES && new Set(held).size > 1; tries++) {
+      await this.loop.settle(settleRow(this.random.pick(owners), key));
+      await this.loop.advance(FINAL_PAUSE_MS);
+      held = await look();
+    }
+    if (new Set(held).size > 1) this.violation(`the owners of ${key} differ: ${held.join(' | ')}`);
   }
 
   private judge(): void {
@@ -264,6 +311,7 @@ class Scene {
       digest: (this.digest >>> 0).toString(16).padStart(8, '0'),
       violations: [...this.violations],
       undecided: this.undecided,
+      repaired: this.repaired,
       operations: this.history.size,
       answered: this.history.count('done'),
       unknown: this.history.count('unknown'),
@@ -277,8 +325,4 @@ class Scene {
       notes: this.notes.slice(-SHOWN_NOTES),
     };
   }
-}
-
-function argsOf(directives: Readonly<Record<string, string>>): string[] {
-  return Object.entries(directives).flatMap(([name, value]) => [`--${name}`, value]);
 }

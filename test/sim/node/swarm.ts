@@ -15,6 +15,8 @@ export type Workload = (typeof workloads)[number];
 export interface Swarm {
   readonly nodes: number;
   readonly replicas: number;
+  /** The last node joins while clients work and things go wrong. */
+  readonly joins: boolean;
   readonly clients: number;
   readonly keys: readonly Workload[];
   readonly runMs: number;
@@ -94,6 +96,7 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
   return {
     nodes,
     replicas: Math.min(nodes, 3),
+    joins: nodes > 3 && random.chance(0.15),
     clients: random.between(3, 8),
     keys: Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)),
     runMs: random.pick([1_000, 2_000, 3_000]),
@@ -128,6 +131,7 @@ export function calmSwarm(nodes: number): Swarm {
   return {
     nodes,
     replicas: Math.min(nodes, 3),
+    joins: false,
     clients: 4,
     keys: ['register', 'counter', 'log', 'expiring'],
     runMs: 1_000,
