@@ -9,8 +9,8 @@
  * What an owner says besides the rule's own answers:
  * ```
  * stale             the slot's owners have changed since the epoch of the request
- * unable, refused   it knows no document, or by its document it is no owner (the asker may know a newer one); the engine
- *                   refuses writes, now or for so long that too many wait
+ * unable, refused   it knows no document, or by its document it is no owner (a request of a newer epoch waits for its
+ *                   document); the engine refuses writes, now or for so long that too many wait
  * unable, amnesia   the row may stand in a damaged table
  * ```
  *
@@ -105,6 +105,8 @@ export class Owner {
   private knownSelf = 0;
   private wasShared = false;
   private deferred = 0;
+  /** What was asked in epochs that are not known here yet. */
+  private early: { readonly epoch: number; readonly run: () => void }[] = [];
   /** Slots whose flush mark was promised and not set yet, and what waits for it. */
   private readonly courtesies = new Map<number, { readonly timer: Timer; readonly waiting: (() => void)[] }>();
   private readonly stops: (() => void)[];
@@ -172,7 +174,7 @@ export class Owner {
   ask(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
     const refusal = this.refusalOf(request.row, epoch);
     if (refusal !== undefined) {
-      answer(refusal);
+      if (refusal !== REFUSED || !this.waitsForEpoch(request, epoch, answer)) answer(refusal);
       return;
     }
     try {
@@ -211,6 +213,16 @@ export class Owner {
     if (this.owned[slot] === 1 && this.blocked[slot] === 0) return undefined;
     this.counts.refused++;
     return REFUSED;
+  }
+
+  /** Whether the request waits for the document of its epoch, by which this node may own the slot. */
+  private waitsForEpoch(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): boolean {
+    if (this.known === undefined || epoch <= this.known.epoch || this.deferred >= MAX_DEFERRED) return false;
+    if (this.owned[slotOfRow(request.row)] === 1) return false;
+    const kept = keptRequest(request);
+    this.deferred++;
+    this.early.push({ epoch, run: () => this.ask(kept, epoch, answer) });
+    return true;
   }
 
   private take(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
@@ -423,6 +435,10 @@ export class Owner {
     }
     for (const slot of fresh) this.blocked[slot] = 1;
     this.drop.add(left, fresh, () => this.unblock(topology));
+    const { early } = this;
+    this.early = early.filter((each) => each.epoch > topology.epoch);
+    this.deferred -= early.length - this.early.length;
+    for (const each of early) if (each.epoch <= topology.epoch) each.run();
   }
 
   /**
