@@ -147,6 +147,9 @@ export class Enrolment {
    */
   async enter(seeds: readonly string[]): Promise<void> {
     if (this.keeper.topology !== undefined) {
+      if (this.keeper.topology.members.length === 1 && seeds.length > 0) {
+        this.env.log.warn('this node keeps the cluster that it founded: join is passed over, see CLUSTER MEET');
+      }
       void this.keepEntry();
       return;
     }

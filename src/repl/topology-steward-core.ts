@@ -203,7 +203,8 @@ export class StewardCore {
     }
     if (this.plannedFor === members || nowMs < this.planAtMs) return;
     this.plannedFor = members;
-    this.planned = topology.members.some((member) => member.weight > 0) ? planMoves(topology) : [];
+    const isSplit = topology.members.length > 1 && topology.members.some((member) => member.weight > 0);
+    this.planned = isSplit ? planMoves(topology) : [];
   }
 
   /** `isMoved`: only that a move has ended is new, so that it is enough to count. */
