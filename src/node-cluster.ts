@@ -9,6 +9,7 @@ import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './cluster/bus-method.
 import { DamagedError } from './cluster/byte-cursor.ts';
 import { priority } from './cluster/frame.ts';
 import type { MemberId } from './cluster/member.ts';
+import type { Policy } from './cluster/policy.ts';
 import { aboutOf, Membership } from './cluster/membership.ts';
 import { ClusterDoor } from './commands/cluster-door.ts';
 import { ClusterRun } from './commands/cluster-run.ts';
@@ -21,10 +22,15 @@ import type { Env } from './env.ts';
 import type { Identity } from './node-identity.ts';
 import { Coordinator } from './repl/coordinator.ts';
 import { Forwarder } from './repl/forward.ts';
+import { Hints } from './repl/hints.ts';
 import { FLUSH_KEY, type KeyspaceState } from './repl/keyspace.ts';
 import { Owner } from './repl/owner.ts';
+import type { RowName } from './repl/owner-message.ts';
 import { decodeRequest, encodeAnswer } from './repl/owner-codec.ts';
 import { RowLists } from './repl/row-lists.ts';
+import { Ledger } from './repl/ledger.ts';
+import { LevelRun } from './repl/level-run.ts';
+import type { KeepHint } from './repl/missed-writes.ts';
 import { localKey } from './repl/row-key.ts';
 import { ANY_DATABASE, decodeCountRequest, decodeListRequest, encodeCounts, encodeList } from './repl/slot-list.ts';
 import { answerMove, type SlotMoveWorld } from './repl/slot-move.ts';
@@ -59,6 +65,8 @@ export class NodeCluster {
   readonly membership: Membership;
   readonly owner: Owner;
   readonly coordinator: Coordinator;
+  readonly hints: Hints;
+  readonly levels: LevelRun;
   readonly enrolment: Enrolment;
   readonly steward: Steward;
   readonly moves: SlotMoves;
@@ -126,7 +134,30 @@ export class NodeCluster {
     voter.load();
     this.register = new TopologyRegister({ env, keeper, voter, bus, hlc, actor: () => actor });
     this.owner = new Owner({ env, store: engine, state, hlc, promisedBefore, view: keeper });
-    this.coordinator = new Coordinator({ env, view: keeper, bus, owner: this.owner, hlc, actor });
+    this.hints = new Hints({
+      env,
+      store: engine,
+      view: keeper,
+      send: (to, request, answered) => this.coordinator.deliver(to, request, priority.REPAIR, answered),
+      settle: (row) => this.settleRow(row, () => undefined),
+    });
+    const keepHint: KeepHint = (target, row, version, rowState) => this.hints.keep(target, row, version, rowState);
+    this.coordinator = new Coordinator({ env, view: keeper, bus, owner: this.owner, hlc, actor, keepHint });
+    const { coordinator } = this;
+    this.levels = new LevelRun({
+      env,
+      view: keeper,
+      coordinator,
+      hlc,
+      actor,
+      ledger: new Ledger(),
+      keepHint,
+      centreOf: (id) => keeper.topology?.members.find((member) => member.id === id)?.dataCentre ?? '',
+    });
+    // Others may have coordinated this node's rows while they did not hear of it.
+    bus.onHealth((_name, healthy) => {
+      if (healthy) coordinator.forgetBallots();
+    });
     this.forwarder = new Forwarder({ env, view: keeper, bus, isReady: () => this.coordinator.isReady });
     this.moves = new SlotMoves({ env, view: keeper, world: this.moveWorld() });
     this.steward = new Steward({ env, keeper, register: this.register, runMove: (slot) => this.moves.run(slot) });
@@ -146,13 +177,27 @@ export class NodeCluster {
     server.cluster = new ClusterDoor({ env, keeper, membership, enrolment, register, bus, version: server.version });
     let run: ClusterRun | undefined;
     dispatcher.share((host) => {
-      const { coordinator, forwarder } = this;
+      const { forwarder, levels } = this;
       const lists = new RowLists({
         view: keeper,
         ask: (to, request, answered) => this.askMember(to, request, answered),
       });
       const requestTimeoutMs = (): number => config.get('request-timeout');
-      run = new ClusterRun({ host, view: keeper, coordinator, forwarder, lists, requestTimeoutMs });
+      const changePolicies = (
+        change: (before: readonly Policy[]) => readonly Policy[],
+        deadlineMs: number,
+      ): Promise<unknown> =>
+        register.change((topology) => [{ kind: 'set-policies', policies: change(topology.policies) }], deadlineMs);
+      run = new ClusterRun({
+        host,
+        view: keeper,
+        coordinator,
+        forwarder,
+        lists,
+        levels,
+        changePolicies,
+        requestTimeoutMs,
+      });
       return run;
     });
     this.seeds = seedsOf(config);
@@ -170,6 +215,7 @@ export class NodeCluster {
    * to be let in. `failed`: that can never be.
    */
   async start(failed: (reason: unknown) => void): Promise<void> {
+    await this.hints.load();
     await this.bus.listen(this.busAt);
     this.membership.onChange((member) => this.keeper.heard(member.name, aboutOf(member.about).epoch));
     // Who came by CLUSTER MEET is not known to membership before it is called.
@@ -187,6 +233,8 @@ export class NodeCluster {
     this.moves.close();
     this.enrolment.close();
     this.membership.close();
+    this.hints.close();
+    this.levels.close();
     this.forwarder.close();
     this.coordinator.close();
     this.register.close();
@@ -263,14 +311,19 @@ export class NodeCluster {
           done(false);
           return;
         }
-        const deadlineMs = this.coordinator.nowMs() + SETTLE_TIMEOUT_MS;
-        const settle = (state: Uint8Array | undefined): { state: Uint8Array | undefined; reply: undefined } => ({
-          state,
-          reply: undefined,
-        });
-        this.coordinator.change(row, settle, deadlineMs, (outcome) => done(outcome.kind === 'done'));
+        this.settleRow(row, done);
       },
     };
+  }
+
+  /** A change of the row that changes nothing. */
+  private settleRow(row: RowName, done: (settled: boolean) => void): void {
+    const settle = (state: Uint8Array | undefined): { state: Uint8Array | undefined; reply: undefined } => ({
+      state,
+      reply: undefined,
+    });
+    const deadlineMs = this.coordinator.nowMs() + SETTLE_TIMEOUT_MS;
+    this.coordinator.change(row, settle, deadlineMs, (outcome) => done(outcome.kind === 'done'));
   }
 
   private askMember(

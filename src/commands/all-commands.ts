@@ -11,6 +11,7 @@ import { debugCommands } from './debug.ts';
 import { infoCommands } from './info.ts';
 import { keyCommands } from './key.ts';
 import { latencyCommands } from './latency.ts';
+import { levelCommands } from './level-commands.ts';
 import { memoryCommands } from './memory.ts';
 import { monitorCommands } from './monitor.ts';
 import { serverCommands } from './server.ts';
@@ -28,6 +29,7 @@ export const allCommands: readonly Command[] = [
   ...slowlogCommands,
   ...latencyCommands,
   ...memoryCommands,
+  ...levelCommands,
   ...monitorCommands,
   ...commandCommands,
   ...clusterCommands,

@@ -17,35 +17,53 @@
  */
 
 import { unreachable } from '../assert.ts';
-import { copyOf, utf8 } from '../bytes.ts';
+import { copyOf, latin1, utf8 } from '../bytes.ts';
 import type { Answer, Arrival } from '../cluster/bus.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { METHOD_FAILED } from '../cluster/bus-method.ts';
+import { priority } from '../cluster/frame.ts';
+import type { MemberId } from '../cluster/member.ts';
+import { type Policy, policyOf } from '../cluster/policy.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
 import type { Forwarder } from '../repl/forward.ts';
-import { isPast } from '../repl/given-rows.ts';
-import type { RowName } from '../repl/owner-message.ts';
+import { isPast, modifiedOf } from '../repl/given-rows.ts';
+import type { Ledger } from '../repl/ledger.ts';
+import {
+  isAboveQuorum,
+  isBelowQuorum,
+  type Level,
+  levelNamed,
+  levelOfPolicy,
+  levelText,
+  ONE,
+  QUORUM,
+} from '../repl/level.ts';
+import type { LevelRun } from '../repl/level-run.ts';
+import { type RowName, slotOfRow } from '../repl/owner-message.ts';
+import { bitCount, tallyOf } from '../repl/quorum.ts';
 import type { RowLists } from '../repl/row-lists.ts';
 import { keyOfHead } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import type { Version } from '../repl/version.ts';
+import { type Version, versionText } from '../repl/version.ts';
 import type { Row } from '../repl/view.ts';
 import { Args } from './args.ts';
 import { Client, type QueuedCommand } from './client.ts';
 import { ClusterKeyspace } from './cluster-keyspace.ts';
 import { plan, Planned, planOf } from './cluster-plan.ts';
 import type { Command, Context } from './command.ts';
+import { CommandError, wrongArity } from './errors.ts';
 import { failureText, notAtomic, NOT_JOINED, OVERLOADED } from './errors-cluster.ts';
 import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { PendingReply } from './pending-reply.ts';
-import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
+import { ErrorReply, MapReply, NULL_ARRAY, OK, ownBytes, type Reply } from './reply.ts';
 import { type RowCommand, RowHandler } from './row-handler.ts';
 import { RowRun, type RunHost } from './row-run.ts';
 import { ServedRun } from './served-run.ts';
 import type { Server } from './server-state.ts';
+import { stringOptions } from './string-options.ts';
 import { keyIndexes, type CommandTable } from './table.ts';
 import { forgetTransaction } from './transaction.ts';
 
@@ -57,6 +75,9 @@ export const MAX_ROWS = 100_000;
 
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
+
+/** WAIT without a timeout waits so long. */
+const MAX_WAIT_MS = 24 * 3_600_000;
 
 /** What the dispatcher lends. */
 export interface ClusterHost {
@@ -70,13 +91,19 @@ export class ClusterRun implements RunHost {
   readonly coordinator: Coordinator;
   readonly forwarder: Forwarder;
   readonly handler: RowHandler;
+  readonly levels: LevelRun;
   private readonly server: Server;
   private readonly host: ClusterHost;
   private readonly view: ClusterView;
   private readonly requestTimeoutMs: () => number;
   private readonly keyspace: ClusterKeyspace;
+  private readonly putPolicies: ConstructorParameters<typeof ClusterRun>[0]['changePolicies'];
+  /** Of commands that name no level. */
+  defaultLevel: Level = QUORUM;
   private readonly planned = new Planned();
   private readonly free: RowRun[] = [];
+  /** The policies that the handler knows. */
+  private followed: readonly Policy[] = [];
   /** Stands in for the clients of other nodes. */
   private readonly stranger: Client;
 
@@ -87,6 +114,9 @@ export class ClusterRun implements RunHost {
     forwarder: Forwarder;
     /** What owners list and count. */
     lists: RowLists;
+    levels: LevelRun;
+    /** Changes the policies in the topology document. Rejects with an error fit for an operator. */
+    changePolicies(change: (before: readonly Policy[]) => readonly Policy[], deadlineMs: number): Promise<unknown>;
     /** How long a client waits for a quorum, in ms. */
     requestTimeoutMs(): number;
   }) {
@@ -99,6 +129,12 @@ export class ClusterRun implements RunHost {
     this.requestTimeoutMs = () => options.requestTimeoutMs();
     const { lists, coordinator, requestTimeoutMs } = options;
     this.keyspace = new ClusterKeyspace({ server, coordinator, lists, requestTimeoutMs });
+    this.levels = options.levels;
+    this.putPolicies = (change, deadlineMs) => options.changePolicies(change, deadlineMs);
+    server.rows = this;
+    server.config.follow('default-level', (name) => {
+      this.defaultLevel = levelNamed(name) ?? QUORUM;
+    });
     this.handler = new RowHandler(server.keyspace, server.env.clock);
     this.stranger = new Client({ id: 0, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
   }
@@ -138,8 +174,7 @@ export class ClusterRun implements RunHost {
       case plan.ROW: {
         const run = this.newRun(client, command, args, planned.keyAt, startUs);
         const { pending } = run;
-        if (command.access === 'read') run.read();
-        else run.change();
+        this.startRun(run);
         return pending;
       }
       case plan.READ:
@@ -151,6 +186,9 @@ export class ClusterRun implements RunHost {
       case plan.KEYSPACE:
         return this.counted(client, command, args, startUs, (words) => this.keyspace.run(client, command, words));
       case plan.ROWS:
+        if (command.name === 'mset' && args.count % 2 === 1 && this.isWeak(client, args)) {
+          return this.counted(client, command, args, startUs, (words) => this.setEach(client, words));
+        }
         return this.refuse(client, command, args, startUs, notAtomic(command.name));
       default:
         return unreachable(planned.kind);
@@ -179,6 +217,7 @@ export class ClusterRun implements RunHost {
       return;
     }
     const { handler } = this;
+    this.followPolicies();
     this.stranger.protocol = request.isResp3 ? 3 : 2;
     const marks = request.isExec ? request.marks : undefined;
     const { row } = request;
@@ -206,12 +245,14 @@ export class ClusterRun implements RunHost {
     }
   }
 
-  noteChange(_client: Client, _row: RowName, _version: Version): void {
+  noteChange(client: Client, row: RowName, version: Version): void {
     this.server.keyspace.changes++;
+    client.cluster.noteWrite(row, version);
   }
 
-  noteRead(_client: Client, _row: RowName, _state: Uint8Array | undefined): void {
-    return;
+  waitsForMore(run: RowRun): boolean {
+    if (run.level === QUORUM || run.command.access !== 'overwrite') return false;
+    return isAboveQuorum(run.level, this.view.owners(slotOfRow(run.row)).current.length);
   }
 
   observe(run: RowRun, reply: Reply): void {
@@ -221,6 +262,185 @@ export class ClusterRun implements RunHost {
 
   release(run: RowRun): void {
     if (this.free.length < MAX_FREE_RUNS) this.free.push(run);
+  }
+
+  // --- levels ------------------------------------------------------------------------------------------------------
+
+  get policies(): readonly Policy[] {
+    return this.view.topology?.policies ?? [];
+  }
+
+  get isShared(): boolean {
+    return this.view.isShared;
+  }
+
+  get ledger(): Ledger {
+    return this.levels.ledger;
+  }
+
+  /** KV.POLICY; the reply. */
+  async changePolicies(change: (before: readonly Policy[]) => readonly Policy[]): Promise<Reply> {
+    if (this.view.topology === undefined) return new ErrorReply(NOT_JOINED);
+    try {
+      await this.putPolicies(change, this.deadlineMs());
+      return OK;
+    } catch (thrown) {
+      return new ErrorReply(
+        `ERR the policies were not changed: ${thrown instanceof Error ? thrown.message : 'unknown'}`,
+      );
+    }
+  }
+
+  private levelOf(client: Client, row: RowName, isRead: boolean): Level {
+    const { cluster } = client;
+    const named = cluster.once ?? cluster.level;
+    if (named !== undefined) return named;
+    if (isRead && client.readonly) return ONE;
+    const policies = this.view.topology?.policies;
+    if (policies === undefined || policies.length === 0) return this.defaultLevel;
+    return levelOfPolicy(policyOf(policies, keyTextOf(row))) ?? this.defaultLevel;
+  }
+
+  private startRun(run: RowRun): void {
+    const { command, client, row } = run;
+    const isRead = command.access === 'read';
+    run.level = this.levelOf(client, row, isRead);
+    this.followPolicies();
+    if (isRead) run.read();
+    else if (run.level !== QUORUM && this.isBelow(run.level, row) && isBlind(command, run.args)) run.overwrite();
+    else run.change();
+  }
+
+  private isBelow(level: Level, row: RowName): boolean {
+    return isBelowQuorum(level, this.view.owners(slotOfRow(row)).current.length);
+  }
+
+  /** Whether MSET may be as many writes as it has keys: where the last write wins anyway. */
+  private isWeak(client: Client, args: Args): boolean {
+    const row = this.rowAt(client.database, args, 1);
+    return this.isBelow(this.levelOf(client, row, false), row);
+  }
+
+  private setEach(client: Client, args: Args): Promise<Reply> {
+    const set = this.host.table.get('set') as Command;
+    const parts: Promise<Reply>[] = [];
+    for (let i = 1; i < args.count; i += 2) {
+      const run = this.part(client, set, Args.of('set', args.at(i), args.at(i + 1)), 1, 0);
+      const { pending } = run;
+      this.startRun(run);
+      parts.push(whenSettled(pending));
+    }
+    return Promise.all(parts).then((replies) => replies.find((reply) => reply !== OK) ?? OK);
+  }
+
+  /** Rows that a policy gives a time to live get it from whoever runs their change. */
+  private followPolicies(): void {
+    const { policies } = this;
+    if (policies === this.followed) return;
+    this.followed = policies;
+    const hasTtl = policies.some((policy) => policy.ttlMs !== undefined);
+    this.handler.ttlMsOf = hasTtl ? (row) => policyOf(policies, keyTextOf(row))?.ttlMs ?? 0 : undefined;
+  }
+
+  /** WAIT: on how many owners besides one the last writes of the client are, once that is `wanted` or the time is over. */
+  async wait(client: Client, wanted: number, timeoutMs: number): Promise<number> {
+    const forEver = timeoutMs === 0;
+    const deadlineMs = this.coordinator.nowMs() + (forEver ? MAX_WAIT_MS : Math.min(timeoutMs, MAX_WAIT_MS));
+    const counts = await Promise.all(
+      [...client.cluster.lastWrites()].map(
+        ([row, version]) =>
+          new Promise<number>((resolve) => {
+            this.levels.holders(row, version, deadlineMs, (mask, isLast) => {
+              const owners = tallyOf(this.view.owners(slotOfRow(row)));
+              const count = bitCount(mask) - 1;
+              const enough = count >= wanted || owners.isAll(mask) || isLast;
+              if (enough) resolve(Math.max(0, count));
+              return enough;
+            });
+          }),
+      ),
+    );
+    if (counts.length > 0) return Math.min(...counts);
+    // Nothing was written: what there is to acknowledge, all owners have.
+    return Math.max(0, Math.max(...sampleOwners(this.view)) - 1);
+  }
+
+  /** KV.EXPLAIN: runs the command and tells how. */
+  async explain(client: Client, args: Args): Promise<Reply> {
+    const command = this.host.table.resolve(args);
+    if (command === undefined) return new ErrorReply('ERR unknown command');
+    const { arity } = command;
+    if (arity > 0 ? args.count !== arity : args.count < -arity) return new ErrorReply(wrongArity(command.name));
+    const planned = new Planned();
+    planOf(command, args, planned);
+    const entries: [string, Reply][] = [['command', command.name]];
+    if (planned.kind !== plan.ROW || !this.takes(command) || this.view.topology === undefined) {
+      entries.push(['path', planned.kind === plan.LOCAL ? 'this node' : 'several rows: see each key']);
+      return new MapReply(entries);
+    }
+    const row = this.rowAt(client.database, args, planned.keyAt);
+    const isRead = command.access === 'read';
+    const level = this.levelOf(client, row, isRead);
+    const coordinator = isRead ? this.self : this.forwarder.coordinatorOf(slotOfRow(row));
+    const isWeak = !isRead && this.isBelow(level, row) && isBlind(command, args);
+    const startUs = this.server.env.clock.monotonicUs();
+    const run = this.part(client, command, args, planned.keyAt, startUs);
+    const { pending } = run;
+    this.startRun(run);
+    const reply = await whenSettled(pending);
+    const tookUs = this.server.env.clock.monotonicUs() - startUs;
+    const path = isRead ? 'read' : isWeak ? 'write without asking' : 'change';
+    entries.push(
+      ['path', path],
+      ['level', levelText(level)],
+      ['slot', slotOfRow(row)],
+      ['coordinator', coordinator],
+      ['microseconds', Math.round(tookUs)],
+      ['owners', await this.ownersOf(row)],
+      ['reply', reply],
+    );
+    return new MapReply(entries);
+  }
+
+  /** What each owner says of a row. */
+  private ownersOf(row: RowName): Promise<Reply[]> {
+    const { members } = tallyOf(this.view.owners(slotOfRow(row)));
+    return Promise.all(members.map((id) => this.ownerOf(row, id)));
+  }
+
+  private ownerOf(row: RowName, id: MemberId): Promise<Reply> {
+    const { clock } = this.server.env;
+    const startUs = clock.monotonicUs();
+    return new Promise((resolve) => {
+      this.coordinator.deliver(id, { kind: 'read', row, digest: true }, priority.CLIENT, (answer) => {
+        resolve(
+          new MapReply([
+            ['member', id],
+            ['node', this.view.nameOf(id)],
+            ['healthy', Number(this.view.isHealthy(id))],
+            ['answer', answer.kind],
+            ['version', answer.kind === 'held' ? versionText(answer.version) : null],
+            ['microseconds', Math.round(clock.monotonicUs() - startUs)],
+          ]),
+        );
+      });
+    });
+  }
+
+  /** Numbers for INFO, by name. */
+  metrics(): Readonly<Record<string, number>> {
+    const { coordinator, forwarder, levels } = this;
+    return {
+      ...coordinator.counts,
+      ...forwarder.counts,
+      ...levels.counts,
+      under_way: coordinator.pending + forwarder.pending,
+      discarded_writes: levels.ledger.count,
+    };
+  }
+
+  private deadlineMs(): number {
+    return this.coordinator.nowMs() + this.requestTimeoutMs();
   }
 
   // --- one row -----------------------------------------------------------------------------------------------------
@@ -241,6 +461,7 @@ export class ClusterRun implements RunHost {
     run.setWords(args);
     run.startUs = startUs;
     run.deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
+    run.level = QUORUM;
     run.isWhole = false;
     run.pending = new PendingReply();
     return run;
@@ -310,7 +531,7 @@ export class ClusterRun implements RunHost {
     for (const [i, outcome] of outcomes.entries()) {
       const row = rows[i] as RowName;
       if (outcome.kind !== 'done') return new ErrorReply(failureText(outcome.kind));
-      this.noteRead(client, row, outcome.state);
+      client.cluster.noteRead(row, modifiedOf(outcome.state));
       states.set(row, outcome.state);
       if (isPast(outcome.state, nowMs)) past.push(row);
     }
@@ -388,6 +609,30 @@ export class ClusterRun implements RunHost {
     }
     return all;
   }
+}
+
+/** Whether a command ignores the old value. */
+function isBlind(command: Command, args: Args): boolean {
+  if (command.access !== 'overwrite') return false;
+  if (command.name !== 'set' || args.count === 3) return true;
+  try {
+    const options = stringOptions(args, 3, 'set');
+    const looks = options.get || options.existence !== 'any' || options.comparison !== undefined;
+    return !looks && options.expiry !== 'keep';
+  } catch (thrown) {
+    // The words are wrong: the handler says so.
+    if (thrown instanceof CommandError) return true;
+    throw thrown;
+  }
+}
+
+function keyTextOf(row: RowName): string {
+  return latin1(keyOfHead(Buffer.from(row, 'latin1')));
+}
+
+/** How many owners slots have. */
+function sampleOwners(view: ClusterView): number[] {
+  return view.topology === undefined ? [1] : [view.owners(0).current.length];
 }
 
 /** The reply once it is there. */

@@ -92,6 +92,8 @@ export interface Command {
   readonly doc: CommandDoc;
   readonly run?: Run;
   readonly runSliced?: RunSliced;
+  /** For a command that wraps another one: the words of that; notes at the client what it says. Throws `CommandError`. */
+  readonly unwrap?: (args: Args, client: Client) => Args;
   /** For container commands (CONFIG GET, CLIENT LIST, …): rows whose name is the subcommand's. */
   readonly subcommands?: readonly Command[];
 }

@@ -105,6 +105,7 @@ export function resetClient(server: Server, client: Client): void {
   client.database = 0;
   client.name = '';
   client.readonly = false;
+  client.cluster.reset();
   client.noEvict = false;
   client.noTouch = false;
   client.user = DEFAULT_USER;
@@ -117,7 +118,7 @@ function reset(_view: View, _args: Args, { client, server }: Context): Reply {
   return new SimpleString('RESET');
 }
 
-/** Kept for later levels of consistency; one node always answers with the newest. */
+/** Reads at level `one` from now on, or not; one node always answers with the newest. */
 function setReadonly(readonly: boolean): Command['run'] {
   return (_view, _args, { client }) => {
     client.readonly = readonly;

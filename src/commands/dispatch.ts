@@ -91,6 +91,7 @@ export class Dispatcher {
       server.observer.rejected(client, command, error);
       return error;
     }
+    if (command.unwrap !== undefined) return this.executeWrapped(client, command.unwrap, args);
     if (client.queue !== undefined && !runsInsideMulti(command)) {
       client.queue.push({ command, args: args.copy() });
       return QUEUED;
@@ -99,6 +100,21 @@ export class Dispatcher {
     const delay = server.observer.before(client, command, args) ?? this.untilWritable(command);
     if (delay !== undefined) return this.runLater(client, command, args.copy(), delay);
     return this.start(client, command, args);
+  }
+
+  /** Runs the command that stands in another one. */
+  private executeWrapped(
+    client: Client,
+    unwrap: NonNullable<Command['unwrap']>,
+    args: Args,
+  ): ReturnType<Dispatcher['execute']> {
+    try {
+      return this.execute(client, unwrap(args, client));
+    } catch (thrown) {
+      return this.errorReplyOf(thrown);
+    } finally {
+      client.cluster.once = undefined;
+    }
   }
 
   private start(client: Client, command: Command, args: Args): Reply | Promise<Reply> | PendingReply {
@@ -277,11 +293,14 @@ export class Dispatcher {
   }
 
   private async runLater(client: Client, command: Command, args: Args, delay: Promise<void>): Promise<Reply> {
+    const { once } = client.cluster;
     await delay;
     await this.untilWritable(command);
     const refused = this.writeRefusal(client, command);
     if (refused !== undefined) return refused;
+    client.cluster.once = once;
     const reply = this.start(client, command, args);
+    client.cluster.once = undefined;
     if (reply instanceof Promise) return await reply;
     if (reply instanceof PendingReply) return await whenSettled(reply);
     const sequence = this.sequence;

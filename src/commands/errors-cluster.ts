@@ -14,6 +14,11 @@ export function notForCluster(command: string): string {
   return `ERR '${command}' is not available in a cluster of several nodes yet`;
 }
 
+/** The change is made, but not known to as many owners as the level asks for. */
+export function notEverywhere(level: string): string {
+  return `NOQUORUM the change was made at a majority; fewer owners than level '${level}' asks for have it yet`;
+}
+
 /** What became of a change or a read that was not done. */
 export type Failure = 'no-quorum' | 'uncertain' | 'overloaded';
 

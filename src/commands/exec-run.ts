@@ -7,10 +7,11 @@
 
 import type { RowTask } from '../repl/coordinator.ts';
 import type { ForwardTask } from '../repl/forward.ts';
+import { modifiedOf } from '../repl/given-rows.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import type { Version } from '../repl/version.ts';
+import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
 import type { Client, QueuedCommand, WatchedKey } from './client.ts';
 import { plan, Planned, planOf } from './cluster-plan.ts';
@@ -85,6 +86,7 @@ export class ExecRun implements RowTask, ForwardTask {
   private readonly deadlineMs: number;
   private readonly ended: (reply: Reply) => void;
   private reply: Reply = null;
+  private modified: Version = ZERO_VERSION;
 
   constructor(options: {
     host: RunHost;
@@ -124,11 +126,12 @@ export class ExecRun implements RowTask, ForwardTask {
     const { handler } = this.host;
     const { calls, marks } = this.plan;
     this.reply = handler.runAll(calls, marks, this.client.context, this.row, state, ballot);
+    this.modified = modifiedOf(handler.state);
     return handler.state;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
-    if (outcome.kind === 'done') this.succeed(outcome.version, ownBytes(this.reply));
+    if (outcome.kind === 'done') this.succeed(this.modified, ownBytes(this.reply));
     else this.failed(outcome.kind);
   }
 

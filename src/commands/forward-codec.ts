@@ -8,7 +8,7 @@
  *           [u16 marks of WATCH, each: u8 live | u64 stamp | u32 actor]       with EXEC
  *           u16 commands, each: u16 logical database | u32 words, each: u32 length | bytes
  * answer    u8 0                                       not now: nothing was begun (repl/forward.ts)
- *           u8 1 | u64 stamp | u32 actor | reply       done; the version that the row has now; see reply-codec.ts
+ *           u8 1 | u64 stamp | u32 actor | reply       done; the version of the row's last change; see reply-codec.ts
  *           u8 2                                       no quorum: nothing happened
  *           u8 3                                       uncertain
  *           u8 4                                       overloaded: nothing happened

@@ -30,6 +30,8 @@ export class RowHandler {
   readonly given = new GivenRows();
   /** After a run with a ballot: what the row is now. */
   state: Uint8Array | undefined = undefined;
+  /** For how long, in ms, a row lives that is written without a deadline; 0: for ever. */
+  ttlMsOf: ((row: RowName) => number) | undefined = undefined;
   private readonly clock: Clock;
 
   constructor(keyspace: Keyspace, clock: Clock) {
@@ -67,7 +69,7 @@ export class RowHandler {
     this.begin(call.database);
     this.given.give(row, state);
     const reply = this.reply(call.command, call.args, context);
-    this.state = ballot === undefined || reply instanceof ErrorReply ? state : this.after(state, ballot);
+    this.state = ballot === undefined || reply instanceof ErrorReply ? state : this.after(row, state, ballot);
     return reply;
   }
 
@@ -92,17 +94,23 @@ export class RowHandler {
       view.database = call.database;
       return this.reply(call.command, call.args, context);
     });
-    this.state = this.after(state, ballot);
+    this.state = this.after(row, state, ballot);
     return replies;
   }
 
   /** The state of the one row that was given, after what was staged. */
-  private after(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
-    const { view } = this;
+  private after(name: RowName, state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const { view, ttlMsOf } = this;
     const { rows, rowCount } = view;
     for (let i = 0; i < rowCount; i++) {
       const row = rows[i] as Row;
-      if (row.dirty) return stateAfter(view, row, state, ballot);
+      if (row.dirty) {
+        if (ttlMsOf !== undefined && row.live && row.replaced && row.expiresAtMs === 0) {
+          const ttlMs = ttlMsOf(name);
+          if (ttlMs > 0) row.expiresAtMs = view.nowMs + ttlMs;
+        }
+        return stateAfter(view, row, state, ballot);
+      }
       // Whoever meets a row past its deadline ends it.
       if (row.expired && state !== undefined) return expiredState(state);
     }

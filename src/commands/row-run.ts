@@ -2,9 +2,12 @@
  * One command on one row, from a client of this node, while it is under way in the cluster.
  *
  * ```
- * read    quorum read here → handler → reply          (a row past its deadline: as a change)
- * change  at the row's coordinator: here, or forwarded → reply
+ * read       quorum read here → handler → reply          (a row past its deadline: as a change)
+ * change     at the row's coordinator: here, or forwarded → reply
+ * overwrite  below quorum: handler → to the owners at once → reply
  * ```
+ *
+ * At other levels than `quorum` reads go through level-run.ts; a level above it is waited for after the change.
  *
  * Invariants: a run ends once, by `finish`; it is then given back to be used again, and nobody holds on to it.
  */
@@ -13,13 +16,17 @@ import { copyOf } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { Coordinator, ReadTask, RowTask } from '../repl/coordinator.ts';
 import type { Forwarder, ForwardTask } from '../repl/forward.ts';
+import { modifiedOf } from '../repl/given-rows.ts';
+import { type Level, levelText, QUORUM } from '../repl/level.ts';
+import type { LevelRun, WriteTask } from '../repl/level-run.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
-import type { Version } from '../repl/version.ts';
+import { deletedRowState } from '../repl/row-state.ts';
+import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { Command } from './command.ts';
-import { failureText, type Failure } from './errors-cluster.ts';
+import { failureText, notEverywhere, type Failure } from './errors-cluster.ts';
 import { decodeForwardAnswer, encodeForward } from './forward-codec.ts';
 import { PendingReply } from './pending-reply.ts';
 import { ErrorReply, ownBytes, type Reply, SimpleString } from './reply.ts';
@@ -33,22 +40,24 @@ export interface RunHost {
   readonly coordinator: Coordinator;
   readonly forwarder: Forwarder;
   readonly handler: RowHandler;
+  readonly levels: LevelRun;
   readonly self: number;
   /** The rows that the handler looked at count as hits and misses. */
   countHits(): void;
   /** A change of the client was acknowledged with this version. */
   noteChange(client: Client, row: RowName, version: Version): void;
-  /** A read of the client has seen this state. */
-  noteRead(client: Client, row: RowName, state: Uint8Array | undefined): void;
+  /** Whether the command's level asks for more owners than a majority. */
+  waitsForMore(run: RowRun): boolean;
   observe(run: RowRun, reply: Reply): void;
   release(run: RowRun): void;
 }
 
-export class RowRun implements ReadTask, RowTask, ForwardTask {
+export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   client!: Client;
   command!: Command;
   readonly args = new Args(new Uint8Array(0), 8);
   database = 0;
+  level: Level = QUORUM;
   row: RowName = '';
   deadlineMs = 0;
   startUs = 0;
@@ -58,6 +67,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask {
   private readonly host: RunHost;
   private readonly memory = new Uint8Array(KEPT_WORD_BYTES);
   private reply: Reply = null;
+  private modified: Version = ZERO_VERSION;
 
   constructor(host: RunHost) {
     this.host = host;
@@ -81,7 +91,18 @@ export class RowRun implements ReadTask, RowTask, ForwardTask {
   }
 
   read(): void {
-    this.host.coordinator.readRow(this.row, this, this.deadlineMs);
+    const { host, level } = this;
+    if (level === QUORUM) host.coordinator.readRow(this.row, this, this.deadlineMs);
+    else host.levels.read(this.row, level, this, this.deadlineMs);
+  }
+
+  /** Runs a command that does not look at the old value, at a level below quorum. */
+  overwrite(): void {
+    const { host } = this;
+    // What is wrong with its words shows itself before anything is sent.
+    const reply = host.handler.run(this, this.client.context, this.row, undefined, ZERO_VERSION);
+    if (reply instanceof ErrorReply) this.finish(reply);
+    else host.levels.write(this.row, this.level, this, this.deadlineMs);
   }
 
   /** Runs the command as a change, at whoever coordinates the row. */
@@ -108,13 +129,19 @@ export class RowRun implements ReadTask, RowTask, ForwardTask {
   found(_version: Version, state: Uint8Array | undefined): void {
     const { host } = this;
     const { handler } = host;
+    const modified = modifiedOf(state);
+    if (this.level.name === 'session' && !this.client.cluster.session.isCovered(this.row, modified)) {
+      this.level = QUORUM;
+      this.read();
+      return;
+    }
     const reply = handler.run(this, this.client.context, this.row, state);
-    if (handler.metExpired) {
+    if (handler.metExpired && (this.level === QUORUM || this.level.name === 'all')) {
       this.change();
       return;
     }
     if (this.isWhole) host.countHits();
-    host.noteRead(this.client, this.row, state);
+    this.client.cluster.noteRead(this.row, modified);
     this.finish(this.own(reply));
   }
 
@@ -123,6 +150,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask {
   run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
     const { handler } = this.host;
     this.reply = handler.run(this, this.client.context, this.row, state, ballot);
+    this.modified = modifiedOf(handler.state);
     return handler.state;
   }
 
@@ -131,7 +159,33 @@ export class RowRun implements ReadTask, RowTask, ForwardTask {
       this.failed(outcome.kind);
       return;
     }
-    this.host.noteChange(this.client, this.row, outcome.version);
+    this.changed(this.modified, this.own(this.reply));
+  }
+
+  /** A majority has the change. */
+  private changed(version: Version, reply: Reply): void {
+    const { host, client, row, level } = this;
+    host.noteChange(client, row, version);
+    if (!host.waitsForMore(this)) {
+      this.finish(reply);
+      return;
+    }
+    host.levels.confirm(row, level, version, this.deadlineMs, (confirmed) => {
+      this.finish(confirmed ? reply : new ErrorReply(notEverywhere(levelText(level))));
+    });
+  }
+
+  // --- WriteTask ---------------------------------------------------------------------------------------------------
+
+  stateFor(version: Version): Uint8Array | undefined {
+    const { handler } = this.host;
+    this.reply = handler.run(this, this.client.context, this.row, undefined, version);
+    // What expires at once is deleted.
+    return handler.state ?? deletedRowState(version);
+  }
+
+  written(version: Version): void {
+    this.host.noteChange(this.client, this.row, version);
     this.finish(this.own(this.reply));
   }
 
@@ -147,8 +201,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask {
       this.failed(outcome.kind);
       return;
     }
-    this.host.noteChange(this.client, this.row, outcome.version);
-    this.finish(outcome.reply);
+    this.changed(outcome.version, outcome.reply);
   }
 
   failed(reason: Failure): void {

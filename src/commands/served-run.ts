@@ -1,9 +1,10 @@
 /** A change that another node has forwarded to this one, while it is under way here. */
 
 import type { RowTask } from '../repl/coordinator.ts';
+import { modifiedOf } from '../repl/given-rows.ts';
 import type { RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
-import type { Version } from '../repl/version.ts';
+import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
 import type { Context } from './command.ts';
 import { encodeForwardAnswer } from './forward-codec.ts';
@@ -19,6 +20,7 @@ export class ServedRun implements RowTask {
   private readonly marks: readonly RowMark[] | undefined;
   private readonly answer: (payload: Uint8Array) => void;
   private reply: Reply = null;
+  private modified: Version = ZERO_VERSION;
 
   /** `calls`: in memory that stays as it is until the answer. */
   constructor(options: {
@@ -41,11 +43,12 @@ export class ServedRun implements RowTask {
     const { handler, context, row, calls, marks } = this;
     if (marks === undefined) this.reply = handler.run(calls[0] as RowCommand, context, row, state, ballot);
     else this.reply = handler.runAll(calls, marks, context, row, state, ballot);
+    this.modified = modifiedOf(handler.state);
     return handler.state;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
     if (outcome.kind !== 'done') this.answer(encodeForwardAnswer(outcome));
-    else this.answer(encodeForwardAnswer({ kind: 'done', version: outcome.version, reply: this.reply }));
+    else this.answer(encodeForwardAnswer({ kind: 'done', version: this.modified, reply: this.reply }));
   }
 }

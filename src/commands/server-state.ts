@@ -5,6 +5,7 @@ import type { Clock, Env } from '../env.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Client } from './client.ts';
 import type { ClusterDoor } from './cluster-door.ts';
+import type { ClusterRun } from './cluster-run.ts';
 import type { Command } from './command.ts';
 import { CommandStats, ErrorStats } from './command-stats.ts';
 import { LatencyMonitor } from './latency-monitor.ts';
@@ -76,6 +77,8 @@ export class Server {
   readonly version: string;
   /** This node's part in a cluster, where the configuration asks for one. */
   cluster: ClusterDoor | undefined = undefined;
+  /** Commands on rows in a cluster, where there is one. */
+  rows: ClusterRun | undefined = undefined;
   /** Every row of the table, in its order; set once the table is made. */
   commands: readonly Command[] = [];
   /** The command that the words name (a subcommand, for containers); set with `commands`. */

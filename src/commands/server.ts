@@ -73,10 +73,11 @@ function shutdown(_view: View, args: Args, { client, server }: Context): Reply {
 }
 
 /** One node has no other copy of the data: nobody else can acknowledge. */
-function wait(_view: View, args: Args): Reply {
-  integerOf(args, 1, NOT_AN_INTEGER, INT64_MIN);
+function wait(_view: View, args: Args, { client, server }: Context): Reply | Promise<Reply> {
+  const wanted = integerOf(args, 1, NOT_AN_INTEGER, INT64_MIN);
   const timeoutMs = integerOf(args, 2, 'ERR timeout is not an integer or out of range', INT64_MIN);
   if (timeoutMs < 0) throw new CommandError('ERR timeout is negative');
+  if (server.rows?.isShared === true) return server.rows.wait(client, wanted, timeoutMs);
   return 0;
 }
 
@@ -164,7 +165,7 @@ const rows: readonly PlainRow[] = [
     flags: ['noscript'],
     categories: ['connection'],
     since: '3.0.0',
-    summary: 'How many other copies have acknowledged: none on one node.',
+    summary: 'How many copies besides one have the last writes of the connection: none on one node.',
     run: wait,
   },
   {

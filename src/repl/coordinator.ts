@@ -203,6 +203,16 @@ export class Coordinator {
     return this.register.pending + this.reads.pending + this.early.length;
   }
 
+  /** Owners in the order in which to ask them. */
+  rank(members: readonly MemberId[]): readonly MemberId[] {
+    return this.pace.rank(members);
+  }
+
+  /** How long these owners may take before others are asked too. */
+  hedgeAfterMs(members: readonly MemberId[]): number {
+    return this.pace.hedgeAfterMs(members);
+  }
+
   /** Whether its ballots would be taken by others: see `Hlc.aheadMs`. Once true it stays so. */
   get isReady(): boolean {
     if (!this.readyBefore) this.readyBefore = this.hlc.aheadMs < MAX_AHEAD_MS / 2;

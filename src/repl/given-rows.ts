@@ -8,7 +8,7 @@ import { latin1 } from '../bytes.ts';
 import { type Head, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
 import { decodeRowState, deletedRowState, isLiveState, newRowState, stateValueStart } from './row-state.ts';
-import type { Version } from './version.ts';
+import { type Version, ZERO_VERSION } from './version.ts';
 import { Miss, type Row, type RowMark, type RowSource, type View } from './view.ts';
 
 /** Beyond so many rows a map finds them. */
@@ -95,6 +95,11 @@ export function markOfState(state: Uint8Array | undefined, nowMs: number): RowMa
   if (state === undefined) return { live: false, stamp: 0, actor: 0 };
   const decoded = decodeRowState(state);
   return { live: isLiveState(decoded, nowMs), ...decoded.modified };
+}
+
+/** The version of the last change of the row; of a row never written zero. */
+export function modifiedOf(state: Uint8Array | undefined): Version {
+  return state === undefined ? ZERO_VERSION : decodeRowState(state).modified;
 }
 
 /** Whether the state is of a row that is there but for its deadline. */

@@ -26,6 +26,8 @@ import { Coordinator } from '../../src/repl/coordinator.ts';
 import { Forwarder } from '../../src/repl/forward.ts';
 import type { RowType } from '../../src/repl/head.ts';
 import type { KeepHint } from '../../src/repl/missed-writes.ts';
+import { Ledger } from '../../src/repl/ledger.ts';
+import { LevelRun } from '../../src/repl/level-run.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { decodeRequest, encodeAnswer } from '../../src/repl/owner-codec.ts';
@@ -188,6 +190,19 @@ export class FakeNode {
         coordinator,
         forwarder,
         lists,
+        levels: new LevelRun({
+          env,
+          view,
+          coordinator,
+          hlc,
+          actor: id * 65_536 + 1,
+          ledger: new Ledger(),
+          keepHint,
+          centreOf: (member) => cluster.centres[member] ?? '',
+        }),
+        changePolicies: async (change) => {
+          cluster.policies = change(cluster.policies);
+        },
         requestTimeoutMs: () => cluster.requestTimeoutMs,
       });
       return run;
@@ -277,7 +292,9 @@ export class FakeCluster {
   readonly hints: { target: MemberId; row: RowName; version: Version; state: Uint8Array | undefined }[] = [];
   requestTimeoutMs = 5_000;
   readonly delayMs: number;
-  policies: Policy[] = [];
+  policies: readonly Policy[] = [];
+  /** Data centres of members. */
+  readonly centres: Record<MemberId, string> = {};
 
   /** `nodes` members, numbered from 1; every slot has the same `replicas` owners in turn. */
   constructor(options: { nodes?: number; replicas?: number; seed?: number; delayMs?: number } = {}) {
