@@ -27,6 +27,11 @@ export class TownNode {
   /** Requests wait here instead of being answered at once. */
   held: Answer[] | undefined;
   beforeFlush: () => void = () => undefined;
+  noteCame: (text: string) => void = () => undefined;
+  note: (text: string, outcome: BusOutcome) => void = (text, outcome) => {
+    const said = outcome.kind === 'answered' ? `: ${latin1(outcome.message.payload)}` : '';
+    this.outcomes.push(`${text} ${outcome.kind}${said}`);
+  };
 
   constructor(town: Town, name: string, options: TownNodeOptions) {
     this.name = name;
@@ -45,6 +50,7 @@ export class TownNode {
       this.bus.onRequest(method, ({ from, message }, answer) => {
         const text = latin1(message.payload);
         this.came.push(`${method} ${from} ${text}`);
+        this.noteCame(text);
         if (this.held === undefined) answer(utf8(`${text} ok`));
         else this.held.push(answer);
       });
@@ -73,11 +79,6 @@ export class TownNode {
     this.bus.requestAt(address, this.outgoing(text, options), (outcome, from) =>
       this.note(`${text} of ${from ?? 'nobody'}`, outcome),
     );
-  }
-
-  note(text: string, outcome: BusOutcome): void {
-    const said = outcome.kind === 'answered' ? `: ${latin1(outcome.message.payload)}` : '';
-    this.outcomes.push(`${text} ${outcome.kind}${said}`);
   }
 }
 
