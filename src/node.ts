@@ -16,13 +16,14 @@ import type { EngineError } from './engine/engine-error.ts';
 import type { EngineOptions } from './engine/engine-options.ts';
 import type { ManifestStore } from './engine/manifest.ts';
 import { defaultTableFormat } from './engine/sstable-writer.ts';
-import type { Env } from './env.ts';
+import type { Env, Log } from './env.ts';
 import { NodeCluster } from './node-cluster.ts';
 import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
 import { type Identity, identify } from './node-identity.ts';
 import { CLOCK_CEILING } from './repl/hlc.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
+import { RECOUNT, recountRows } from './repl/recount.ts';
 import type { RowFilterState } from './repl/row-filter.ts';
 import { TOPOLOGY_KNOWN } from './repl/topology-keeper.ts';
 import { RespServer } from './resp/server.ts';
@@ -76,9 +77,11 @@ export class Node {
     });
     let node: Node;
     try {
-      await state.load(engine);
+      const mustRecount = (engine.getValue(RECOUNT) ?? '').length > 0;
+      await state.load(engine, !mustRecount);
       const identity = await identify(env, engine);
       node = new Node(options, engine, state, identity);
+      if (mustRecount) await node.recount(env.log, state);
       await node.openCluster(options, state, identity);
     } catch (error) {
       await engine.close();
@@ -94,6 +97,14 @@ export class Node {
       throw error;
     }
     return node;
+  }
+
+  /** After a repair that has lost records. */
+  private async recount(log: Log, state: KeyspaceState): Promise<void> {
+    log.warn('records were lost in a repair: the rows are counted anew');
+    const { rows, isDurable } = await recountRows(this.engine, state, this.server.keyspace);
+    if (isDurable) await this.engine.setValue(RECOUNT, new Uint8Array(0));
+    log.info('the rows are counted', { rows });
   }
 
   private constructor(options: NodeOptions, engine: Engine, state: KeyspaceState, identity: Identity) {

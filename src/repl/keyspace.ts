@@ -72,18 +72,23 @@ export class KeyspaceState {
 
   readonly hooks: StoreHooks = {
     onReplay: (key, value) => this.replay(key, value),
-    onFreeze: (batch) => batch.put(COUNTS_KEY, this.counts.encode()),
+    onFreeze: (batch) => this.putCounts(batch),
   };
 
-  /** Reads what no WAL held from the tables. */
-  async load(store: Store): Promise<void> {
+  putCounts(batch: Batch): void {
+    batch.put(COUNTS_KEY, this.counts.encode());
+  }
+
+  /** Reads what no WAL held from the tables. `mayTrustCounts`: unless they will be counted anew (recount.ts). */
+  async load(store: Store, mayTrustCounts = true): Promise<void> {
     this.store = store;
     const flush = await readNow(store, FLUSH_KEY);
     if (flush !== undefined) this.readFlushMarks(flush, false);
     const databases = await readNow(store, DATABASES_KEY);
     if (databases !== undefined) this.databases.set(databases);
     await this.loadSlotMarks(store);
-    this.counts.settle(await readNow(store, COUNTS_KEY));
+    if (mayTrustCounts) this.counts.settle(await readNow(store, COUNTS_KEY));
+    else this.counts.reset();
   }
 
   private async loadSlotMarks(store: Store): Promise<void> {

@@ -95,6 +95,13 @@ export class RowCounts {
     this.addWritten(bytes);
   }
 
+  /** No rows at all: they will be counted. */
+  reset(): void {
+    this.totals.fill(0);
+    this.bySlot.fill(undefined);
+    this.baseKnown = true;
+  }
+
   /** Ends the replay. `written`: the newest counts in the tables, used when the WALs held none. */
   settle(written: Uint8Array | undefined): void {
     if (!this.baseKnown && written !== undefined) this.addWritten(written);

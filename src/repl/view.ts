@@ -10,6 +10,7 @@
  */
 
 import { latin1 } from '../bytes.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
@@ -79,6 +80,9 @@ export class Row {
     return { live: this.live, stamp: this.before.modifiedStamp, actor: this.before.modifiedActor };
   }
 }
+
+/** Of a head whose long value is not there, or another one: `kvorum repair` has lost it. */
+const LOST_VALUE = 'the value of this key was lost with a damaged table; set or delete the key';
 
 /**
  * Rows beyond this are found by a map instead of a walk. Keys mostly differ in their slot, the first two bytes, so a
@@ -178,6 +182,8 @@ export class View {
     const element = elementKey(row);
     const found = this.found;
     this.find(element, element.length);
+    const length = found.end - found.start - ELEMENT_HEADER;
+    if (length !== before.apartLength) throw new EngineError('corruption', LOST_VALUE);
     return found.bytes.subarray(found.start + ELEMENT_HEADER, found.end);
   }
 
@@ -337,7 +343,7 @@ export class View {
   private find(key: Uint8Array, length: number): void {
     const outcome = this.store.get(key, length, this.found);
     if (outcome === lookup.MISS) throw new Miss(() => this.store.fetch(key.slice(0, length)));
-    if (outcome === lookup.ABSENT) throw new Error('a value that stands apart from its head is missing');
+    if (outcome === lookup.ABSENT) throw new EngineError('corruption', LOST_VALUE);
     if (this.found.sequence > this.sequenceSeen) this.sequenceSeen = this.found.sequence;
   }
 }

@@ -16,11 +16,12 @@ import { tableName, tablePath } from '../engine/sstable-format.ts';
 import { verifyTable } from '../engine/table-scan.ts';
 import { DiskError, type Disk, type DiskFile, type Log } from '../env.ts';
 import { CLOCK_CEILING } from '../repl/hlc.ts';
+import { RECOUNT } from '../repl/recount.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
 import { bytesText, dataFiles, messageOf, type ToolParts } from './tool.ts';
 
 /** Named values that go along. */
-const COPIED_VALUES = [CLOCK_CEILING];
+const COPIED_VALUES = [CLOCK_CEILING, RECOUNT];
 
 const CHUNK_BYTES = 1 << 20;
 

@@ -10,6 +10,8 @@
  *   follow each other up to the newest are kept. Tables that the old manifest no longer named may take part in that, so a
  *   key deleted just before may be back. The named values of the manifest (a node's identity) are gone.
  *
+ * Whenever something is lost a named value asks the next start to count the rows anew (repl/recount.ts).
+ *
  * Repairing twice changes nothing, and a repair that was cut short is finished by the next one: each step is durable before
  * the next one begins.
  */
@@ -25,6 +27,7 @@ import { verifyTable } from '../engine/table-scan.ts';
 import { fromWire, toWire } from '../engine/table-wire.ts';
 import { LEVELS, type Placed } from '../engine/version.ts';
 import type { Log } from '../env.ts';
+import { RECOUNT } from '../repl/recount.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
 import { copiedState, renewedValues } from './restore-manifest.ts';
 import { salvageTable } from './salvage.ts';
@@ -52,6 +55,7 @@ class Repair {
   readonly #nowMs: number;
   #nextNumber = 1;
   #changes = 0;
+  #hasLost = false;
 
   constructor(parts: ToolParts, directory: string, nowMs: number) {
     this.#parts = parts;
@@ -140,6 +144,7 @@ class Repair {
     progress.end();
     for (const { level, table } of damaged) {
       const salvaged = this.#salvage(table.number);
+      await this.#markLosses(manifest);
       await manifest.commit({
         added: salvaged === undefined ? [] : [{ level, table: salvaged }],
         removed: [table.number],
@@ -147,6 +152,11 @@ class Repair {
       });
       this.#takeOut([tableName(table.number)]);
     }
+  }
+
+  /** Records are gone, or older ones have come to light: whoever counts them has to count anew. */
+  async #markLosses(manifest: ManifestStore): Promise<void> {
+    if (this.#hasLost) await manifest.setValue(RECOUNT, Uint8Array.of(1));
   }
 
   #salvage(number: number): TableMeta | undefined {
@@ -160,6 +170,7 @@ class Repair {
       createdMs: this.#nowMs,
     });
     for (const what of lost) print(`lost: ${tableName(number)}, ${what}`);
+    if (lost.length > 0) this.#hasLost = true;
     if (meta !== undefined) print(`kept: ${counted(meta.records, 'record')}, now in ${tableName(newNumber)}`);
     return meta;
   }
@@ -186,6 +197,8 @@ class Repair {
     this.#takeOut(manifests);
     const manifest = await openManifest(this.#directory);
     await this.#setValues(manifest, new Map());
+    this.#hasLost = true;
+    await this.#markLosses(manifest);
     await manifest.commit({
       added: merged.map((table) => ({ level: LEVELS - 1, table })),
       removed: [],
@@ -248,6 +261,8 @@ class Repair {
     const problem = await this.#walProblem(manifest);
     if (problem !== undefined) {
       this.#did(problem);
+      this.#hasLost = true;
+      await this.#markLosses(manifest);
       const { oldestWal, flushedSequence } = manifest.state;
       const out = repairWals({ disk, print, directory: this.#directory, oldestWal, flushedSequence });
       this.#takeOut(out);
