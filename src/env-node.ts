@@ -1,6 +1,8 @@
 /** The real world behind the interfaces of `env.ts`. The log comes from the caller. */
 
 import { randomBytes } from 'node:crypto';
+// The global of this name is a getter, which costs as much as the look at the clock.
+import { performance } from 'node:perf_hooks';
 import type { Clock, Env, Log, Random, Timer, Timers } from './env.ts';
 import { NodeDisk } from './env-node-disk.ts';
 import { NodeNetwork } from './env-node-network.ts';

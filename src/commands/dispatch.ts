@@ -250,7 +250,7 @@ export class Dispatcher {
   }
 
   private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
-    this.queuedRuns.length = 0;
+    if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
     return command.run === undefined ? this.runSliced(command, args, context) : command.run(this.view, args, context);
   }
 
