@@ -7,9 +7,17 @@
  * less CPU an operation than the stream form.
  */
 
-import { createServer, Socket, type AddressInfo, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import {
+  createServer,
+  Socket,
+  type AddressInfo,
+  type Server,
+  type OnReadOpts,
+  type SocketConstructorOpts,
+} from 'node:net';
 import { assert } from './assert.ts';
-import type { Connection, ConnectionEvents, Listener, Log, Network } from './env.ts';
+import type { Connection, ConnectionEvents, Listener, Log, Network, TlsIdentity } from './env.ts';
+import { connectTls, createTlsServer } from './env-node-tls.ts';
 
 /** Bytes of one read: large enough for a deep pipeline, small enough to stay in the processor's cache. */
 const READ_BUFFER_SIZE_BYTES = 64 * 1024;
@@ -17,6 +25,9 @@ const READ_BUFFER_SIZE_BYTES = 64 * 1024;
 const KEEP_ALIVE_DELAY_MS = 300_000;
 /** A line of the log for accept errors at most this often: each refused connection would write one. */
 const ACCEPT_ERROR_LOG_INTERVAL_MS = 1_000;
+
+/** Copies of bytes that one TLS connection holds before a writer is told to wait. */
+const TLS_HIGH_WATER_BYTES = 256 * 1024;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -39,6 +50,8 @@ class NodeConnection implements Connection {
   readonly #socket: Socket;
   #events: ConnectionEvents | undefined;
   #drainAsked = false;
+  /** TLS: encrypting takes the bytes later than the call. */
+  readonly #copies: boolean;
   readonly #drained = (): void => {
     this.#drainAsked = false;
     if (this.#socket.destroyed) return;
@@ -46,8 +59,9 @@ class NodeConnection implements Connection {
     else this.#events?.onDrain();
   };
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, copies = false) {
     this.#socket = socket;
+    this.#copies = copies;
   }
 
   /** Requires: the socket is connected. */
@@ -76,8 +90,8 @@ class NodeConnection implements Connection {
   write(bytes: Uint8Array): boolean {
     const socket = this.#socket;
     if (!socket.writable) return true;
-    socket.write(bytes);
-    if (socket.writableLength === 0) return true;
+    socket.write(this.#copies ? Buffer.from(bytes) : bytes);
+    if (socket.writableLength <= (this.#copies ? TLS_HIGH_WATER_BYTES : 0)) return true;
     this.#askDrain();
     return false;
   }
@@ -107,6 +121,13 @@ class NodeConnection implements Connection {
     this.#drainAsked = true;
     this.#socket.write(NOTHING, this.#drained);
   }
+}
+
+/** TLS sockets hand over what they decrypted in buffers of their own. */
+function openTls(socket: Socket, events: (connection: Connection) => ConnectionEvents): void {
+  const connection = new NodeConnection(socket, true);
+  connection.open(events);
+  socket.on('data', (chunk: Buffer) => connection.received(chunk, chunk.length));
 }
 
 function bindReason(error: unknown, host: string, port: number): string {
@@ -139,13 +160,11 @@ export class NodeNetwork implements Network {
     host: string;
     port: number;
     backlog: number;
+    tls?: TlsIdentity;
     onConnection(connection: Connection): ConnectionEvents;
   }): Promise<Listener> {
     const { host, port, backlog } = options;
-    const server = createServer(
-      { pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS },
-      (carrier) => this.#accept(carrier, (connection) => options.onConnection(connection)),
-    );
+    const server = this.#newServer(options.tls, (connection) => options.onConnection(connection));
     return new Promise<Listener>((resolve, reject) => {
       const refused = (error: Error): void => reject(new Error(bindReason(error, host, port), { cause: error }));
       server.once('error', refused);
@@ -169,9 +188,14 @@ export class NodeNetwork implements Network {
     host: string;
     port: number;
     timeoutMs?: number;
+    tls?: TlsIdentity;
     onOpen(connection: Connection): ConnectionEvents;
     onFail(error: Error): void;
   }): void {
+    if (options.tls !== undefined) {
+      this.#connectTls(options, options.tls);
+      return;
+    }
     // The connection is known only after the socket, which wants its callback first.
     const opened: { connection?: NodeConnection } = {};
     const socket = new Socket({
@@ -193,6 +217,27 @@ export class NodeNetwork implements Network {
       isOpen = true;
       if (timeoutMs !== undefined) socket.setTimeout(0).removeAllListeners('timeout');
       connection.open((it) => options.onOpen(it));
+    });
+  }
+
+  #newServer(tls: TlsIdentity | undefined, events: (connection: Connection) => ConnectionEvents): Server {
+    if (tls !== undefined) return createTlsServer(tls, (socket) => openTls(socket, events));
+    return createServer(
+      { pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS },
+      (carrier) => this.#accept(carrier, events),
+    );
+  }
+
+  #connectTls(options: Parameters<Network['connect']>[0], tls: TlsIdentity): void {
+    let isOver = false;
+    const socket = connectTls(options, tls, () => {
+      isOver = true;
+      openTls(socket, (connection) => options.onOpen(connection));
+    });
+    socket.on('error', (error) => {
+      if (isOver) return;
+      isOver = true;
+      options.onFail(error);
     });
   }
 

@@ -78,6 +78,11 @@ export interface Disk {
   syncDirectory(path: string): void;
   /** Bytes that may still be written on the disk that holds `path`. */
   freeBytes(path: string): number;
+  /**
+   * Bytes that the calling thread's reads have had to fetch from a device so far, rather than from the operating system's
+   * cache; NaN when that cannot be told. Not there: as NaN.
+   */
+  fetchedBytes?(): number;
 }
 
 /** One thread beside the event loop, for work on files only. Jobs run one after another. */
@@ -143,12 +148,21 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** What mutual TLS takes: PEM texts. Each side shows its certificate, and takes any that an authority of `ca` signed. */
+export interface TlsIdentity {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
 export interface Network {
   /** Rejects with a message fit for an operator when the address cannot be bound. */
   listen(options: {
     host: string;
     port: number;
     backlog: number;
+    /** Speaks mutual TLS; a connection is one when both sides have proven themselves. */
+    tls?: TlsIdentity;
     onConnection(connection: Connection): ConnectionEvents;
   }): Promise<Listener>;
   connect(options: {
@@ -156,6 +170,7 @@ export interface Network {
     port: number;
     /** `onFail` once there has been no connection for so long; without it the operating system decides. */
     timeoutMs?: number;
+    tls?: TlsIdentity;
     onOpen(connection: Connection): ConnectionEvents;
     onFail(error: Error): void;
   }): void;

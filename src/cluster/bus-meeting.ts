@@ -14,7 +14,7 @@
  * - At most MAX_MEETINGS connections are in their handshake; the oldest that was accepted gives way.
  */
 
-import type { Connection, ConnectionEvents, Log, Network, Random } from '../env.ts';
+import type { Connection, ConnectionEvents, Log, Network, Random, TlsIdentity } from '../env.ts';
 import { parseAddress } from './bus-address.ts';
 import type { Outgoing, BusOutcome } from './bus-core.ts';
 import type { BusCounters } from './bus-counters.ts';
@@ -84,6 +84,7 @@ export class BusMeeting implements LinkOwner {
   private readonly host: MeetingHost;
   private readonly identity: NodeName;
   private readonly network: Network;
+  private readonly tls: TlsIdentity | undefined;
   private readonly random: Random;
   private readonly log: Log;
   /** By address. */
@@ -101,6 +102,7 @@ export class BusMeeting implements LinkOwner {
     host: MeetingHost;
     identity: NodeName;
     env: { readonly network: Network; readonly random: Random; readonly log: Log };
+    tls?: TlsIdentity;
   }) {
     const { host, identity, env } = options;
     this.host = host;
@@ -108,6 +110,7 @@ export class BusMeeting implements LinkOwner {
     this.writer = host.writer;
     this.identity = identity;
     this.network = env.network;
+    this.tls = options.tls;
     this.random = env.random;
     this.log = env.log;
   }
@@ -148,6 +151,7 @@ export class BusMeeting implements LinkOwner {
     this.network.connect({
       ...at,
       timeoutMs: CALL_MS,
+      ...(this.tls === undefined ? {} : { tls: this.tls }),
       onOpen: (connection) => {
         if (this.calls.get(address) !== call) {
           connection.destroy();

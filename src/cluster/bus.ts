@@ -16,7 +16,7 @@
 
 import { assert } from '../assert.ts';
 import { EMPTY, textOf, utf8 } from '../bytes.ts';
-import type { Env, Listener, Timer } from '../env.ts';
+import type { Env, Listener, Timer, TlsIdentity } from '../env.ts';
 import { UNSENT, type Inbound, type Outgoing } from './bus-core.ts';
 import { BusCounters } from './bus-counters.ts';
 import type { BusLink } from './bus-link.ts';
@@ -47,6 +47,8 @@ export interface BusOptions {
   readonly address: string;
   /** What all nodes of a cluster know and prove to one another; empty: none. */
   readonly secret: string;
+  /** Everything is said over mutual TLS; without it in the clear. */
+  readonly tls?: TlsIdentity;
   /** Undefined until the node belongs to a cluster. Nodes of different clusters say nothing to each other but JOIN. */
   clusterId(): string | undefined;
   /** Epoch that answers carry; 0 when it is not given. */
@@ -81,6 +83,7 @@ export class Bus {
   private readonly counters = new BusCounters();
   private readonly writer = new FrameWriter();
   private readonly peers = new Map<NodeName, BusPeer>();
+  private readonly tls: { readonly tls?: TlsIdentity };
   private readonly meeting: BusMeeting;
   private readonly shared: SharedByPeers;
   private readonly listening: ListeningClock;
@@ -109,7 +112,8 @@ export class Bus {
     this.instance = env.random.bytes(INSTANCE_BYTES);
     this.clusterId = options.clusterId();
     this.shared = this.newShared();
-    this.meeting = new BusMeeting({ host: this.newMeetingHost(), identity, env });
+    this.tls = options.tls === undefined ? {} : { tls: options.tls };
+    this.meeting = new BusMeeting({ host: this.newMeetingHost(), identity, env, ...this.tls });
     // Judged at the end of the turn, when what was there to read has been read.
     const judge = (): void => this.round();
     this.roundTimer = env.timers.every(ROUND_MS, () => env.timers.atTurnEnd(judge));
@@ -129,6 +133,7 @@ export class Bus {
       host: at.host,
       port: at.port,
       backlog: BACKLOG,
+      ...this.tls,
       onConnection: (connection) => this.meeting.accept(connection),
     });
     this.listener = listener;

@@ -11,17 +11,24 @@ import { busMethod } from '../../src/cluster/bus-method.ts';
 import { Bus } from '../../src/cluster/bus.ts';
 import { MAX_FRAME_BYTES, priority } from '../../src/cluster/frame.ts';
 import { createNodeEnv } from '../../src/env-node.ts';
+import type { TlsIdentity } from '../../src/env.ts';
+import { stranger, trusted } from '../support/tls-identity.ts';
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 /** Longer than any pause of a machine under load. */
 const PATIENCE_MS = 120_000;
 
-async function newBus(context: TestContext, name: string, options: { secret?: string } = {}): Promise<Bus> {
+async function newBus(
+  context: TestContext,
+  name: string,
+  options: { secret?: string; tls?: TlsIdentity } = {},
+): Promise<Bus> {
   const bus = new Bus({
     env: createNodeEnv({ log: quiet }),
     identity: name,
     address: `${name}.example:1`,
     secret: options.secret ?? 'sockets',
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
     clusterId: () => 'sockets',
     beforeFlush: () => undefined,
   });
@@ -112,6 +119,32 @@ void test('a wrong secret over real sockets', { timeout: PATIENCE_MS }, async (c
   assert.equal(outcome, 'unsent undefined');
   assert.equal(b.metrics()['handshakes_failed'], 1);
 });
+
+void test(
+  'mutual TLS: requests of all sizes; no other certificate gets in, nor anything in the clear',
+  { timeout: PATIENCE_MS },
+  async (context) => {
+    const [a, b] = [await newBus(context, 'a', { tls: trusted }), await newBus(context, 'b', { tls: trusted })];
+    introduce({ bus: a, name: 'a' }, { bus: b, name: 'b' });
+    await Promise.all([health(a, 'b', true), health(b, 'a', true)]);
+    for (const size of [0, 150, 70_000, 3_000_000]) {
+      const payload = new Uint8Array(size).fill(size);
+      const said = await Promise.all([ask(a, 'b', payload), ask(a, 'b', payload), ask(b, 'a', payload)]);
+      assert.ok(
+        said.every((each) => Buffer.isBuffer(each) && each.equals(payload)),
+        `${size} bytes`,
+      );
+    }
+    const strangers = [await newBus(context, 'c', { tls: stranger }), await newBus(context, 'd')];
+    for (const each of strangers) {
+      const outcome = await new Promise<string>((resolve) => {
+        each.requestAt(`127.0.0.1:${a.port}`, outgoing(new Uint8Array(1)), ({ kind }) => resolve(kind));
+      });
+      assert.equal(outcome, 'unsent');
+    }
+    assert.equal(a.metrics()['peers'], 1);
+  },
+);
 
 void test('noise at the port closes that connection only', { timeout: PATIENCE_MS }, async (context) => {
   const bus = await newBus(context, 'a');
