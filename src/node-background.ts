@@ -16,25 +16,31 @@ export interface Background {
   stop(): Promise<void>;
 }
 
-/** `isShared`: rows are other nodes' too, and end by the register alone. */
-export function startBackground(options: { server: Server; hlc: Hlc; isShared(): boolean }): Background {
+export interface BackgroundOptions {
+  readonly server: Server;
+  readonly hlc: Hlc;
+  /** Rows are other nodes' too, and end by the register: sweeps those, true when there are more. undefined: they are not. */
+  sweepShared(): Promise<boolean> | undefined;
+}
+
+export function startBackground(options: BackgroundOptions): Background {
   return new Ticker(options);
 }
 
 class Ticker implements Background {
   private readonly server: Server;
   private readonly hlc: Hlc;
-  private readonly isShared: () => boolean;
+  private readonly sweepShared: () => Promise<boolean> | undefined;
   private timer: Timer | undefined = undefined;
   private sweep: Promise<void> | undefined = undefined;
   private stopped = false;
   private lastFailure = '';
 
-  constructor(options: { server: Server; hlc: Hlc; isShared(): boolean }) {
+  constructor(options: BackgroundOptions) {
     const { server } = options;
     this.server = server;
     this.hlc = options.hlc;
-    this.isShared = () => options.isShared();
+    this.sweepShared = () => options.sweepShared();
     server.config.follow('hz', (hz) => {
       this.timer?.cancel();
       if (!this.stopped) this.timer = server.env.timers.every(1000 / Math.min(hz, MAX_HZ), () => this.tick());
@@ -55,7 +61,7 @@ class Ticker implements Background {
     server.outputRate.sample(server.front.bytesOut, nowUs);
     if (this.stopped || server.keyspace.store.refusal !== undefined) return;
     this.hlc.keepAhead();
-    if (this.isShared() || !server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
+    if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
     this.sweep = this.sweepExpired(nowUs)
       .catch((error: unknown) => this.noteFailure(error))
       .finally(() => {
@@ -74,7 +80,8 @@ class Ticker implements Background {
   private async sweepExpired(startUs: number): Promise<void> {
     const { clock, timers } = this.server.env;
     const { keyspace } = this.server;
-    while (!this.stopped && keyspace.store.refusal === undefined && (await keyspace.sweepExpired(clock.wallMs()))) {
+    while (!this.stopped && keyspace.store.refusal === undefined) {
+      if (!(await (this.sweepShared() ?? keyspace.sweepExpired(clock.wallMs())))) return;
       if (clock.monotonicUs() - startUs > SWEEP_BUDGET_US) return;
       await new Promise<void>((resolve) => timers.atTurnEnd(resolve));
     }

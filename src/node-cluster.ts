@@ -3,7 +3,7 @@
  * decided here but the order, and which method of the bus is whose.
  */
 
-import { copyOf, utf8 } from './bytes.ts';
+import { utf8 } from './bytes.ts';
 import { Bus, type Answer, type Arrival, type RequestHandler } from './cluster/bus.ts';
 import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './cluster/bus-method.ts';
 import { DamagedError } from './cluster/byte-cursor.ts';
@@ -20,22 +20,21 @@ import { formatHostPort, type HostPort } from './config-cluster.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Env } from './env.ts';
 import type { Identity } from './node-identity.ts';
+import { ClusterExpiry } from './repl/cluster-expiry.ts';
 import { Coordinator } from './repl/coordinator.ts';
 import { Forwarder } from './repl/forward.ts';
 import { Hints } from './repl/hints.ts';
 import { FLUSH_KEY, type KeyspaceState } from './repl/keyspace.ts';
 import { Owner } from './repl/owner.ts';
 import type { RowName } from './repl/owner-message.ts';
-import { decodeRequest, encodeAnswer } from './repl/owner-codec.ts';
+import { OwnerDoor } from './repl/owner-door.ts';
 import { RowLists } from './repl/row-lists.ts';
 import { Ledger } from './repl/ledger.ts';
 import { LevelRun } from './repl/level-run.ts';
 import type { KeepHint } from './repl/missed-writes.ts';
 import { localKey } from './repl/row-key.ts';
-import { ANY_DATABASE, decodeCountRequest, decodeListRequest, encodeCounts, encodeList } from './repl/slot-list.ts';
-import { answerMove, type SlotMoveWorld } from './repl/slot-move.ts';
+import type { SlotMoveWorld } from './repl/slot-move.ts';
 import { SlotMoves } from './repl/slot-moves.ts';
-import { listRows } from './repl/slot-walk.ts';
 import { Enrolment, type Entry } from './repl/topology-join.ts';
 import { busAddress, TopologyKeeper } from './repl/topology-keeper.ts';
 import { TopologyRegister } from './repl/topology-register.ts';
@@ -64,6 +63,7 @@ export class NodeCluster {
   readonly keeper: TopologyKeeper;
   readonly membership: Membership;
   readonly owner: Owner;
+  readonly expiry: ClusterExpiry;
   readonly coordinator: Coordinator;
   readonly hints: Hints;
   readonly levels: LevelRun;
@@ -71,6 +71,7 @@ export class NodeCluster {
   readonly steward: Steward;
   readonly moves: SlotMoves;
   private readonly options: NodeClusterOptions;
+  private readonly door: OwnerDoor;
   private readonly register: TopologyRegister;
   private readonly forwarder: Forwarder;
   private readonly busAt: HostPort;
@@ -144,6 +145,25 @@ export class NodeCluster {
     const keepHint: KeepHint = (target, row, version, rowState) => this.hints.keep(target, row, version, rowState);
     this.coordinator = new Coordinator({ env, view: keeper, bus, owner: this.owner, hlc, actor, keepHint });
     const { coordinator } = this;
+    const { server } = options;
+    this.door = new OwnerDoor({
+      env,
+      owner: this.owner,
+      store: engine,
+      state,
+      view: keeper,
+      heard: (from, epoch) => keeper.heard(from, epoch),
+    });
+    this.expiry = new ClusterExpiry({
+      store: engine,
+      state,
+      view: keeper,
+      change: (row, change, timeoutMs, done) => coordinator.change(row, change, coordinator.nowMs() + timeoutMs, done),
+      nowMs: () => env.clock.wallMs(),
+      onExpired: () => {
+        server.keyspace.expiredRows++;
+      },
+    });
     this.levels = new LevelRun({
       env,
       view: keeper,
@@ -173,7 +193,6 @@ export class NodeCluster {
       clear: () => this.clear(),
     });
     const { register, enrolment } = this;
-    const { server } = options;
     server.cluster = new ClusterDoor({ env, keeper, membership, enrolment, register, bus, version: server.version });
     let run: ClusterRun | undefined;
     dispatcher.share((host) => {
@@ -208,6 +227,11 @@ export class NodeCluster {
   /** Rows are shared with other nodes: nobody writes them but by the register. */
   get isShared(): boolean {
     return this.keeper.isShared;
+  }
+
+  /** Sweeps expired rows that are shared; true: there are more. undefined: rows are this node's alone. */
+  sweepExpired(): Promise<boolean> | undefined {
+    return this.isShared ? this.expiry.sweep() : undefined;
   }
 
   /**
@@ -252,20 +276,7 @@ export class NodeCluster {
     bus.onRequest(busMethod.TOPOLOGY_ASK, voter.onAsk);
     bus.onNotice(busMethod.SWIM, membership.onNotice);
     this.serve(busMethod.FORWARD, serve);
-    this.serve(busMethod.OWNER, (arrival, answer) => {
-      const { message } = arrival;
-      this.owner.ask(decodeRequest(message.payload), message.epoch, (said) => {
-        if (said.kind !== 'unsent') answer(encodeAnswer(said));
-      });
-    });
-    for (const method of [busMethod.MOVE, busMethod.LIST, busMethod.COUNT]) {
-      this.serve(method, ({ message }, answer) => {
-        this.answerFor(method, copyOf(message.payload), message.epoch).then(
-          (payload) => answer(payload, METHOD_ANSWERED),
-          (error: unknown) => answer(utf8(String(error)), METHOD_FAILED),
-        );
-      });
-    }
+    this.door.serve(bus);
   }
 
   /** Takes note of the epoch of whoever asks; a request that is none is told so. */
@@ -280,23 +291,6 @@ export class NodeCluster {
         answer(utf8(thrown.message), METHOD_FAILED);
       }
     });
-  }
-
-  /** MOVE, LIST and COUNT, of this node too. Rejects with what is wrong with it. */
-  private async answerFor(method: number, payload: Uint8Array, epoch: number): Promise<Uint8Array> {
-    const { engine, env, state } = this.options;
-    if (method === busMethod.MOVE) return answerMove(payload, epoch, this.keeper.epoch);
-    if (this.keeper.epoch < epoch) throw new Error('a document of that epoch is not in force here yet');
-    if (method === busMethod.LIST) {
-      const request = decodeListRequest(payload);
-      return encodeList(await listRows({ store: engine, state, timers: env.timers }, request));
-    }
-    const { slots, database, bySlot } = decodeCountRequest(payload);
-    const counts: number[] = [];
-    for (const { from, end } of slots) {
-      for (let slot = from; slot < end; slot++) counts.push(liveRows(state, database, slot));
-    }
-    return encodeCounts(counts, bySlot);
   }
 
   // --- worlds ------------------------------------------------------------------------------------------------------
@@ -333,7 +327,10 @@ export class NodeCluster {
   ): void {
     const { method, payload, epoch, timeoutMs } = request;
     if (to === this.keeper.self) {
-      this.answerFor(method, payload, epoch).then(answered, () => answered(undefined));
+      this.door.answerSelf(method, payload, epoch).then(
+        (told) => answered('failed' in told ? undefined : told),
+        () => answered(undefined),
+      );
       return;
     }
     const deadlineMs = this.coordinator.nowMs() + timeoutMs;
@@ -365,14 +362,6 @@ export class NodeCluster {
     state.flushMarks.fill(0);
     await engine.flush();
   }
-}
-
-/** Live rows of a slot in a database, or in all of them. */
-function liveRows({ counts }: KeyspaceState, database: number, slot: number): number {
-  if (database !== ANY_DATABASE) return counts.inSlot(database, slot);
-  let live = 0;
-  for (let each = 0; each < ANY_DATABASE; each++) live += counts.inSlot(each, slot);
-  return live;
 }
 
 function isLoopback(host: string): boolean {

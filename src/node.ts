@@ -24,7 +24,7 @@ import { type Identity, identify } from './node-identity.ts';
 import { CLOCK_CEILING } from './repl/hlc.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
 import { RECOUNT, recountRows } from './repl/recount.ts';
-import type { RowFilterState } from './repl/row-filter.ts';
+import { rowFilterState } from './repl/row-filter-state.ts';
 import { TOPOLOGY_KNOWN } from './repl/topology-keeper.ts';
 import { RespServer } from './resp/server.ts';
 import { defaultSessionLimits, type SessionLimits } from './resp/limits.ts';
@@ -70,7 +70,7 @@ export class Node {
       directory,
       hooks: state.hooks,
       copiedValues: [CLOCK_CEILING],
-      rules: { moduleUrl: ROW_THREAD, filterState: () => filterState(state, purge.isAllowed()) },
+      rules: { moduleUrl: ROW_THREAD, filterState: () => rowFilterState(state, !purge.isAllowed()) },
       options: engineSettings(config),
       ...(options.openManifest === undefined ? {} : { openManifest: options.openManifest }),
       onFatal: (error) => options.onFatal(error),
@@ -134,7 +134,7 @@ export class Node {
     });
     server.front = this.front.stats;
     this.doors = new Doors({ server, front: this.front, log: env.log });
-    this.background = startBackground({ server, hlc, isShared: () => this.cluster?.isShared === true });
+    this.background = startBackground({ server, hlc, sweepShared: () => this.cluster?.sweepExpired() });
     server.shutdown = async ({ now }) => {
       await this.close(now ? 0 : SHUTDOWN_GRACE_MS);
       options.onShutdown();
@@ -203,9 +203,4 @@ function engineSettings(config: Config): Partial<EngineOptions> {
     compactionBytesPerSecond: config.get('compaction-rate-limit'),
     fsync: config.get('appendfsync'),
   };
-}
-
-/** With one copy of the data every deleted head may be purged as soon as nothing older lies below it. */
-function filterState(state: KeyspaceState, mayPurge: boolean): RowFilterState {
-  return { flushMarks: state.durableFlushMarks(), floor: mayPurge ? Number.MAX_SAFE_INTEGER : 0 };
 }

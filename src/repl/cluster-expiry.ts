@@ -43,6 +43,8 @@ export interface ClusterExpiryOptions {
   ): void;
   /** Wall clock in ms. */
   nowMs(): number;
+  /** A change of this node has ended a row. */
+  onExpired(): void;
 }
 
 export class ClusterExpiry {
@@ -52,8 +54,6 @@ export class ClusterExpiry {
   private readonly expiring = new Set<RowName>();
   /** Where the next sweep goes on; undefined: at the start of the index. */
   private after: Uint8Array | undefined = undefined;
-  /** Rows that changes of this node have ended, since the start. */
-  expiredRows = 0;
 
   constructor(options: ClusterExpiryOptions) {
     this.options = options;
@@ -136,7 +136,7 @@ export class ClusterExpiry {
     };
     this.options.change(row, change, EXPIRY_TIMEOUT_MS, (outcome) => {
       this.expiring.delete(row);
-      if (outcome.kind === 'done' && outcome.reply) this.expiredRows++;
+      if (outcome.kind === 'done' && outcome.reply) this.options.onExpired();
     });
   }
 }

@@ -14,7 +14,7 @@
  * after the write, since `write` may freeze the memtable, whose last record they are.
  */
 
-import { assert } from '../assert.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/store.ts';
 import { ELEMENT_HEADER, Head, headFlag, readHead, rowType } from './head.ts';
 import { putElement, putHead, type KeyspaceState } from './keyspace.ts';
@@ -123,7 +123,8 @@ export class OwnerRows {
       const element = this.elementKey();
       const outcome = this.store.get(element, element.length, elementFound);
       if (outcome === lookup.MISS) return false;
-      assert(outcome === lookup.FOUND, 'a value that stands apart from its head is there');
+      if (outcome === lookup.ABSENT)
+        throw new EngineError('corruption', 'a value that stands apart from its head is missing');
       if (elementFound.sequence > this.sequence) this.sequence = elementFound.sequence;
       bytes = elementFound.bytes;
       start = elementFound.start + ELEMENT_HEADER;

@@ -428,9 +428,11 @@ export class Owner {
         isOwner = distinctOwners(entry.owners).includes(self);
         owning.set(entry.owners, isOwner);
       }
-      if (!isOwner) left.push(slot);
-      else if (entry.since > emptied && this.isNew(entry, before?.slots[slot], this.owned[slot] === 1))
+      // What was not owned before is gone already, or going.
+      if (!isOwner && (before === undefined || this.owned[slot] === 1)) left.push(slot);
+      if (isOwner && entry.since > emptied && this.isNew(entry, before?.slots[slot], this.owned[slot] === 1)) {
         fresh.push(slot);
+      }
       this.owned[slot] = Number(isOwner);
     }
     for (const slot of fresh) this.blocked[slot] = 1;

@@ -9,7 +9,7 @@
 import { lookup, type Store } from '../engine/store.ts';
 import { Head, readHead, rowType } from './head.ts';
 import type { Keyspace, KeyspaceState } from './keyspace.ts';
-import { databaseOfHead, EXPIRY_PREFIX, expiryKey, headEnd, slotOfHead } from './row-key.ts';
+import { databaseOfHead, EXPIRY_PREFIX, expiryKey, headEnd, slotOfHead, SYSTEM_DATABASE } from './row-key.ts';
 
 /** Named value that asks for a recount unless it is empty. */
 export const RECOUNT = 'recount';
@@ -50,6 +50,7 @@ export async function recountRows(store: Store, state: KeyspaceState, keyspace: 
       readHead(head, value, 0, value.length);
       const database = databaseOfHead(key);
       const slot = slotOfHead(key);
+      if (database === SYSTEM_DATABASE) continue;
       if (head.type === rowType.DELETED || keyspace.isFlushed(database, slot, head.stamp, head.actor)) continue;
       counts.add(database, slot, 1);
       rows++;

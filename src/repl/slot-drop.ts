@@ -27,6 +27,9 @@ const FEW_CELLS = 64;
 /** Slots whose few cells go in one batch. */
 const SLOTS_IN_BATCH = 64;
 
+/** Slots looked at in one turn: about a millisecond. */
+const SEEKS_IN_TURN = 256;
+
 /** Wait before going on when the engine does not take writes. */
 const RETRY_MS = 500;
 
@@ -116,7 +119,7 @@ export class SlotDrop {
   private async run(): Promise<void> {
     while (this.count > 0 && !this.isClosed) {
       try {
-        if (this.isWhole) this.dropAll();
+        if (this.isWhole && (await this.holdsAnything())) this.dropAll();
         else await this.walk();
       } catch (error) {
         if (!(error instanceof EngineError)) throw error;
@@ -136,7 +139,7 @@ export class SlotDrop {
     const dropped: number[] = [];
     try {
       let target = first;
-      while (!this.isClosed && dropped.length < SLOTS_IN_BATCH) {
+      for (let seeks = 0; !this.isClosed && dropped.length < SLOTS_IN_BATCH && seeks < SEEKS_IN_TURN; seeks++) {
         const slot = await seekSlot(cursor, target);
         for (let empty = target; empty < slot; empty++) if (!dropped.includes(empty)) this.settle(wanted, empty);
         if (slot === SLOT_COUNT) break;
@@ -176,6 +179,18 @@ export class SlotDrop {
     this.store.write(batch);
     for (const slot of dropped) this.forget(slot);
     for (const slot of dropped) this.unmark(slot);
+  }
+
+  private async holdsAnything(): Promise<boolean> {
+    if (this.state.flushMarks.some((mark) => mark > 0)) return true;
+    const cursor = this.store.cursor({ lower: databaseStart(0, 0), upper: databaseStart(SLOT_COUNT, 0) });
+    try {
+      const holds = (await seekSlot(cursor, 0)) < SLOT_COUNT;
+      this.isWhole = holds;
+      return holds;
+    } finally {
+      cursor.close();
+    }
   }
 
   private dropAll(): void {
