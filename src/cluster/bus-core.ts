@@ -26,6 +26,7 @@
 
 import { assert } from '../assert.ts';
 import { EMPTY } from '../bytes.ts';
+import { BusQueue } from './bus-queue.ts';
 import {
   MAX_FRAME_BYTES,
   MESSAGE_HEADER_BYTES,
@@ -129,7 +130,7 @@ export class BusCore<T> {
   private connection = 0;
   /** The connection has more than it can send at once. */
   private blocked = false;
-  private readonly queues: Outbound<T>[][] = Array.from({ length: PRIORITIES }, () => []);
+  private readonly queues = Array.from({ length: PRIORITIES }, () => new BusQueue<Outbound<T>>());
   private readonly queuedBytes: number[] = Array.from({ length: PRIORITIES }, () => 0);
   /** Requests in flight by slot, and the slots that are free. */
   private sent: (Outbound<T> | undefined)[] = [];
@@ -205,7 +206,7 @@ export class BusCore<T> {
       return;
     }
     if (isRequest) this.openCount++;
-    (this.queues[level] as Outbound<T>[]).push(out);
+    (this.queues[level] as BusQueue<Outbound<T>>).push(out);
     this.queuedBytes[level] = queued;
     this.tickFrom(nowMs);
     if (this.state === 'down') this.connect();
@@ -238,7 +239,7 @@ export class BusCore<T> {
     this.freeSlots = [];
     this.sentCount = 0;
     this.openCount = 0;
-    const queued = this.queues.flatMap((queue) => queue.splice(0));
+    const queued = this.queues.flatMap((queue) => queue.take(() => true));
     this.queuedBytes.fill(0);
     this.reconnectAtMs = nowMs + reconnectMs(this.failures++, this.random());
     for (const each of sent) if (each !== undefined) this.end(each, UNKNOWN);
@@ -260,7 +261,14 @@ export class BusCore<T> {
   private tick(nowMs: number): void {
     const unsent: Outbound<T>[] = [];
     let waiting = 0;
-    for (let level = 0; level < PRIORITIES; level++) waiting += this.takeOverdue(level, nowMs, unsent);
+    for (const queue of this.queues) {
+      for (const each of queue.take((out) => out.deadlineMs <= nowMs)) {
+        this.leaves(each);
+        if (each.token !== undefined) this.openCount--;
+        unsent.push(each);
+      }
+      waiting += queue.length;
+    }
     const unknown = this.sent.filter((each) => each !== undefined && each.deadlineMs <= nowMs) as Outbound<T>[];
     for (const each of unknown) this.takeSent(each.requestId);
     for (let slot = 0; slot < this.unanswered.length; slot++) {
@@ -271,21 +279,6 @@ export class BusCore<T> {
     this.nextTickMs = waits ? nowMs + BUS_TICK_MS : Number.POSITIVE_INFINITY;
     for (const each of unsent) this.end(each, UNSENT);
     for (const each of unknown) this.end(each, UNKNOWN);
-  }
-
-  /** Takes what is overdue out of a queue; how many are left in it. */
-  private takeOverdue(level: number, nowMs: number, overdue: Outbound<T>[]): number {
-    const queue = this.queues[level] as Outbound<T>[];
-    if (queue.some((each) => each.deadlineMs <= nowMs)) {
-      this.queues[level] = queue.filter((each) => each.deadlineMs > nowMs);
-      for (const each of queue) {
-        if (each.deadlineMs > nowMs) continue;
-        this.leaves(each);
-        if (each.token !== undefined) this.openCount--;
-        overdue.push(each);
-      }
-    }
-    return (this.queues[level] as Outbound<T>[]).length;
   }
 
   // --- out ---------------------------------------------------------------------------------------------------------
@@ -306,11 +299,8 @@ export class BusCore<T> {
     const { frameTargetBytes } = this.limits;
     let bytes = 0;
     for (let level = 0; level < PRIORITIES && bytes < frameTargetBytes; level++) {
-      const queue = this.queues[level] as Outbound<T>[];
-      let taken = 0;
-      while (taken < queue.length && bytes < frameTargetBytes) {
-        const out = queue[taken] as Outbound<T>;
-        taken++;
+      const queue = this.queues[level] as BusQueue<Outbound<T>>;
+      for (let out = queue.shift(); out !== undefined; out = bytes < frameTargetBytes ? queue.shift() : undefined) {
         if (out.type === messageType.REQUEST) this.number(out);
         bytes += MESSAGE_HEADER_BYTES + out.payload.length;
         this.leaves(out);
@@ -318,8 +308,6 @@ export class BusCore<T> {
         this.port.add(out, leftMs);
         out.payload = EMPTY;
       }
-      if (taken === queue.length) queue.length = 0;
-      else if (taken > 0) queue.splice(0, taken);
     }
     return bytes > 0;
   }

@@ -23,6 +23,7 @@ import type { BusLink } from './bus-link.ts';
 import { BusMeeting, type EndedAt, type Errand, type MeetingHost } from './bus-meeting.ts';
 import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './bus-method.ts';
 import { BusPeer, type Ended, type PeerOwner } from './bus-peer.ts';
+import { BusQueue } from './bus-queue.ts';
 import { ListeningClock, ROUND_MS } from './bus-silence.ts';
 import { FrameWriter, type Message } from './frame.ts';
 import { INSTANCE_BYTES, type HelloPeer, type HelloSelf } from './hello.ts';
@@ -94,7 +95,7 @@ export class Bus {
   /** Who was met at an address. */
   private readonly aliases = new Map<string, NodeName>();
   /** Peers that have something to write when the turn ends. */
-  private readonly listed: BusPeer[] = [];
+  private readonly listed = new BusQueue<BusPeer>();
   private isFlushPlanned = false;
   private listener: Listener | undefined;
   private readonly roundTimer: Timer;
@@ -288,14 +289,11 @@ export class Bus {
     this.options.beforeFlush();
     this.settleCluster();
     this.tick();
-    const { listed } = this;
-    // What is said meanwhile joins the list's end.
-    for (let i = 0; i < listed.length; i++) {
-      const peer = listed[i] as BusPeer;
+    // What is said meanwhile joins the queue's end.
+    for (let peer = this.listed.shift(); peer !== undefined; peer = this.listed.shift()) {
       peer.isListed = false;
       peer.flush();
     }
-    listed.length = 0;
     this.isFlushPlanned = false;
   }
 
