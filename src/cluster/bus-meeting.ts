@@ -14,8 +14,8 @@
  * - At most MAX_MEETINGS connections are in their handshake; the oldest that was accepted gives way.
  */
 
+import { parseHostPort } from '../config-cluster.ts';
 import type { Connection, ConnectionEvents, Log, Network, Random, TlsIdentity } from '../env.ts';
-import { parseAddress } from './bus-address.ts';
 import type { Outgoing, BusOutcome } from './bus-core.ts';
 import type { BusCounters } from './bus-counters.ts';
 import { BusLink, type LinkOwner } from './bus-link.ts';
@@ -143,7 +143,7 @@ export class BusMeeting implements LinkOwner {
   private callTo(address: string): Call | undefined {
     const running = this.calls.get(address);
     if (running !== undefined) return running;
-    const at = parseAddress(address);
+    const at = parseHostPort(address);
     if (at === undefined || this.isClosed || this.calls.size >= MAX_CALLS) return undefined;
     const startedMs = this.host.listeningMs();
     const call: Call = { address, startedMs, peers: new Set(), errands: [], link: undefined, found: undefined };
