@@ -251,8 +251,13 @@ void test('requests of the peer are delivered once and answered on their own con
   end.is('disconnected');
   end.is('connected');
   end.answers(next);
+  end.takes({ ...message, requestId: 5 });
+  end.answers(next);
   end.is('flush');
-  assert.equal(end.written.length, 1);
+  assert.equal(end.written.length, 1, 'not to the request that has its number on the new connection');
+  end.answers(must(end.delivered[2]?.inbound, 'a request'));
+  end.is('flush');
+  assert.equal(end.written.length, 2);
 });
 
 void test('a peer with too many unanswered requests is told to back off; overdue ones make room', () => {
