@@ -78,6 +78,11 @@ export class BusLink implements ConnectionEvents {
     return this.connection.peer;
   }
 
+  /** Bytes of frames that the operating system has not taken yet. */
+  get unsentBytes(): number {
+    return this.connection.unsentBytes;
+  }
+
   /** What the other side says of itself, before it is proven. */
   get claimed(): HelloPeer | undefined {
     return this.handshake.claimed;

@@ -93,8 +93,9 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     return this.core.inFlight;
   }
 
+  /** Bytes that wait to be sent, in the queues and in the connection. */
   get waitingBytes(): number {
-    return this.core.waitingBytes;
+    return this.core.waitingBytes + (this.link?.unsentBytes ?? 0);
   }
 
   get wakeAtMs(): number {
