@@ -112,10 +112,9 @@ async function load(bus: Bus, to: string, options: { turn: number; bytes: number
       epoch: 1,
       payload,
     };
-    for (let i = 0; nowMs < end && i < options.turn && waiting < WINDOW; i++) {
-      waiting++;
-      bus.request(to, outgoing, ended);
-    }
+    const count = nowMs < end ? Math.min(options.turn, WINDOW - waiting) : 0;
+    waiting += count;
+    for (let i = 0; i < count; i++) bus.request(to, outgoing, ended);
     await new Promise((resolve) => setImmediate(resolve));
   }
   if (lost > 0) throw new Error(`${lost} requests were lost`);
