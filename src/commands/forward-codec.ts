@@ -20,13 +20,14 @@
 
 import { unreachable } from '../assert.ts';
 import { latin1 } from '../bytes.ts';
+import { readU32 } from '../cluster/big-endian.ts';
 import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
 import type { RowName } from '../repl/owner-message.ts';
-import type { Version } from '../repl/version.ts';
+import { readVersion, VERSION_BYTES, type Version, writeVersion } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
 import { Args } from './args.ts';
-import { readReplyValue, writeReplyValue } from './reply-codec.ts';
-import type { Reply } from './reply.ts';
+import { OK_TAG, readReplyValue, writeReplyValue } from './reply-codec.ts';
+import { OK, type Reply } from './reply.ts';
 
 const FORMAT = 1;
 const flag = { RESP3: 1, EXEC: 2 } as const;
@@ -113,6 +114,44 @@ function writeCommand(bytes: Buffer, start: number, { database, args }: Forwarde
 
 /** The request; its words are ranges of `payload`, which must not change as long as they are used. Throws `DamagedError`. */
 export function decodeForward(payload: Uint8Array): ForwardedRequest {
+  return decodeSingle(payload) ?? decodeAny(payload);
+}
+
+/**
+ * One command without EXEC, by far the most frequent; undefined when it is anything else, or does not fit: `decodeAny`
+ * then says what is wrong with it.
+ */
+function decodeSingle(payload: Uint8Array): ForwardedRequest | undefined {
+  const { length } = payload;
+  if (length < 10 || payload[0] !== FORMAT || (payload[1] as number) > flag.RESP3) return undefined;
+  const nameEnd = 10 + readU32(payload, 6);
+  if (nameEnd < 10 + MIN_NAME_BYTES || nameEnd + 8 > length) return undefined;
+  if (payload[nameEnd] !== 0 || payload[nameEnd + 1] !== 1) return undefined;
+  const database = ((payload[nameEnd + 2] as number) << 8) | (payload[nameEnd + 3] as number);
+  const words = readU32(payload, nameEnd + 4);
+  let at = nameEnd + 8;
+  if (words === 0 || words > (length - at) / 4) return undefined;
+  const args = new Args(payload, words);
+  for (let i = 0; i < words; i++) {
+    if (at + 4 > length) return undefined;
+    const end = at + 4 + readU32(payload, at);
+    if (end > length) return undefined;
+    args.push(at + 4, end);
+    at = end;
+  }
+  if (at !== length) return undefined;
+  return {
+    isResp3: payload[1] === flag.RESP3,
+    isExec: false,
+    leftMs: readU32(payload, 2),
+    row: latin1(payload, 10, nameEnd),
+    marks: NO_MARKS,
+    commands: [{ database, args }],
+  };
+}
+
+/** Throws `DamagedError`. */
+function decodeAny(payload: Uint8Array): ForwardedRequest {
   const from = new ByteReader(payload);
   if (from.u8() !== FORMAT) throw new DamagedError('a forwarded command of no known format');
   const flags = from.u8();
@@ -163,6 +202,7 @@ export function encodeForwardAnswer(outcome: ForwardedOutcome | undefined): Uint
     case 'overloaded':
       return Uint8Array.of(answerTag.OVERLOADED);
     case 'done': {
+      if (outcome.reply === OK) return encodeDoneOk(outcome.version);
       const out = scratch.clear().u8(answerTag.DONE).u64(outcome.version.stamp).u32(outcome.version.actor);
       writeReplyValue(out, outcome.reply);
       return out.finish();
@@ -172,8 +212,21 @@ export function encodeForwardAnswer(outcome: ForwardedOutcome | undefined): Uint
   }
 }
 
+const DONE_OK_BYTES = 2 + VERSION_BYTES;
+
+function encodeDoneOk(version: Version): Uint8Array {
+  const bytes = new Uint8Array(DONE_OK_BYTES);
+  bytes[0] = answerTag.DONE;
+  writeVersion(bytes, 1, version);
+  bytes[DONE_OK_BYTES - 1] = OK_TAG;
+  return bytes;
+}
+
 /** The outcome, in memory of its own. Throws `DamagedError`. Requires: not "not now". */
 export function decodeForwardAnswer(payload: Uint8Array): ForwardedOutcome {
+  if (payload.length === DONE_OK_BYTES && payload[0] === answerTag.DONE && payload[DONE_OK_BYTES - 1] === OK_TAG) {
+    return { kind: 'done', version: readVersion(payload, 1), reply: OK };
+  }
   const from = new ByteReader(payload);
   const kind: number = from.u8();
   switch (kind) {

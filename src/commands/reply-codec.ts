@@ -59,6 +59,9 @@ const tag = {
   VERBATIM: 19,
 } as const;
 
+/** The whole of the reply OK. */
+export const OK_TAG = tag.OK;
+
 /** Replies within replies: EXEC of a command with a nested reply has four; beyond this it is damage. */
 const MAX_DEPTH = 32;
 

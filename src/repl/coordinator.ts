@@ -151,9 +151,9 @@ export class Coordinator {
   private lastPulseMs: number;
   private timer: Timer | undefined = undefined;
   private timerAtMs = Number.POSITIVE_INFINITY;
-  /** The request that was encoded last, and its bytes. */
+  /** The request that was encoded last, and what the bus is given for it. */
   private encoded: OwnerRequest<Uint8Array> | undefined = undefined;
-  private encodedBytes: Uint8Array = new Uint8Array(0);
+  private outgoing: Outgoing | undefined = undefined;
   private isClosed = false;
   /** Counted for INFO, since the start. */
   readonly counts = { changes: 0, reads: 0, repairs: 0, settles: 0, uncertain: 0, noQuorum: 0, overloaded: 0 };
@@ -419,12 +419,13 @@ export class Coordinator {
       this.owner.ask(request, epoch, answered);
       return;
     }
-    if (this.encoded !== request) {
+    let { outgoing } = this;
+    if (this.encoded !== request || outgoing === undefined || outgoing.epoch !== epoch || outgoing.priority !== level) {
+      const deadlineMs = this.nowMs() + PHASE_TIMEOUT_MS;
+      outgoing = { method: busMethod.OWNER, priority: level, deadlineMs, epoch, payload: encodeRequest(request) };
       this.encoded = request;
-      this.encodedBytes = encodeRequest(request);
+      this.outgoing = outgoing;
     }
-    const deadlineMs = this.nowMs() + PHASE_TIMEOUT_MS;
-    const outgoing = { method: busMethod.OWNER, priority: level, deadlineMs, epoch, payload: this.encodedBytes };
     this.bus.request(view.nameOf(to), outgoing, (outcome) => answered(this.answerOf(to, outcome)));
   }
 

@@ -7,7 +7,14 @@
 import { latin1 } from '../bytes.ts';
 import { type Head, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
-import { decodeRowState, deletedRowState, isLiveState, newRowState, stateValueStart } from './row-state.ts';
+import {
+  decodeRowState,
+  deletedRowState,
+  isLiveState,
+  modifiedOfState,
+  newRowState,
+  readRowState,
+} from './row-state.ts';
 import { type Version, ZERO_VERSION } from './version.ts';
 import { Miss, type Row, type RowMark, type RowSource, type View } from './view.ts';
 
@@ -44,16 +51,7 @@ export class GivenRows implements RowSource {
     }
     const state = this.states[at];
     if (state === undefined) return;
-    const { type, expiresAtMs, modified } = decodeRowState(state);
-    before.type = type;
-    before.stamp = modified.stamp;
-    before.actor = modified.actor;
-    before.modifiedStamp = modified.stamp;
-    before.modifiedActor = modified.actor;
-    before.expiresAtMs = expiresAtMs;
-    before.bytes = state;
-    before.valueStart = stateValueStart(expiresAtMs);
-    before.valueEnd = state.length;
+    readRowState(state, before);
   }
 
   private placeOf(head: Uint8Array, headLength: number): number {
@@ -99,7 +97,7 @@ export function markOfState(state: Uint8Array | undefined, nowMs: number): RowMa
 
 /** The version of the last change of the row; of a row never written zero. */
 export function modifiedOf(state: Uint8Array | undefined): Version {
-  return state === undefined ? ZERO_VERSION : decodeRowState(state).modified;
+  return state === undefined ? ZERO_VERSION : modifiedOfState(state);
 }
 
 /** Whether the state is of a row that is there but for its deadline. */

@@ -22,7 +22,7 @@
 
 import { EMPTY } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
-import { readU32, rowType, writeU32, type RowType } from './head.ts';
+import { type Head, readU32, rowType, writeU32, type RowType } from './head.ts';
 import { readStamp, writeStamp } from './row-key.ts';
 import type { Version } from './version.ts';
 
@@ -96,6 +96,33 @@ export function decodeRowState(bytes: Uint8Array): RowState {
   }
   const value = bytes.length === start ? EMPTY : bytes.subarray(start);
   return { type, expiresAtMs, modified: { stamp, actor: readU32(bytes, 11) }, value };
+}
+
+/** Fills `head` with the state, its version aside; no object is made. Throws `DamagedError`. */
+export function readRowState(bytes: Uint8Array, head: Head): void {
+  const flags = bytes[2] as number;
+  if (bytes.length < STATE_HEADER_BYTES || bytes[0] !== FORMAT || flags > EXPIRES) {
+    throw new DamagedError('a row’s state of no known format');
+  }
+  const start = flags === EXPIRES ? STATE_HEADER_BYTES + DEADLINE_BYTES : STATE_HEADER_BYTES;
+  const type = bytes[1] as number;
+  if (!isRowType(type) || bytes.length < start) throw new DamagedError('a row’s state of no known type');
+  const stamp = readStamp(bytes, 3);
+  const actor = readU32(bytes, 11);
+  head.type = type;
+  head.stamp = stamp;
+  head.actor = actor;
+  head.modifiedStamp = stamp;
+  head.modifiedActor = actor;
+  head.expiresAtMs = flags === EXPIRES ? readStamp(bytes, STATE_HEADER_BYTES) : 0;
+  head.bytes = bytes;
+  head.valueStart = start;
+  head.valueEnd = bytes.length;
+}
+
+/** The version of the last change. Requires: a state. */
+export function modifiedOfState(bytes: Uint8Array): Version {
+  return { stamp: readStamp(bytes, 3), actor: readU32(bytes, 11) };
 }
 
 function isRowType(type: number): type is RowType {
