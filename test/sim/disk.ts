@@ -60,6 +60,21 @@ export interface DiskImage {
   readonly directories: ReadonlySet<string>;
 }
 
+/** A disk with these files, all of it durable. */
+export function imageOf(
+  files: Iterable<readonly [path: string, bytes: Uint8Array]>,
+  directories: Iterable<string>,
+): DiskImage {
+  const platter = new Platter();
+  for (const [path, bytes] of files) {
+    const inode = new Inode();
+    inode.seen.write(0, bytes);
+    platter.change([[path, inode]]);
+    platter.usedBytes += bytes.length;
+  }
+  return { platter: platter.settled(), directories: new Set(directories) };
+}
+
 export class SimDisk {
   faults: DiskFaults = noFaults();
   capacityBytes = Number.POSITIVE_INFINITY;

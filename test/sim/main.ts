@@ -1,11 +1,12 @@
 /**
  * `npm run sim -- [--nodes N] …`: with `--nodes` whole nodes of the product (node/main.ts), else the engine alone
  * (engine-main.ts). Both take `--seed S --seeds N --seconds T --keep`; `--trace` prints every event of nodes.
+ * `--mutant M` breaks the product in one place (node/mutants.ts) and looks for a seed that notices; `--mutant all`: each.
  */
 
 import { parseArgs } from 'node:util';
-import { runEngineSeeds } from './engine-main.ts';
-import { runNodeSeeds } from './node/main.ts';
+import { applyMutant, hunt } from './node/mutant-run.ts';
+import { mutantOf, mutants } from './node/mutants.ts';
 
 const { values } = parseArgs({
   options: {
@@ -16,17 +17,37 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: 'Infinity' },
     keep: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
   },
 });
 
 const common = { seed: Number(values.seed), seconds: Number(values.seconds), keep: values.keep };
-const isRight =
-  values.nodes === undefined || values.engine
-    ? await runEngineSeeds({ ...common, seeds: Number(values.seeds ?? 1000) })
-    : await runNodeSeeds({
-        ...common,
-        seeds: Number(values.seeds ?? 100),
-        nodes: Number(values.nodes),
-        trace: values.trace,
-      });
-process.exitCode = isRight ? 0 : 1;
+
+async function run(): Promise<boolean> {
+  const { mutant, trace } = values;
+  const seeds = Number(values.seeds ?? 100);
+  if (mutant === 'all') return huntAll(seeds);
+  if (mutant !== undefined) {
+    applyMutant(mutant);
+    const { huntSeeds } = await import('./node/main.ts');
+    return huntSeeds({ ...common, seeds, mutant: mutantOf(mutant), trace });
+  }
+  if (values.nodes !== undefined && !values.engine) {
+    const { runNodeSeeds } = await import('./node/main.ts');
+    return runNodeSeeds({ ...common, seeds, nodes: Number(values.nodes), trace });
+  }
+  const { runEngineSeeds } = await import('./engine-main.ts');
+  return runEngineSeeds({ ...common, seeds: Number(values.seeds ?? 1000) });
+}
+
+async function huntAll(seeds: number): Promise<boolean> {
+  let missed = 0;
+  for (const name of Object.keys(mutants)) {
+    const { caught, output } = await hunt(name, { seed: common.seed, seeds });
+    console.log(`${name}: ${output.trim().split('\n').at(-1)}`);
+    if (!caught) missed++;
+  }
+  return missed === 0;
+}
+
+process.exitCode = (await run()) ? 0 : 1;

@@ -7,6 +7,7 @@ import { must } from '../../../src/assert.ts';
 import type { DiskImage } from '../disk.ts';
 import { EventLoop } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
+import { keepFormation, keptFormation } from './formation-cache.ts';
 import { isSettled } from './inside.ts';
 import { Machine } from './machine.ts';
 import { SimNetwork } from './network.ts';
@@ -27,12 +28,20 @@ const SEED = 20_261_121;
 const formations = new Map<string, Promise<Formation>>();
 
 export function formationOf(setting: { nodes: number; replicas: number }): Promise<Formation> {
-  const name = `${setting.nodes}/${setting.replicas}`;
+  const name = `${setting.nodes}-${setting.replicas}`;
   let formation = formations.get(name);
   if (formation === undefined) {
-    formation = form(setting);
+    formation = keptOrFormed(name, setting);
     formations.set(name, formation);
   }
+  return formation;
+}
+
+async function keptOrFormed(name: string, setting: { nodes: number; replicas: number }): Promise<Formation> {
+  const kept = keptFormation(name);
+  if (kept !== undefined) return kept;
+  const formation = await form(setting);
+  keepFormation(name, formation);
   return formation;
 }
 
@@ -51,7 +60,8 @@ async function form({ nodes, replicas }: { nodes: number; replicas: number }): P
   };
   const machines: Machine[] = [];
   for (let index = 0; index < nodes; index++) {
-    const args = argumentsOf({ index, nodes, replicas, appendfsync: 'everysec', requestTimeoutMs: 1_000 });
+    const seeds = index === 0 ? [] : [machineName(0)];
+    const args = argumentsOf({ index, nodes, replicas, appendfsync: 'everysec', requestTimeoutMs: 1_000, seeds });
     const machine = new Machine(world, { name: machineName(index), args, skewMs: 0, drift: 0 });
     machine.disk.faults = { ...machine.disk.faults, slowness: 0.1 };
     machine.diskFaults = machine.disk.faults;

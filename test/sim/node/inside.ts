@@ -21,6 +21,11 @@ export function topologyOf(node: Node): Topology | undefined {
   return clusterOf(node)?.keeper.topology;
 }
 
+/** This node's identity. */
+export function idOf(node: Node | undefined): string | undefined {
+  return node?.server.nodeId;
+}
+
 /** This node's number in its cluster. */
 export function memberOf(node: Node): number {
   return must(clusterOf(node), 'a node of a cluster').keeper.self;

@@ -3,6 +3,7 @@
  * virtual time. Prints, for each violation, the seed, all that was drawn from it and what happened last.
  */
 
+import type { Mutant } from './mutants.ts';
 import { runScene, type SceneResult } from './scene.ts';
 
 export interface NodeRunOptions {
@@ -42,6 +43,29 @@ export async function runNodeSeeds(options: NodeRunOptions): Promise<boolean> {
   return failures === 0;
 }
 
+/** Runs seeds against a broken product until one notices. True: one did. */
+export async function huntSeeds(options: {
+  readonly seed: number;
+  readonly seeds: number;
+  readonly seconds: number;
+  readonly mutant: Mutant | undefined;
+  readonly trace: boolean;
+}): Promise<boolean> {
+  const { seed: first, seeds, seconds, mutant, trace } = options;
+  if (mutant === undefined) return false;
+  const startMs = performance.now();
+  let seed = first;
+  for (; seed < first + seeds && performance.now() - startMs < seconds * 1000; seed++) {
+    const onNote = trace ? { onNote: (line: string) => console.log(line) } : {};
+    const { violations } = await runScene({ seed, nodes: mutant.nodes, swarm: mutant.swarm, ...onNote });
+    if (violations.length === 0) continue;
+    console.log(`caught by seed ${seed}: ${violations[0]?.split('\n')[0]}`);
+    return true;
+  }
+  console.log(`not caught by seeds ${first} to ${seed - 1}`);
+  return false;
+}
+
 function printFailure(result: SceneResult, nodes: number): void {
   console.log(`seed ${result.seed}: ${JSON.stringify(result.swarm)}`);
   for (const line of result.notes) console.log(line);
@@ -58,10 +82,16 @@ function printSummary(
   const { nodes, first, failures, seconds } = run;
   console.log(
     `${results.length} seeds of ${nodes} nodes from ${first}: ${failures} failed; ` +
-      `${total((r) => r.operations)} operations, ${total((r) => r.answered)} answered, ${total((r) => r.unknown)} unknown, ` +
+      `${total((r) => r.operations)} operations and ${total((r) => r.sessionOperations)} of sessions, ${total((r) => r.answered)} answered, ${total((r) => r.unknown)} unknown, ` +
       `${total((r) => r.undecided)} keys undecided, ${total((r) => r.repaired)} repaired; ${total((r) => r.crashes)} crashes, ${total((r) => r.pauses)} pauses, ` +
       `${total((r) => r.cuts)} cuts, ${total((r) => r.fatals)} failed disks, ${total((r) => r.injected)} faults; ` +
-      `${total((r) => r.virtualMs)} ms virtual, ${total((r) => r.events)} events in ${seconds.toFixed(1)} s: ` +
-      `${(results.length / seconds).toFixed(1)} seeds/s`,
+      `${total((r) => r.virtualMs)} ms virtual, ${total((r) => r.events)} events in ${seconds.toFixed(1)} s, ` +
+      `${cpuSeconds().toFixed(1)} s of CPU`,
   );
+}
+
+/** Of this process so far: what a run costs, however busy the machine is. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }

@@ -7,16 +7,19 @@
  */
 
 import { must } from '../../../src/assert.ts';
-import { EventLoop } from '../event-loop.ts';
+import { EventLoop, type Life } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
 import { keyName, SimClient } from './client.ts';
 import { formationOf, type Formation } from './formation.ts';
 import { History, type Outcome } from './history.ts';
 import type { Node } from '../../../src/node.ts';
-import { heldBy, isSettled, memberOf, ownersOf, settleRow } from './inside.ts';
+import { askOnce } from './ask-once.ts';
+import { heldBy, idOf, isSettled, memberOf, ownersOf, settleRow, topologyOf } from './inside.ts';
 import { Machine } from './machine.ts';
 import { calmNetwork } from './network-faults.ts';
-import { SimNetwork } from './network.ts';
+import { SimNetwork, type Host } from './network.ts';
+import type { ReplyText } from './operation.ts';
+import { SessionClient } from './session-client.ts';
 import { argumentsOf, machineName } from './setting.ts';
 import { drawSwarm, type Swarm } from './swarm.ts';
 import { Trouble } from './trouble.ts';
@@ -40,6 +43,8 @@ export interface SceneResult {
   /** Keys whose owners came to hold the same only by a change that changes nothing. */
   readonly repaired: number;
   readonly operations: number;
+  /** Answered, of clients at level session. */
+  readonly sessionOperations: number;
   readonly answered: number;
   readonly unknown: number;
   readonly crashes: number;
@@ -59,6 +64,8 @@ const HEALING_MS = 20_000;
 const SETTLING_MS = 30_000;
 /** Hints are delivered within this. */
 const HINTING_MS = 2_500;
+const FORGET_TRIES = 40;
+const FORGET_TIMEOUT_MS = 20_000;
 const STEP_MS = 20;
 /** A final read may be answered with an error while nodes find one another again. */
 const FINAL_TRIES = 200;
@@ -90,7 +97,9 @@ class Scene {
   private readonly random: Prng;
   private readonly machines: Machine[] = [];
   private readonly clients: SimClient[] = [];
+  private readonly sessions: SessionClient[] = [];
   private readonly checker: SimClient;
+  private readonly operator: { network: SimNetwork; host: Host; life: Life };
   private readonly history = new History();
   private readonly trouble: Trouble;
   private readonly violations = new Set<string>();
@@ -123,6 +132,11 @@ class Scene {
     for (let index = 0; index < this.swarm.clients; index++) {
       this.clients.push(new SimClient(world, { name: `c${index + 1}`, random: root.split(`client ${index}`) }));
     }
+    for (let index = 0; index < swarm.sessions; index++) {
+      const name = `s${index + 1}`;
+      this.sessions.push(new SessionClient(world, { name, random: root.split(`session ${index}`) }));
+    }
+    this.operator = { network: this.network, host: this.network.addHost('operator', false), life: this.loop.life() };
     this.checker = new SimClient(world, { name: 'c99', random: root.split('checker') });
     this.trouble = new Trouble(world, root.split('trouble'));
   }
@@ -151,6 +165,8 @@ class Scene {
 
   private newMachine(index: number, formation: Formation | undefined): Machine {
     const { swarm, random } = this;
+    const names = Array.from({ length: swarm.nodes }, (_, each) => machineName(each));
+    const name = machineName(index);
     return new Machine(
       {
         loop: this.loop,
@@ -160,8 +176,8 @@ class Scene {
         violation: (what) => this.violation(what),
       },
       {
-        name: machineName(index),
-        args: argumentsOf({ ...swarm, index }),
+        name,
+        args: argumentsOf({ ...swarm, index, seeds: names.filter((each) => each !== name) }),
         skewMs: Math.round((random.next() * 2 - 1) * swarm.skewMs),
         drift: (random.next() * 2 - 1) * swarm.drift,
         image: formation?.images[index],
@@ -189,6 +205,8 @@ class Scene {
       machine.disk.faults = { ...swarm.disk };
     }
     for (const client of this.clients) client.start();
+    // A write at level session may be on one disk only, and that one may be lost.
+    if (!swarm.losesDisk) for (const session of this.sessions) session.start();
     if (swarm.joins) this.loop.post(this.random.next() * swarm.runMs * 500, () => this.machines.at(-1)?.start());
     this.trouble.start();
     await this.loop.advance(swarm.runMs);
@@ -205,8 +223,31 @@ class Scene {
     this.network.mendAll();
     const all = (): boolean => this.machines.every(({ node }) => node !== undefined);
     await this.until(all, HEALING_MS, 'not all nodes serve again');
+    if (this.swarm.losesDisk) await this.forgetLost();
     // What clients still wait for comes, or does not, within their deadline.
     await this.loop.advance(this.swarm.clientTimeoutMs + 1);
+  }
+
+  /** The operator removes members whose disks were lost: their machines are there under new identities. */
+  private async forgetLost(): Promise<void> {
+    for (const { name, node } of this.machines) {
+      const { loop, operator } = this;
+      const joined = (): boolean => node !== undefined && topologyOf(node) !== undefined;
+      await this.until(joined, SETTLING_MS, `${name} does not get in`);
+      const topology = node === undefined ? undefined : topologyOf(node);
+      const lost = (topology?.members ?? []).filter(({ host, identity }) => host === name && identity !== idOf(node));
+      for (const { identity } of lost) {
+        const target = this.machines.find((machine) => machine.name !== name)?.name ?? name;
+        let reply: ReplyText | undefined;
+        for (let tries = 0; tries < FORGET_TRIES && reply !== '+OK'; tries++) {
+          const words = ['CLUSTER', 'FORGET', identity];
+          reply = await loop.settle(askOnce(operator, { target, words, timeoutMs: FORGET_TIMEOUT_MS }));
+          this.note(`CLUSTER FORGET ${identity}: ${reply ?? 'no answer'}`);
+          if (reply !== '+OK') await loop.advance(FINAL_PAUSE_MS * 10);
+        }
+        if (reply !== '+OK') this.violation(`the lost ${identity} cannot be forgotten: ${reply ?? 'no answer'}`);
+      }
+    }
   }
 
   /** Every key is answered at every node: what the clients were told must be what is there now. */
@@ -313,6 +354,7 @@ class Scene {
       undecided: this.undecided,
       repaired: this.repaired,
       operations: this.history.size,
+      sessionOperations: this.sessions.reduce((total, { answered }) => total + answered, 0),
       answered: this.history.count('done'),
       unknown: this.history.count('unknown'),
       crashes: this.trouble.crashes,

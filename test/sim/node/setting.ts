@@ -12,6 +12,8 @@ export interface Setting {
   readonly replicas: number;
   readonly appendfsync: string;
   readonly requestTimeoutMs: number;
+  /** Nodes to join at; a node without any founds a cluster, unless its disk knows one. */
+  readonly seeds: readonly string[];
 }
 
 /** The words after `kvorum` on the machine's command line. */
@@ -28,13 +30,13 @@ export function argumentsOf(setting: Setting): string[] {
   return Object.entries(directives).flatMap(([name, value]) => [`--${name}`, value]);
 }
 
-function clusterDirectives({ index, nodes, replicas, requestTimeoutMs }: Setting): Record<string, string> {
+function clusterDirectives({ nodes, replicas, requestTimeoutMs, seeds }: Setting): Record<string, string> {
   if (nodes === 1) return {};
   return {
     'cluster-enabled': 'yes',
     'cluster-secret': 'simulated',
     replicas: String(replicas),
     'request-timeout': String(requestTimeoutMs),
-    ...(index === 0 ? {} : { join: `${machineName(0)}:${CLIENT_PORT}` }),
+    ...(seeds.length === 0 ? {} : { join: seeds.map((seed) => `${seed}:${CLIENT_PORT}`).join(',') }),
   };
 }

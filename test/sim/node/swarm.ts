@@ -18,6 +18,8 @@ export interface Swarm {
   /** The last node joins while clients work and things go wrong. */
   readonly joins: boolean;
   readonly clients: number;
+  /** Clients at level `session`, each with a key of its own. */
+  readonly sessions: number;
   readonly keys: readonly Workload[];
   readonly runMs: number;
   readonly thinkMs: number;
@@ -46,6 +48,8 @@ export interface Swarm {
   readonly lags: boolean;
   readonly resets: boolean;
   readonly fullDisks: boolean;
+  /** A machine, one at most, comes back with an empty disk. */
+  readonly losesDisk: boolean;
   /** Wall clocks are wrong by up to this much. */
   readonly skewMs: number;
   /** Clocks run fast or slow by up to this share. */
@@ -98,6 +102,7 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
     replicas: Math.min(nodes, 3),
     joins: nodes > 3 && random.chance(0.15),
     clients: random.between(3, 8),
+    sessions: random.pick([0, 0, 1, 2]),
     keys: Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)),
     runMs: random.pick([1_000, 2_000, 3_000]),
     thinkMs: random.pick([2, 8, 20]) * (0.5 + random.next()),
@@ -120,6 +125,7 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
     lags: random.chance(0.3),
     resets: random.chance(0.3),
     fullDisks: random.chance(0.08),
+    losesDisk: nodes > 1 && crashes && random.chance(0.1),
     skewMs: maybe(random, 0.6, random.next() * 100),
     drift: maybe(random, 0.4, random.next() * 0.01),
     jumpMs,
@@ -133,6 +139,7 @@ export function calmSwarm(nodes: number): Swarm {
     replicas: Math.min(nodes, 3),
     joins: false,
     clients: 4,
+    sessions: 1,
     keys: ['register', 'counter', 'log', 'expiring'],
     runMs: 1_000,
     thinkMs: 3,
@@ -155,6 +162,7 @@ export function calmSwarm(nodes: number): Swarm {
     lags: false,
     resets: false,
     fullDisks: false,
+    losesDisk: false,
     skewMs: 0,
     drift: 0,
     jumpMs: 0,

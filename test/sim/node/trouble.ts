@@ -25,6 +25,7 @@ export class Trouble {
   private readonly world: TroubleWorld;
   private readonly random: Prng;
   private isBlackout = false;
+  private hasLostDisk = false;
 
   constructor(world: TroubleWorld, random: Prng) {
     this.world = world;
@@ -51,6 +52,7 @@ export class Trouble {
     const machine = random.pick(machines);
     if (swarm.blackouts && random.chance(0.05)) this.blackout();
     else if ((swarm.kills || swarm.powerCuts || swarm.crashPoints) && random.chance(0.6)) this.crash(machine);
+    else if (swarm.losesDisk && !this.hasLostDisk && random.chance(0.1)) this.loseDisk(machine);
     if (swarm.cuts && random.chance(0.5)) this.cutOff(machine);
     if (swarm.pauses && random.chance(0.3)) this.pause(machine);
     if (swarm.lags && random.chance(0.3)) this.lag(machine);
@@ -79,6 +81,15 @@ export class Trouble {
       return;
     }
     machine.end(swarm.kills || swarm.powerCuts ? this.ending() : 'power cut');
+    this.restart(machine);
+  }
+
+  private loseDisk(machine: Machine): void {
+    if (!machine.isUp || this.isBlackout) return;
+    this.hasLostDisk = true;
+    this.crashes++;
+    machine.end('power cut');
+    machine.loseDisk();
     this.restart(machine);
   }
 

@@ -1,0 +1,146 @@
+/**
+ * Wrong products: the wiring of a whole node broken in one place, as a patch of a compiled file of `src/` that is made
+ * when the file is loaded (mutant-loader.ts). The simulation must catch each of them. Nothing of this is in the product.
+ */
+
+import type { Swarm } from './swarm.ts';
+
+export interface Mutant {
+  /** What is broken, and what it costs whom. */
+  readonly why: string;
+  /** Path below `src/`, compiled. */
+  readonly file: string;
+  /** Stands exactly once in the compiled file. */
+  readonly find: string;
+  readonly replace: string;
+  /** Nodes of the runs that look for it. */
+  readonly nodes: number;
+  /** Faults to look for it with, on top of what the seed draws. */
+  readonly swarm: Partial<Swarm>;
+  /** The first seed from 1 on that catches it; found anew with `npm run sim -- --mutant all --seeds 200`. */
+  readonly seed: number;
+}
+
+const crashing = { appendfsync: 'always', powerCuts: true, kills: true, fullDisks: false, joins: false } as const;
+const cutting = { cuts: true, cutMs: 200, troubleMs: 30, joins: false } as const;
+const busy = { keys: ['counter', 'log', 'register'], thinkMs: 2, clients: 8 } as const;
+
+export const mutants = {
+  answersClientsBeforeDurable: {
+    why: 'a client is answered before its write, or what it read, is on the disk',
+    file: 'node.js',
+    find: 'durableSequence: () => engine.durableSequence,',
+    replace: 'durableSequence: () => Number.MAX_SAFE_INTEGER,',
+    nodes: 1,
+    swarm: { ...crashing, ...busy },
+    seed: 1,
+  },
+  ownersAnswerBeforeDurable: {
+    why: 'an owner answers before what it shows is on its disk',
+    file: 'repl/owner.js',
+    find: 'if (sequence <= this.store.durableSequence)\n            answer(told);',
+    replace: 'if (sequence >= 0)\n            answer(told);',
+    nodes: 3,
+    swarm: { ...crashing, ...busy, blackouts: true },
+    seed: 1,
+  },
+  takesStaleEpochs: {
+    why: 'an owner takes requests that were addressed by an older document to other owners',
+    file: 'repl/owner.js',
+    find: 'if (epoch < entry.since) {',
+    replace: 'if (epoch < 0) {',
+    nodes: 5,
+    swarm: { ...cutting, ...busy, joins: true },
+    seed: 1,
+  },
+  hintsCountTowardsW: {
+    why: 'an owner out of reach counts as having taken the write, since a hint is kept for it',
+    file: 'repl/coordinator.js',
+    find: "if (outcome.kind === 'unsent')\n            return UNSENT;",
+    replace: "if (outcome.kind === 'unsent')\n            return { kind: 'accepted' };",
+    nodes: 3,
+    swarm: { ...cutting, ...busy },
+    seed: 1,
+  },
+  resendsWhatIsUncertain: {
+    why: 'a forwarded change whose outcome is unknown is sent to the next owner',
+    file: 'repl/forward.js',
+    find: '        else\n            this.giveUp(change);',
+    replace: '        else\n            this.declined(change);',
+    nodes: 3,
+    swarm: { ...cutting, ...busy, resets: true },
+    seed: 1,
+  },
+  takesUnknownForUnsent: {
+    why: 'a request whose connection broke counts as never sent, so that it is made again',
+    file: 'repl/coordinator.js',
+    find: "if (outcome.kind === 'unsent')",
+    replace: "if (outcome.kind === 'unsent' || outcome.kind === 'unknown')",
+    nodes: 3,
+    swarm: { ...cutting, ...busy, resets: true },
+    seed: 1,
+  },
+  forgetsPromises: {
+    why: 'promises of earlier lives count for nothing',
+    file: 'repl/owner.js',
+    find: 'new PromiseTable({ promisedBefore: options.promisedBefore })',
+    replace: 'new PromiseTable({ promisedBefore: { stamp: 0, actor: 0 } })',
+    nodes: 3,
+    swarm: { ...crashing, ...busy, fastCrashes: true },
+    seed: 1,
+  },
+  readsOwnCopy: {
+    why: 'a node that owns the row answers reads from its own copy',
+    file: 'repl/coordinator.js',
+    find: 'readRow(row, task, deadlineMs) {\n',
+    replace:
+      'readRow(row, task, deadlineMs) {\n        const own = this.owner.held(row);\n' +
+      '        if (own !== undefined) { task.found(own.version, own.value); return; }\n',
+    nodes: 3,
+    swarm: { ...cutting, ...busy },
+    seed: 1,
+  },
+  hintsWhatIsNotChosen: {
+    why: 'a write that an owner missed becomes a hint before it is known to be chosen',
+    file: 'repl/missed-writes.js',
+    find: 'undecided(target, request, nowMs) {\n',
+    replace:
+      'undecided(target, request, nowMs) {\n        this.keepHint(target, request.row, request.ballot, request.value);\n',
+    nodes: 3,
+    swarm: { ...cutting, ...busy },
+    seed: 1,
+  },
+  trustsFrames: {
+    why: 'the checksum of a frame is not looked at',
+    file: 'cluster/frame.js',
+    find: 'if (crc32c(messages) !== readU32(bytes, start + 8))',
+    replace: 'if (crc32c(messages) < 0)',
+    nodes: 3,
+    swarm: { ...busy, joins: false },
+    seed: 1,
+  },
+  ignoresWatch: {
+    why: 'EXEC on a shared row does not look whether the row has changed',
+    file: 'commands/row-handler.js',
+    find: 'if (marks.length > 0) {',
+    replace: 'if (marks.length > 1_000) {',
+    nodes: 3,
+    swarm: { keys: ['register', 'register'], thinkMs: 2, clients: 8, joins: false },
+    seed: 1,
+  },
+  forgetsCeiling: {
+    why: 'the ceiling of the clock is not made durable: the next life gives stamps that were given',
+    file: 'node-identity.js',
+    find: "persist: (stamp) => values.setValue(CLOCK_CEILING, Buffer.from(String(stamp), 'latin1')),",
+    replace: 'persist: () => Promise.resolve(),',
+    nodes: 3,
+    swarm: { ...crashing, ...busy, fastCrashes: true, jumpMs: 200 },
+    seed: 1,
+  },
+} as const satisfies Readonly<Record<string, Mutant>>;
+
+export type MutantName = keyof typeof mutants;
+
+export function mutantOf(name: string): Mutant | undefined {
+  return (mutants as Readonly<Record<string, Mutant>>)[name];
+}
