@@ -29,7 +29,7 @@ interface Layout {
 const layouts = new WeakMap<ClusterDoor, Layout>();
 
 function layoutOf(door: ClusterDoor, topology: Topology): readonly SlotRange[] {
-  const reach = topology.members.map(({ id }) => (door.isHealthy(id) ? '1' : '0')).join('');
+  const reach = topology.members.map(({ id }) => (door.isShown(id) ? '1' : '0')).join('');
   let layout = layouts.get(door);
   if (layout?.topology !== topology || layout.reach !== reach) {
     const healthy = new Set(topology.members.filter((_, i) => reach[i] === '1').map(({ id }) => id));
@@ -66,7 +66,7 @@ export function sharedShards(door: ClusterDoor, topology: Topology): Reply {
         ['endpoint', host],
         ['role', i === 0 ? 'master' : 'replica'],
         ['replication-offset', 0],
-        ['health', door.isHealthy(id) ? 'online' : 'failed'],
+        ['health', door.isShown(id) ? 'online' : 'failed'],
       ]);
     });
   return [...shardsOf(layoutOf(door, topology))].map(
@@ -92,17 +92,19 @@ export function sharedNodes(door: ClusterDoor, topology: Topology): string {
 
 function nodeLine(door: ClusterDoor, member: Member, epoch: number): string {
   const { id, identity, host, port, busPort } = member;
-  const isHealthy = door.isHealthy(id);
+  const isShown = door.isShown(id);
   const { status } = door.standingOf(id);
   const isGone = status === 'dead' || status === 'left';
-  const flags = `${id === door.self ? 'myself,' : ''}master${isGone ? ',fail' : isHealthy ? '' : ',fail?'}`;
-  return `${identity} ${host}:${port}@${busPort} ${flags} - 0 0 ${epoch} ${isHealthy ? 'connected' : 'disconnected'}`;
+  const flags = `${id === door.self ? 'myself,' : ''}master${isGone ? ',fail' : isShown ? '' : ',fail?'}`;
+  return `${identity} ${host}:${port}@${busPort} ${flags} - 0 0 ${epoch} ${isShown ? 'connected' : 'disconnected'}`;
 }
 
 export function sharedInfo(door: ClusterDoor, topology: Topology): readonly (readonly [string, string | number])[] {
-  const reached = slotsInReach(topology, (id) => door.isHealthy(id));
+  const reached = slotsInReach(topology, (id) => door.isShown(id));
   const owners = [...slotsByOwner(topology).values()].filter((slots) => slots > 0).length;
   const moving = topology.slots.filter((entry) => entry.owners.incoming.length > 0).length;
+  const copies = Math.min(topology.replicas, topology.members.filter((member) => member.weight > 0).length);
+  const short = topology.slots.filter((entry) => entry.owners.current.length < copies).length;
   const metrics = door.busMetrics();
   return [
     ['cluster_enabled', 1],
@@ -122,6 +124,7 @@ export function sharedInfo(door: ClusterDoor, topology: Topology): readonly (rea
     ['cluster_replicas', topology.replicas],
     ['cluster_voters', topology.voters.current.length],
     ['cluster_slots_moving', moving],
+    ['cluster_slots_short_of_replicas', short],
   ];
 }
 

@@ -94,6 +94,10 @@ export class StewardCore {
   /** Moves that are planned but not in the document; undefined: nothing is planned. */
   private planned: Move[] | undefined = undefined;
   private plannedFor = '';
+  /** Epoch of the document that was planned on. */
+  private plannedIn = 0;
+  /** Slots that moved when it was planned were left out: once they are there it is planned again. */
+  private isPartial = false;
   private membersSeen = '';
   private planAtMs = 0;
   private readonly unhealthySinceMs = new Map<MemberId, number>();
@@ -193,7 +197,10 @@ export class StewardCore {
 
   // --- what shall be -----------------------------------------------------------------------------------------------
 
-  /** Planning costs a tenth of a second: it is done once for each set of members. */
+  /**
+   * Planning costs a tenth of a second: it is done once for each set of members, and again when nothing is left to do in a
+   * document that was not planned on: another steward may have cancelled what was begun here.
+   */
   private plan(topology: Topology, nowMs: number): void {
     const members = namesOf(topology);
     if (members !== this.membersSeen) {
@@ -201,8 +208,11 @@ export class StewardCore {
       // Alone there is nothing to wait for; others are likely to come together.
       this.planAtMs = topology.members.length === 1 ? nowMs : nowMs + this.limits.planDelayMs;
     }
-    if (this.plannedFor === members || nowMs < this.planAtMs) return;
+    const isIdle = this.moving === 0 && this.planned?.length === 0 && !this.changing;
+    const isPlanned = this.plannedFor === members && !(isIdle && this.plannedIn !== topology.epoch);
+    if (isPlanned || nowMs < this.planAtMs) return;
     this.plannedFor = members;
+    this.plannedIn = topology.epoch;
     const isSplit = topology.members.length > 1 && topology.members.some((member) => member.weight > 0);
     this.planned = isSplit ? planMoves(topology) : [];
   }

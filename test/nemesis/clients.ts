@@ -77,6 +77,9 @@ export class Clients {
     }, 10_000);
     await Promise.all(this.running);
     clearTimeout(cut);
+  }
+
+  close(): void {
     for (const { client } of this.connections) client.disconnect();
   }
 

@@ -107,13 +107,14 @@ async function main(): Promise<number> {
     return 2;
   }
   console.log(`seed ${seed}; ${values.nodes} nodes; faults ${faults.join(', ')}; appendfsync ${values.appendfsync}`);
+  let clients: Clients | undefined;
   const world = await World.start({
     nodes: Number(values.nodes),
     flags: ['--appendfsync', values.appendfsync],
     cuts,
   });
   try {
-    const clients = new Clients({
+    clients = new Clients({
       addresses: world.places.map((place) => place.address),
       clientsPerNode: Number(values.clients),
       rows: Number(values.rows),
@@ -133,9 +134,10 @@ async function main(): Promise<number> {
     }
     await clients.stop();
     await world.settle();
-    await clients.readAll().catch(() => undefined);
+    await clients.readAll();
     return report(clients, done, slowMs);
   } finally {
+    clients?.close();
     await world.stop();
   }
 }

@@ -192,12 +192,9 @@ async function isSettled(address: Address, size: number): Promise<boolean> {
   const client = await RawClient.connect(address).catch(() => undefined);
   if (client === undefined) return false;
   try {
-    const info = String(await client.call('CLUSTER', 'INFO'));
-    return (
-      info.includes('cluster_state:ok') &&
-      info.includes(`cluster_known_nodes:${size}\r`) &&
-      info.includes('cluster_slots_moving:0\r')
-    );
+    const lines = String(await client.call('CLUSTER', 'INFO')).split('\r\n');
+    const wanted = ['cluster_state:ok', `cluster_known_nodes:${size}`, 'cluster_slots_moving:0'];
+    return [...wanted, 'cluster_slots_short_of_replicas:0'].every((line) => lines.includes(line));
   } catch {
     return false;
   } finally {

@@ -159,6 +159,16 @@ void test('two stewards at once do each move, and no harm', () => {
   assert.equal(scene.ownersOf(3), 16_384);
 });
 
+void test('moves that somebody else has cancelled are planned again, the last ones too', () => {
+  // All slots at once, so that nothing is left to plan when they vanish from the document.
+  const scene = new Scene(founded(2), { firstSlots: 16_384, movingSlots: 16_384 });
+  while (!scene.isMoving) scene.round();
+  const slots = [...scene.topology.slots.keys()].slice(8_192);
+  scene.topology = applyChanges(scene.topology, [{ kind: 'cancel-moves', slots }]);
+  scene.settle();
+  assert.equal(scene.ownersOf(2), 16_384);
+});
+
 void test('nothing moves to a member that is not there; when it goes under way, its moves are cancelled', () => {
   const scene = new Scene(founded(2), { movingSlots: 1_000, concurrency: 10 });
   scene.down.add(2);
@@ -173,6 +183,17 @@ void test('nothing moves to a member that is not there; when it goes under way, 
   scene.down.clear();
   scene.settle(2_000);
   assert.equal(scene.ownersOf(2), 16_384);
+});
+
+void test('a member that comes while slots move has its share in the end', () => {
+  for (const after of [5, 9, 14]) {
+    const scene = new Scene(founded(2), { firstSlots: 4_096, movingSlots: 4_096, concurrency: 1_000 });
+    for (let i = 0; i < after || !scene.isMoving; i++) scene.round();
+    scene.topology = applyChanges(scene.topology, [{ kind: 'add-member', member: entryOf(3) }]);
+    scene.settle();
+    assert.equal(scene.ownersOf(3), 16_384, `after ${after} rounds`);
+    assert.equal(scene.topology.voters.current.length, 3);
+  }
 });
 
 void test('a member without weight gives all away', () => {

@@ -73,7 +73,9 @@ async function isSettled(node: ServerProcess, size: number): Promise<boolean> {
     return (
       value('cluster_state') === 'ok' &&
       value('cluster_known_nodes') === String(size) &&
-      value('cluster_slots_moving') === '0'
+      value('cluster_size') === String(size) &&
+      value('cluster_slots_moving') === '0' &&
+      value('cluster_slots_short_of_replicas') === '0'
     );
   } finally {
     await client.close();
