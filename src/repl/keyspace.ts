@@ -37,7 +37,7 @@ import {
   writeStamp,
 } from './row-key.ts';
 import { RowCounts } from './row-counts.ts';
-import { decodeMarkRecord, EVERY_DATABASE, SlotMarks, slotMarkKey, slotOfMarkKey } from './slot-marks.ts';
+import { decodeMarkRecord, SlotMarks, slotMarkKey, slotOfMarkKey } from './slot-marks.ts';
 import { elementKey, type Row, standsApart, View } from './view.ts';
 
 /** Physical databases are one byte; the last one is ours. */
@@ -67,7 +67,8 @@ export class KeyspaceState {
   readonly databases = Uint8Array.from({ length: 256 }, (_, i) => i);
   private readonly head = new Head();
   private readonly durableMarks = new Float64Array(256);
-  private readonly durableSlots = new Float64Array(SLOT_COUNT);
+  /** By database (EVERY_DATABASE too): of each slot the stamp of its mark, as far as compaction may act on it. */
+  private readonly durableSlots = new Map<number, Float64Array>();
   private store: Store | undefined = undefined;
 
   readonly hooks: StoreHooks = {
@@ -110,15 +111,19 @@ export class KeyspaceState {
     }
   }
 
-  /** Of each slot the stamp below which everything was flushed, of every database at once; as `durableFlushMarks`. */
-  durableSlotMarks(): Float64Array {
+  /** By database (EVERY_DATABASE: of all), of each slot the stamp below which all was flushed; as `durableFlushMarks`. */
+  durableSlotMarks(): Map<number, Float64Array> {
     const { durableSlots, store } = this;
     for (const slot of this.freshMarks) {
       if (store === undefined || !isInTable(store, slotMarkKey(slot))) continue;
       this.freshMarks.delete(slot);
-      durableSlots[slot] = this.slotMarks.of(slot, EVERY_DATABASE)?.stamp ?? 0;
+      for (const { database, mark } of this.slotMarks.list(slot)) {
+        let stamps = durableSlots.get(database);
+        if (stamps === undefined) durableSlots.set(database, (stamps = new Float64Array(SLOT_COUNT)));
+        stamps[slot] = mark.stamp;
+      }
     }
-    return durableSlots.slice();
+    return new Map([...durableSlots].map(([database, stamps]) => [database, stamps.slice()]));
   }
 
   /**

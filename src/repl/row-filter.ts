@@ -16,8 +16,8 @@ import { databaseOfHead, EXPIRY_PREFIX, headEnd, readStamp, slotOfHead, SYSTEM_D
 export interface RowFilterState {
   /** Flush mark (stamp) of each of the 256 physical databases. */
   readonly flushMarks: Float64Array;
-  /** Of each slot the stamp below which all its rows were flushed, in a cluster. */
-  readonly slotMarks?: Float64Array;
+  /** In a cluster, by database (255: of all): of each slot the stamp below which its rows were flushed. */
+  readonly slotMarks?: ReadonlyMap<number, Float64Array>;
   /** Deleted heads with a stamp up to here may be purged. */
   readonly floor: number;
 }
@@ -25,7 +25,8 @@ export interface RowFilterState {
 export type RowFilter = (key: Uint8Array, value: Uint8Array, bottommost: boolean) => 'keep' | 'drop';
 
 export function createFilter(state: RowFilterState): RowFilter {
-  const { slotMarks } = state;
+  const every = state.slotMarks?.get(SYSTEM_DATABASE);
+  const single = Array.from({ length: SYSTEM_DATABASE }, (_, database) => state.slotMarks?.get(database));
   return (key, value, bottommost) => {
     if (slotOfHead(key) >= EXPIRY_PREFIX) return 'keep';
     const database = databaseOfHead(key);
@@ -33,7 +34,9 @@ export function createFilter(state: RowFilterState): RowFilter {
     const isHead = headEnd(key) === key.length;
     const stamp = readStamp(value, isHead ? 3 : 0);
     if (stamp <= (state.flushMarks[database] as number)) return 'drop';
-    if (slotMarks !== undefined && stamp < (slotMarks[slotOfHead(key)] as number)) return 'drop';
+    if (every !== undefined && stamp < (every[slotOfHead(key)] as number)) return 'drop';
+    const marks = single[database];
+    if (marks !== undefined && stamp < (marks[slotOfHead(key)] as number)) return 'drop';
     const dead = isHead && value[1] === rowType.DELETED && ((value[2] as number) & headFlag.EXPIRES) === 0;
     return dead && bottommost && stamp <= state.floor ? 'drop' : 'keep';
   };

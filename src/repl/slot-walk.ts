@@ -96,6 +96,10 @@ class Walk {
       this.target = this.startOf(databaseOfHead(key) < database ? slot : slot + 1);
       return true;
     }
+    if (this.isEmpty(slot)) {
+      this.target = this.startOf(slot + 1);
+      return true;
+    }
     const end = headEnd(key);
     if (end === key.length) this.take(key, slot);
     else if (++this.stepped > CELLS_STEPPED) {
@@ -103,6 +107,12 @@ class Walk {
       this.target = rowEnd(key.slice(0, end));
     }
     return true;
+  }
+
+  /** Nothing of the slot can be wanted: what is there is deleted, or under a flush mark. */
+  private isEmpty(slot: number): boolean {
+    const { database, deleted } = this.request;
+    return !deleted && database !== ANY_DATABASE && this.world.state.counts.inSlot(database, slot) === 0;
   }
 
   private take(key: Uint8Array, slot: number): void {

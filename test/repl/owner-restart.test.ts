@@ -278,6 +278,12 @@ void test('compaction drops what its slot’s mark covers, and nothing dead in a
   head.writeBigUInt64BE(50n, 3);
   assert.equal(shared(key, head, true), 'keep');
   assert.equal(alone(key, head, true), 'drop');
-  const slotMarks = new Float64Array(16_384).fill(51);
-  assert.equal(createFilter({ ...rowFilterState(state, true), slotMarks })(key, head, false), 'drop');
+  for (const [database, fate] of [
+    [EVERY_DATABASE, 'drop'],
+    [0, 'drop'],
+    [1, 'keep'],
+  ] as const) {
+    const slotMarks = new Map([[database, new Float64Array(16_384).fill(51)]]);
+    assert.equal(createFilter({ ...rowFilterState(state, true), slotMarks })(key, head, false), fate);
+  }
 });
