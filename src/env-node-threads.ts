@@ -60,6 +60,9 @@ function threadClosed(name: string, why: string): Error {
   return Object.assign(new Error(`thread ${name} ${why}`), { code: 'THREAD_CLOSED' });
 }
 
+/** Threads hardly keep anything: a nursery as large as the event loop's would only hold more garbage. */
+const THREAD_LIMITS = { maxYoungGenerationSizeMb: 8 };
+
 interface Waiting<Result> {
   resolve(result: Result): void;
   reject(error: Error): void;
@@ -80,7 +83,7 @@ class NodeThread<Job, Result> implements Thread<Job, Result> {
     this.#stopped = new Int32Array(stopped);
     const start: ThreadStart = { moduleUrl, stopped };
     const entry = new URL(import.meta.url.replace(/env-node-threads(\.\w+)$/, 'env-node-thread-main$1'));
-    this.#worker = new Worker(entry, { name, workerData: start });
+    this.#worker = new Worker(entry, { name, workerData: start, resourceLimits: THREAD_LIMITS });
     this.#worker.on('message', (outcome: Outcome) => this.#settle(outcome));
     this.#worker.on('error', (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
     this.#exited = new Promise((resolve) => {

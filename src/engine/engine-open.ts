@@ -160,7 +160,7 @@ export function startGeneration(start: GenerationStart): Generation {
   const generation = viewOf(random.bytes(4)).getUint32(0);
   const memory = pool.take(arenaCapacity(options.memtableBytes, firstBatchBytes));
   const arena = new Arena(memory, number, generation, firstSequence);
-  const memtable = new Memtable(arena, options.memtableBytes, secret, expectedKeys);
+  const memtable = new Memtable(arena, options.memtableBytes, secret, expectedKeys, (slots) => pool.takeIndex(slots));
   return { memtable, walFile: wal.start(arena) };
 }
 

@@ -339,7 +339,7 @@ export class Engine implements Store {
   #reclaim(memtable: Memtable): void {
     if (memtable.readers > 0 || !this.#flushed.delete(memtable)) return;
     const { timers } = this.#env;
-    timers.atTurnEnd(() => timers.atTurnEnd(() => this.#pool.give(memtable.arena.release())));
+    timers.atTurnEnd(() => timers.atTurnEnd(() => this.#pool.give(memtable.release())));
   }
 
   /** Memtables with records that `limit` may see, newest first. */

@@ -51,6 +51,30 @@ const PREFIXES = 0x1_0000;
 /** Keeps clients from choosing keys that collide. */
 export type HashSecret = { readonly seed: number; readonly multiplier: number };
 
+/** The arrays of a hash index; memory of a flushed memtable serves the next one (arena-pool.ts). */
+export class IndexMemory {
+  /** Pairs: hash, offset of the newest record (0: free). */
+  readonly slots: Uint32Array;
+  /** By ordinal, the order in which keys came: offset of the first record, next pending key of the prefix (ordinal + 1). */
+  readonly keyOffsets: Uint32Array;
+  readonly pendingNext: Uint32Array;
+
+  constructor(slots: number) {
+    this.slots = new Uint32Array(slots * 2);
+    this.keyOffsets = new Uint32Array(Math.floor(slots * HARD_LOAD));
+    this.pendingNext = new Uint32Array(Math.floor(slots * HARD_LOAD));
+  }
+
+  get slotCount(): number {
+    return this.slots.length >> 1;
+  }
+}
+
+const NO_INDEX = new IndexMemory(0);
+
+/** Makes cleared memory for so many slots. */
+export type IndexSupply = (slots: number) => IndexMemory;
+
 /** A delete of all keys in [bytes[fromStart, fromEnd), bytes[toStart, toEnd)). */
 export type RangeDelete = {
   readonly fromStart: number;
@@ -75,12 +99,13 @@ export class Memtable {
   #hardKeys = 0;
   readonly #seed: number;
   readonly #multiplier: number;
-  /** Pairs: hash, offset of the newest record (0: free). */
-  #slots = new Uint32Array(0);
+  readonly #supply: IndexSupply;
+  #memory = NO_INDEX;
+  /** The arrays of `#memory`. */
+  #slots = NO_INDEX.slots;
+  #keyOffsets = NO_INDEX.keyOffsets;
+  #pendingNext = NO_INDEX.pendingNext;
   #slotMask = 0;
-  /** By ordinal, the order in which keys came: offset of the first record, next pending key of the prefix (ordinal + 1). */
-  #keyOffsets = new Uint32Array(0);
-  #pendingNext = new Uint32Array(0);
   /** The key that was looked up last, as `#slots` has it: where, and its newest record (0: not found). */
   #lastSlot = 0;
   #lastOffset = 0;
@@ -92,8 +117,15 @@ export class Memtable {
    * `softBytes`: see `hasRoom`. `expectedKeys`: the hash table begins large enough for so many. It is no larger than it
    * need be, since a table that stays in the processor's cache is what makes look-ups quick.
    */
-  constructor(arena: Arena, softBytes: number, secret: HashSecret, expectedKeys = 0) {
+  constructor(
+    arena: Arena,
+    softBytes: number,
+    secret: HashSecret,
+    expectedKeys = 0,
+    supply: IndexSupply = (slots) => new IndexMemory(slots),
+  ) {
     this.arena = arena;
+    this.#supply = supply;
     this.firstSequence = arena.firstSequence;
     this.#softBytes = softBytes;
     this.#seed = secret.seed;
@@ -402,21 +434,21 @@ export class Memtable {
   }
 
   #allocate(slots: number): void {
-    this.#lastOffset = 0;
-    this.#slots = new Uint32Array(slots * 2);
+    const memory = this.#supply(slots);
+    this.#memory = memory;
+    this.#slots = memory.slots;
+    this.#keyOffsets = memory.keyOffsets;
+    this.#pendingNext = memory.pendingNext;
     this.#slotMask = slots - 1;
-    this.#hardKeys = Math.floor(slots * HARD_LOAD);
-    this.#keyOffsets = new Uint32Array(this.#hardKeys);
-    this.#pendingNext = new Uint32Array(this.#hardKeys);
+    this.#hardKeys = memory.keyOffsets.length;
+    this.#lastOffset = 0;
   }
 
   #rehash(slots: number): void {
-    const offsets = this.#keyOffsets;
-    const next = this.#pendingNext;
-    const old = this.#slots;
+    const { slots: old, keyOffsets, pendingNext } = this.#memory;
     this.#allocate(slots);
-    this.#keyOffsets.set(offsets);
-    this.#pendingNext.set(next);
+    this.#keyOffsets.set(keyOffsets);
+    this.#pendingNext.set(pendingNext);
     for (let from = 0; from < old.length; from += 2) {
       if (old[from + 1] === 0) continue;
       const hash = old[from] as number;
@@ -425,6 +457,16 @@ export class Memtable {
       this.#slots[slot] = hash;
       this.#slots[slot + 1] = old[from + 1] as number;
     }
+  }
+
+  /** Gives up its memory, for another memtable; nothing can be read here any more. */
+  release(): { readonly arena: SharedArrayBuffer; readonly index: IndexMemory } {
+    const index = this.#memory;
+    this.#memory = NO_INDEX;
+    this.#slots = NO_INDEX.slots;
+    this.#keyOffsets = NO_INDEX.keyOffsets;
+    this.#pendingNext = NO_INDEX.pendingNext;
+    return { arena: this.arena.release(), index };
   }
 }
 

@@ -25,7 +25,7 @@ const RADIX_BYTES = 4;
 export function sortByKey(bytes: Uint8Array, words: Uint32Array, offsets: Uint32Array): void {
   if (offsets.length < 2) return;
   const packed = new BigUint64Array(offsets.length);
-  new Sorter(bytes, words, offsets, packed).sort(0, offsets.length, 0);
+  new Sorter(bytes, words, offsets, packed, new Uint32Array(offsets.length)).sort(0, offsets.length, 0);
 }
 
 class Sorter {
@@ -37,13 +37,13 @@ class Sorter {
   readonly #pairs: Uint32Array;
   readonly #copy: Uint32Array;
 
-  constructor(bytes: Uint8Array, words: Uint32Array, offsets: Uint32Array, packed: BigUint64Array) {
+  constructor(bytes: Uint8Array, words: Uint32Array, offsets: Uint32Array, packed: BigUint64Array, copy: Uint32Array) {
     this.#bytes = bytes;
     this.#words = words;
     this.#offsets = offsets;
     this.#packed = packed;
     this.#pairs = new Uint32Array(packed.buffer);
-    this.#copy = new Uint32Array(offsets.length);
+    this.#copy = copy;
   }
 
   /** Sorts offsets[from, to), whose keys agree in their first `depth` bytes and are at least as long. */
@@ -182,6 +182,34 @@ export type OrderedRecords = {
   readonly rangeDeletes: readonly number[];
 };
 
+/** Memory for more records than a memtable has by default is not kept. */
+const KEPT_RECORDS = 1 << 20;
+
+/**
+ * Memory for sorting, used again: a thread that flushes makes little garbage otherwise, so its heap would be collected
+ * only after a handful of memtables had left theirs behind.
+ */
+class SortMemory {
+  offsets = new Uint32Array(0);
+  copy = new Uint32Array(0);
+  packed = new BigUint64Array(0);
+  shadowed = new Uint32Array(0);
+
+  /** Makes room for so many records in an arena of so many bytes, with nothing shadowed. */
+  prepare(records: number, arenaBytes: number): void {
+    if (this.offsets.length < records || this.offsets.length > KEPT_RECORDS) {
+      this.offsets = new Uint32Array(records);
+      this.copy = new Uint32Array(records);
+      this.packed = new BigUint64Array(records);
+    }
+    const bits = (arenaBytes >>> 7) + 1;
+    if (this.shadowed.length < bits || this.shadowed.length > KEPT_RECORDS) this.shadowed = new Uint32Array(bits);
+    else this.shadowed.fill(0, 0, bits);
+  }
+}
+
+const memory = new SortMemory();
+
 /** A finished arena: where its records end, how many there are of all kinds, and the live snapshots, ascending. */
 export type ArenaContents = {
   readonly buffer: SharedArrayBuffer;
@@ -194,17 +222,18 @@ export type ArenaContents = {
 /**
  * Sorts the records of an arena (format in arena.ts) that anybody can still see. A record that a newer one of its key
  * shadows in the same stripe (record-sieve.ts) is left out before the sort: under writes to few keys that is most of
- * them, and the chain behind each record says which. For the thread that flushes.
+ * them, and the chain behind each record says which. For the thread that flushes; `offsets` are valid until the next call.
  */
 export function orderRecords(contents: ArenaContents): OrderedRecords {
   const { buffer, end, recordCount, firstSequence, snapshots } = contents;
   const bytes = new Uint8Array(buffer);
   const words = new Uint32Array(buffer);
-  const offsets = new Uint32Array(recordCount);
+  memory.prepare(recordCount, end);
+  const { offsets } = memory;
   const rangeDeletes: number[] = [];
   const stripe = (word: number): number => stripeOf(snapshots, firstSequence + (words[word + 2] as number));
   // A bit for each word of the arena: a record that starts there is shadowed. The arena itself belongs to others too.
-  const shadowed = new Uint32Array((end >>> 7) + 1);
+  const { shadowed } = memory;
   let first = recordCount;
   let group = FILE_HEADER_BYTES;
   while (group < end) {
@@ -232,6 +261,6 @@ export function orderRecords(contents: ArenaContents): OrderedRecords {
     if (((shadowed[offset >>> 7] as number) & (1 << ((offset >>> 2) & 31))) === 0) offsets[kept++] = offset;
   }
   const points = offsets.subarray(first, kept);
-  sortByKey(bytes, words, points);
+  if (points.length > 1) new Sorter(bytes, words, points, memory.packed, memory.copy).sort(0, points.length, 0);
   return { bytes, words, offsets: points, rangeDeletes };
 }
