@@ -8,8 +8,10 @@
  */
 
 import { lookup, type Store } from '../engine/store.ts';
+import type { Timers } from '../env.ts';
 import { Head, readHead, rowType } from './head.ts';
 import type { KeyspaceState } from './keyspace.ts';
+import { MarkReclaim } from './mark-reclaim.ts';
 import type { OwnerRows } from './owner-rows.ts';
 import type { PromiseTable } from './promise-table.ts';
 import { databaseEnd, databaseStart, headEnd, SYSTEM_DATABASE } from './row-key.ts';
@@ -29,6 +31,7 @@ export class MarkApply {
   private readonly state: KeyspaceState;
   private readonly promises: PromiseTable;
   private readonly rows: OwnerRows;
+  private readonly reclaim: MarkReclaim;
   private readonly head = new Head();
   /** What `prepare` has found, for `apply` in the same turn. */
   private slot = 0;
@@ -36,7 +39,15 @@ export class MarkApply {
   private left: RowsLeft[] = [];
   private loading: Promise<void> | undefined = undefined;
 
-  constructor(options: { store: Store; state: KeyspaceState; promises: PromiseTable; rows: OwnerRows }) {
+  constructor(options: {
+    timers: Pick<Timers, 'after'>;
+    store: Store;
+    state: KeyspaceState;
+    promises: PromiseTable;
+    rows: OwnerRows;
+  }) {
+    const { timers, store, state, promises } = options;
+    this.reclaim = new MarkReclaim({ timers, store, slotMarks: state.slotMarks, promises });
     this.store = options.store;
     this.state = options.state;
     this.promises = options.promises;
@@ -63,6 +74,10 @@ export class MarkApply {
     return true;
   }
 
+  close(): void {
+    this.reclaim.close();
+  }
+
   /** Brings in what `prepare` has missed. */
   load(): Promise<void> {
     return this.loading ?? Promise.resolve();
@@ -76,6 +91,7 @@ export class MarkApply {
     this.state.slotMarks.raise(slot, marks);
     this.state.freshMarks.add(slot);
     for (const { database, count } of left) this.state.counts.set(database, slot, count);
+    if (marks.some(({ database }) => database === EVERY_DATABASE)) this.reclaim.add(slot);
     return sequence;
   }
 

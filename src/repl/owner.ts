@@ -122,7 +122,7 @@ export class Owner {
     this.rows = new OwnerRows({ store, state });
     this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
     this.acceptor = new Acceptor({ promises: this.promises, clock: hlc });
-    this.marks = new MarkApply({ store, state, promises: this.promises, rows: this.rows });
+    this.marks = new MarkApply({ timers: env.timers, store, state, promises: this.promises, rows: this.rows });
     this.drop = new SlotDrop({ env, store, state });
     this.stops = [
       store.onDurable(() => this.answers.release(store.durableSequence)),
@@ -155,6 +155,7 @@ export class Owner {
   /** Settles when nothing runs in the background any more. What waits is never answered. */
   async close(): Promise<void> {
     for (const stop of this.stops) stop();
+    this.marks.close();
     for (const { timer } of this.courtesies.values()) timer.cancel();
     await this.drop.close();
   }

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Engine } from '../../src/engine/engine.ts';
 import { lookup } from '../../src/engine/store.ts';
+import { raiseMarks } from '../../src/repl/flush-core.ts';
 import { rowType } from '../../src/repl/head.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { KeyspaceState } from '../../src/repl/keyspace.ts';
@@ -32,7 +33,18 @@ import { SimDisk } from '../sim/disk.ts';
 import { EventLoop, type Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
 import { SimThreads } from '../sim/threads.ts';
-import { BenchView, rowOf, silent, threeMembers } from './owner-bench.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import {
+  askNow,
+  ballot,
+  benchClock,
+  BenchView,
+  realTimers,
+  rowOf,
+  silent,
+  stringState,
+  threeMembers,
+} from './owner-bench.ts';
 
 const SEEDS = Number(process.env['OWNER_SEEDS'] ?? 8);
 const LIVES = 4;
@@ -267,6 +279,51 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     for (let life = 0; life < LIVES; life++) await run.live(life);
   });
 }
+
+void test('slots that were flushed in a row lose their rows at once, and nothing else', async () => {
+  const store = new MemoryStore();
+  const state = new KeyspaceState();
+  const due: (() => void)[] = [];
+  const timers = {
+    ...realTimers,
+    after: (_delayMs: number, run: () => void) => {
+      due.push(run);
+      return { cancel: () => due.splice(0) };
+    },
+  };
+  const view = new BenchView(threeMembers());
+  const owner = new Owner({
+    env: { timers, log: silent },
+    store,
+    state,
+    hlc: benchClock(),
+    promisedBefore: ZERO_VERSION,
+    view,
+  });
+  const accept = (row: RowName, version: Version, value: Uint8Array): void => {
+    assert.equal(askNow(owner, { kind: 'accept', row, ballot: version, value, next: version }).kind, 'accepted');
+  };
+  for (let i = 0; i < 3_000; i++) accept(rowOf(`key:${i}`), ballot(i), stringState('v'.repeat(1_500), ballot(i)));
+  const slots = Array.from({ length: 1_000 }, (_, slot) => slot);
+  const inside = [...Array(3_000).keys()].filter((i) => slotOfRow(rowOf(`key:${i}`)) < 1_000).length;
+  for (const slot of slots)
+    accept(markRowOf(slot), ballot(5_000), raiseMarks(undefined, EVERY_DATABASE, ballot(5_000)));
+  // One slot among them is written again before the space is given back.
+  const written = [...Array(3_000).keys()].map((i) => rowOf(`key:${i}`)).find((row) => slotOfRow(row) < 1_000) ?? '';
+  accept(written, ballot(6_000), stringState('w', ballot(6_000)));
+  const before = store.size;
+  for (const run of due.splice(0)) run();
+  assert.ok(before - store.size >= 2 * (inside - 5), `${before} ${store.size} ${inside}`);
+  assert.deepEqual(owner.held(written)?.version, ballot(6_000));
+  for (let i = 0; i < 3_000; i++) {
+    const row = rowOf(`key:${i}`);
+    if (row === written) continue;
+    const flushed = slotOfRow(row) < 1_000;
+    assert.deepEqual(owner.held(row)?.version, flushed ? ballot(5_000) : ballot(i));
+  }
+  assert.deepEqual(owner.held(markRowOf(7))?.version, ballot(5_000));
+  await owner.close();
+});
 
 void test('compaction drops what its slot’s mark covers, and nothing dead in a shared cluster', () => {
   const state = new KeyspaceState();
