@@ -100,7 +100,7 @@ export function isFormed(info: string, nodes: number): boolean {
   const fields = new Map(info.split('\r\n').map((line) => line.split(':', 2) as [string, string | undefined]));
   const says = (name: string, value: number | string): boolean => fields.get(name) === String(value);
   if (!says('cluster_state', 'ok') || !says('cluster_known_nodes', nodes) || !says('cluster_size', nodes)) return false;
-  return nodes === 1 || says('cluster_slots_moving', 0);
+  return nodes === 1 || (says('cluster_slots_moving', 0) && says('cluster_slots_short_of_replicas', 0));
 }
 
 /** What is printed once the cluster is ready. */

@@ -15,6 +15,12 @@ import type { TopologyRegister } from '../repl/topology-register.ts';
 /** How long CLUSTER FORGET waits for slots to be moved off before it says that they are under way. */
 export const FORGET_TIMEOUT_MS = 15_000;
 
+/**
+ * How long a member has been out of reach before clients are shown another way. Within that time it is asked by those in
+ * whose way it stands all the same; and what clients are shown does not change with every pause of a busy machine.
+ */
+export const SHOWN_GRACE_MS = 2_000;
+
 /** What is known of one member at this moment. */
 export interface Standing {
   readonly status: MemberStatus | 'unknown';
@@ -31,7 +37,7 @@ export interface ClusterDoorOptions {
   readonly membership: Membership;
   readonly enrolment: Enrolment;
   readonly register: TopologyRegister;
-  readonly bus: Pick<Bus, 'metrics'>;
+  readonly bus: Pick<Bus, 'metrics' | 'onHealth'>;
   readonly version: string;
 }
 
@@ -43,6 +49,8 @@ export class ClusterDoor {
   private readonly register: TopologyRegister;
   private readonly bus: ClusterDoorOptions['bus'];
   private readonly version: string;
+  /** Since when nodes are out of reach, by their names. */
+  private readonly lostSinceMs = new Map<string, number>();
 
   constructor(options: ClusterDoorOptions) {
     this.env = options.env;
@@ -52,6 +60,10 @@ export class ClusterDoor {
     this.register = options.register;
     this.bus = options.bus;
     this.version = options.version;
+    this.bus.onHealth((name, healthy) => {
+      if (healthy) this.lostSinceMs.delete(name);
+      else if (!this.lostSinceMs.has(name)) this.lostSinceMs.set(name, this.nowMs());
+    });
   }
 
   /** Undefined before this node belongs to a cluster. */
@@ -69,6 +81,17 @@ export class ClusterDoor {
 
   isHealthy(id: MemberId): boolean {
     return this.keeper.isHealthy(id);
+  }
+
+  /** In reach, or out of it for a moment only: clients are sent there. */
+  isShown(id: MemberId): boolean {
+    if (this.keeper.isHealthy(id)) return true;
+    const name = this.keeper.nameOf(id);
+    const nowMs = this.nowMs();
+    // Who was never in reach has the same time, from the first question on.
+    const sinceMs = this.lostSinceMs.get(name) ?? nowMs;
+    this.lostSinceMs.set(name, sinceMs);
+    return nowMs - sinceMs < SHOWN_GRACE_MS && !this.membership.isGone(name);
   }
 
   rttMs(id: MemberId): number {
@@ -96,11 +119,14 @@ export class ClusterDoor {
 
   /** CLUSTER FORGET, of a member that is not this one. Rejects with `TopologyError`. */
   forget(name: string): Promise<void> {
-    const deadlineMs = this.env.clock.monotonicUs() / 1000 + FORGET_TIMEOUT_MS;
+    const deadlineMs = this.nowMs() + FORGET_TIMEOUT_MS;
     const timeUp = (): Promise<void> =>
       new Promise((resolve) => {
         this.env.timers.after(FORGET_TIMEOUT_MS, resolve);
       });
     return forgetMember({ keeper: this.keeper, register: this.register, name, deadlineMs, timeUp });
+  }
+  private nowMs(): number {
+    return this.env.clock.monotonicUs() / 1000;
   }
 }

@@ -96,8 +96,6 @@ export class StewardCore {
   private plannedFor = '';
   /** Epoch of the document that was planned on. */
   private plannedIn = 0;
-  /** Slots that moved when it was planned were left out: once they are there it is planned again. */
-  private isPartial = false;
   private membersSeen = '';
   private planAtMs = 0;
   private readonly unhealthySinceMs = new Map<MemberId, number>();

@@ -33,7 +33,7 @@ test('its command line: nodes, ports, flags for every node, and what makes no se
 
 test('it is ready when all slots have come to all nodes', () => {
   const info = (state: string, nodes: number, size: number, moving: number): string =>
-    `cluster_state:${state}\r\ncluster_known_nodes:${nodes}\r\ncluster_size:${size}\r\ncluster_slots_moving:${moving}\r\n`;
+    `cluster_state:${state}\r\ncluster_known_nodes:${nodes}\r\ncluster_size:${size}\r\ncluster_slots_moving:${moving}\r\ncluster_slots_short_of_replicas:0\r\n`;
   assert.equal(isFormed(info('ok', 3, 3, 0), 3), true);
   for (const not of [info('fail', 3, 3, 0), info('ok', 2, 2, 0), info('ok', 3, 2, 0), info('ok', 3, 3, 5), '']) {
     assert.equal(isFormed(not, 3), false);
