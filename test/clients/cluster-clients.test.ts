@@ -114,7 +114,7 @@ void test('the whole keyspace is one, from every node', async () => {
   try {
     await clients[0]?.flushall();
     for (const client of clients) assert.equal(await client.dbsize(), 0);
-    await Promise.all(Array.from({ length: 200 }, (_, i) => clients[i % 3]?.set(`w:${i}`, i)));
+    await Promise.all(Array.from({ length: 200 }, async (_, i) => clients[i % 3]?.set(`w:${i}`, i)));
     for (const client of clients) {
       assert.equal(await client.dbsize(), 200);
       const seen = new Set<string>();
