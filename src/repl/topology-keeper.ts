@@ -283,7 +283,13 @@ export class TopologyKeeper implements ClusterView {
     this.topology = next;
     this.members = new Map(next.members.map((member) => [member.id, member]));
     this.self = next.members.find((member) => member.identity === this.identity)?.id ?? 0;
-    this.isShared = next.members.length > 1 || next.slots.some(({ owners }) => owners.incoming.length > 0);
+    // Who is forgotten has nothing of its own any more: what it is asked it asks the members.
+    const isMoving = next.slots.some(({ owners }) => owners.incoming.length > 0);
+    this.isShared = next.members.length > 1 || isMoving || this.self === 0;
+    const wasMember = previous?.members.some((member) => member.identity === this.identity) === true;
+    if (wasMember && this.self === 0) {
+      this.env.log.warn('this node is no member of its cluster any more: it was forgotten', { epoch: next.epoch });
+    }
     for (const member of next.members) if (member.id !== this.self) this.bus.know(member.identity, busAddress(member));
     for (const member of previous?.members ?? []) {
       if (member.identity !== this.identity && !this.members.has(member.id)) this.bus.forget(member.identity);

@@ -97,6 +97,20 @@ void test('a node with keys joins nobody, by itself or by CLUSTER MEET', async (
   assert.equal(third.keeper.self, 3);
 });
 
+void test('who is forgotten while it is away learns of it, and keeps nothing for itself', async () => {
+  const net = new TopologyNet(6);
+  const [first, second] = (await cluster(net, 2)) as [TopologyNode, TopologyNode];
+  second.crash();
+  await net.loop.settle(change(first, (topology) => [{ kind: 'remove-member', id: topology.members[1]?.id ?? 0 }]));
+  assert.equal(first.keeper.isShared, false);
+  second.start();
+  assert.equal(second.keeper.self, 2);
+  second.keeper.heard(first.entry.identity, first.keeper.epoch);
+  await net.loop.advance(1_000);
+  assert.deepEqual([second.keeper.self, second.keeper.isShared, second.keeper.epoch], [0, true, 3]);
+  assert.deepEqual(second.keeper.owners(5).current, [1]);
+});
+
 void test('plans that wait go together; one that is refused leaves the others alone', async () => {
   const net = new TopologyNet(4);
   const [first] = (await cluster(net, 1)) as [TopologyNode];
