@@ -15,6 +15,7 @@ import { levelCommands } from './level-commands.ts';
 import { memoryCommands } from './memory.ts';
 import { monitorCommands } from './monitor.ts';
 import { serverCommands } from './server.ts';
+import { siblingCommands } from './sibling-commands.ts';
 import { slowlogCommands } from './slowlog.ts';
 import { stringCommands } from './string.ts';
 
@@ -30,6 +31,7 @@ export const allCommands: readonly Command[] = [
   ...latencyCommands,
   ...memoryCommands,
   ...levelCommands,
+  ...siblingCommands,
   ...monitorCommands,
   ...commandCommands,
   ...clusterCommands,

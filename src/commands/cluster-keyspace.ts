@@ -11,7 +11,8 @@ import { compareBytes } from '../bytes.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
 import { raiseMarks } from '../repl/flush-core.ts';
-import { decodeRowState, isLiveState } from '../repl/row-state.ts';
+import { visibleSibling } from '../repl/sibling-codec.ts';
+import { decodeRowState, isLiveState, type RowState } from '../repl/row-state.ts';
 import { rowType } from '../repl/head.ts';
 import { markRowOf, type RowName } from '../repl/owner-message.ts';
 import type { MergedRows, RowLists } from '../repl/row-lists.ts';
@@ -252,7 +253,7 @@ export class ClusterKeyspace {
         const state = outcome.state === undefined ? undefined : decodeRowState(outcome.state);
         // Deleted since the walk passed it.
         if (state === undefined || !isLiveState(state, this.server.env.clock.wallMs())) continue;
-        const value = state.type === rowType.STRING ? state.value : null;
+        const value = state.type === rowType.STRING ? visibleOf(state) : null;
         if (client.protocol === 3) reply.push([some[i] as Uint8Array, value]);
         else reply.push(some[i] as Uint8Array, value);
       }
@@ -300,6 +301,11 @@ export class ClusterKeyspace {
 function first(keys: Uint8Array[], { limit, reverse }: RangeOptions): Uint8Array[] {
   keys.sort((a, b) => (reverse ? compareBytes(b, a) : compareBytes(a, b)));
   return keys.length > limit ? keys.slice(0, limit) : keys;
+}
+
+/** The value of a string row that GET shows. */
+function visibleOf(state: RowState): Uint8Array {
+  return state.siblings === true ? visibleSibling(state.value) : state.value;
 }
 
 function isWanted(row: ListedRow, filter: ScanFilter): boolean {

@@ -307,8 +307,28 @@ export class ClusterRun implements RunHost {
     run.level = this.levelOf(client, row, isRead);
     this.followPolicies();
     if (isRead) run.read();
-    else if (run.level !== QUORUM && this.isBelow(run.level, row) && isBlind(command, run.args)) run.overwrite();
+    else if (run.level !== QUORUM && this.mayOverwrite(run.level, row, command, run.args)) run.overwrite();
     else run.change();
+  }
+
+  /** What is written without a look at the old value would take its siblings away unseen. */
+  private mayOverwrite(level: Level, row: RowName, command: Command, args: Args): boolean {
+    return this.isBelow(level, row) && isBlind(command, args) && !this.hasSiblings(row);
+  }
+
+  private hasSiblings(row: RowName): boolean {
+    const { policies } = this;
+    return policies.length > 0 && policyOf(policies, keyTextOf(row))?.conflict === 'siblings';
+  }
+
+  /** Whether the policy of the row with this name keeps siblings. */
+  keepsSiblings(name: Uint8Array): boolean {
+    return this.isShared && this.hasSiblings(latin1(name));
+  }
+
+  /** A version that was never given before. */
+  newDot(): Version {
+    return this.levels.newVersion();
   }
 
   private isBelow(level: Level, row: RowName): boolean {
@@ -339,6 +359,8 @@ export class ClusterRun implements RunHost {
     if (policies === this.followed) return;
     this.followed = policies;
     const hasTtl = policies.some((policy) => policy.ttlMs !== undefined);
+    const hasSiblings = policies.some((policy) => policy.conflict === 'siblings');
+    this.handler.dotOf = hasSiblings ? (row) => (this.hasSiblings(row) ? this.newDot() : undefined) : undefined;
     this.handler.ttlMsOf = hasTtl ? (row) => policyOf(policies, keyTextOf(row))?.ttlMs ?? 0 : undefined;
   }
 
@@ -382,7 +404,7 @@ export class ClusterRun implements RunHost {
     const isRead = command.access === 'read';
     const level = this.levelOf(client, row, isRead);
     const coordinator = isRead ? this.self : this.forwarder.coordinatorOf(slotOfRow(row));
-    const isWeak = !isRead && this.isBelow(level, row) && isBlind(command, args);
+    const isWeak = !isRead && this.mayOverwrite(level, row, command, args);
     const startUs = this.server.env.clock.monotonicUs();
     const run = this.part(client, command, args, planned.keyAt, startUs);
     const { pending } = run;

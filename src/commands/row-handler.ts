@@ -32,6 +32,8 @@ export class RowHandler {
   state: Uint8Array | undefined = undefined;
   /** For how long, in ms, a row lives that is written without a deadline; 0: for ever. */
   ttlMsOf: ((row: RowName) => number) | undefined = undefined;
+  /** A new dot when the row's policy keeps siblings. */
+  dotOf: ((row: RowName) => Version | undefined) | undefined = undefined;
   private readonly clock: Clock;
 
   constructor(keyspace: Keyspace, clock: Clock) {
@@ -109,7 +111,7 @@ export class RowHandler {
           const ttlMs = ttlMsOf(name);
           if (ttlMs > 0) row.expiresAtMs = view.nowMs + ttlMs;
         }
-        return stateAfter(view, row, state, ballot);
+        return stateAfter(view, row, state, ballot, this.dotOf?.(name));
       }
       // Whoever meets a row past its deadline ends it.
       if (row.expired && state !== undefined) return expiredState(state);

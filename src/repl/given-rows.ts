@@ -5,7 +5,7 @@
  */
 
 import { latin1 } from '../bytes.ts';
-import { type Head, rowType } from './head.ts';
+import { type Head, headFlag, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
 import {
   decodeRowState,
@@ -14,7 +14,10 @@ import {
   modifiedOfState,
   newRowState,
   readRowState,
+  type RowState,
 } from './row-state.ts';
+import { decodeSiblings, encodeSiblings } from './sibling-codec.ts';
+import { EMPTY_ROW, type VersionVector, writeSibling } from './siblings.ts';
 import { type Version, ZERO_VERSION } from './version.ts';
 import { Miss, type Row, type RowMark, type RowSource, type View } from './view.ts';
 
@@ -67,20 +70,41 @@ export class GivenRows implements RowSource {
 
 /**
  * What the row of a view is after its staged changes, as a state. `before` comes back as it is when nothing was staged.
- * An expiry is no change of the user's: it keeps the modification version, as WATCH sees it.
+ * `dot`: given where the row's policy keeps siblings; a plain write has then seen, and replaces, all that is there.
  */
 export function stateAfter(
   view: View,
   row: Row,
   before: Uint8Array | undefined,
   ballot: Version,
+  dot?: Version,
 ): Uint8Array | undefined {
   if (!row.dirty) return before;
   if (!row.live) return before === undefined ? undefined : deletedRowState(ballot);
-  const value = view.string(row);
-  const bytes = newRowState({ type: row.type, expiresAtMs: row.expiresAtMs, modified: ballot }, value.length);
+  const { type, expiresAtMs } = row;
+  const parts = { type, expiresAtMs, modified: ballot };
+  if (row.value === undefined) {
+    // Only the deadline has changed.
+    const siblings = (row.before.flags & headFlag.SIBLINGS) !== 0;
+    return stateOf({ ...parts, siblings }, view.stored(row));
+  }
+  if (row.siblings !== undefined) return stateOf({ ...parts, siblings: true }, encodeSiblings(row.siblings));
+  if (dot === undefined || type !== rowType.STRING) return stateOf(parts, row.value);
+  const seen = before === undefined ? [] : vectorOf(before);
+  const sibling = { dot, value: row.value, expiresAtMs: 0 };
+  return stateOf({ ...parts, siblings: true }, encodeSiblings(writeSibling(EMPTY_ROW, seen, sibling)));
+}
+
+function stateOf(parts: Omit<RowState, 'value'>, value: Uint8Array): Uint8Array {
+  const bytes = newRowState(parts, value.length);
   bytes.set(value, bytes.length - value.length);
   return bytes;
+}
+
+/** What a row in this state has seen. */
+function vectorOf(state: Uint8Array): VersionVector {
+  const { siblings, modified, value } = decodeRowState(state);
+  return siblings === true ? decodeSiblings(value).vector : [modified];
 }
 
 /** The tombstone of a state whose deadline has passed: the modification version stays. */

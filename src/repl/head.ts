@@ -9,7 +9,7 @@
  * [u64 deadline in ms]                          flag EXPIRES
  * [u64 stamp, u32 actor: modification version]  flag MODIFIED (else it is the version)
  * [u64 stamp, u32 actor: deleted up to]         flag CLEARED
- * string: the value; or, with flag APART, u32 length of the value that stands in element STRING_ELEMENT
+ * string: the value (with flag SIBLINGS several, see sibling-codec.ts); or, with flag APART, u32 length of the value that stands in element STRING_ELEMENT
  * ```
  *
  * BORN and DIED are not state but what this write did to the number of live rows (+1, -1), so that replaying a WAL
@@ -25,7 +25,7 @@ export type RowType = (typeof rowType)[keyof typeof rowType];
 
 const FORMAT = 1;
 
-export const headFlag = { EXPIRES: 1, MODIFIED: 2, CLEARED: 4, APART: 8, BORN: 16, DIED: 32 } as const;
+export const headFlag = { EXPIRES: 1, MODIFIED: 2, CLEARED: 4, APART: 8, BORN: 16, DIED: 32, SIBLINGS: 64 } as const;
 
 /** Longest string value kept in the head; a longer one stands apart so that an EXPIRE does not rewrite it. */
 export const MAX_INLINE_BYTES = 1024;

@@ -374,6 +374,7 @@ export class Keyspace {
     if (live) {
       if (row.expiresAtMs !== 0) flags |= headFlag.EXPIRES;
       if (value === undefined) {
+        flags |= before.flags & headFlag.SIBLINGS;
         if (apartBefore) {
           flags |= headFlag.APART;
           head.apartLength = before.apartLength;

@@ -150,6 +150,11 @@ export class LevelRun {
     return this.env.clock.monotonicUs() / 1000;
   }
 
+  /** Of this node, above all that it gave and heard of. */
+  newVersion(): Version {
+    return { stamp: this.hlc.next(), actor: this.actor };
+  }
+
   wallMs(): number {
     return this.env.clock.wallMs();
   }
@@ -333,7 +338,7 @@ class WriteRun implements Run {
     this.written = 0;
     this.refused = 0;
     this.missed = 0;
-    const ballot: Version = { stamp: host.hlc.next(), actor: host.actor };
+    const ballot = host.newVersion();
     const request: AcceptRequest<Uint8Array> = {
       kind: 'accept',
       row,

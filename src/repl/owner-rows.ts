@@ -130,7 +130,8 @@ export class OwnerRows {
       start = elementFound.start + ELEMENT_HEADER;
       end = elementFound.end;
     }
-    const state = newRowState({ type, expiresAtMs, modified }, end - start);
+    const siblings = (before.flags & headFlag.SIBLINGS) !== 0;
+    const state = newRowState({ type, expiresAtMs, modified, siblings }, end - start);
     state.set(bytes.subarray(start, end), state.length - (end - start));
     this.stateRead = state;
     return true;
@@ -152,6 +153,7 @@ export class OwnerRows {
     let flags = 0;
     let inline: Uint8Array = NOTHING;
     if (expiresAtMs !== 0) flags |= headFlag.EXPIRES;
+    if (state?.siblings === true) flags |= headFlag.SIBLINGS;
     if (modified.stamp !== version.stamp || modified.actor !== version.actor) flags |= headFlag.MODIFIED;
     if (isCounted && live !== this.counted) flags |= live ? headFlag.BORN : headFlag.DIED;
     if (live) {

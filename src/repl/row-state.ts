@@ -5,10 +5,10 @@
  * ```
  * u8   format (1)
  * u8   type, as in a head; 0 = deleted
- * u8   flags: 1 EXPIRES
+ * u8   flags: 1 EXPIRES, 2 SIBLINGS
  * u64  modified: stamp     u32  modified: actor
  * [u64 deadline in ms]                          flag EXPIRES
- * string: its value, to the end
+ * string: its value, to the end (with flag SIBLINGS several, see sibling-codec.ts)
  * ```
  *
  * `modified` is the version of the last change of the value or of the row's existence: what WATCH and the level
@@ -22,12 +22,13 @@
 
 import { EMPTY } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
-import { type Head, readU32, rowType, writeU32, type RowType } from './head.ts';
+import { type Head, headFlag, readU32, rowType, writeU32, type RowType } from './head.ts';
 import { readStamp, writeStamp } from './row-key.ts';
 import type { Version } from './version.ts';
 
 const FORMAT = 1;
 const EXPIRES = 1;
+const SIBLINGS = 2;
 
 /** Bytes of a state without a deadline, before its value. */
 export const STATE_HEADER_BYTES = 15;
@@ -40,6 +41,8 @@ export interface RowState {
   /** Milliseconds since 1970; 0 = never. */
   readonly expiresAtMs: number;
   readonly modified: Version;
+  /** The value is several, side by side. */
+  readonly siblings?: boolean;
   /** Of a string; empty otherwise. */
   readonly value: Uint8Array;
 }
@@ -64,7 +67,7 @@ export function newRowState(state: Omit<RowState, 'value'>, valueLength: number)
   const bytes = Buffer.allocUnsafe(start + valueLength);
   bytes[0] = FORMAT;
   bytes[1] = type;
-  bytes[2] = expiresAtMs === 0 ? 0 : EXPIRES;
+  bytes[2] = (expiresAtMs === 0 ? 0 : EXPIRES) | (state.siblings === true ? SIBLINGS : 0);
   writeStamp(bytes, 3, modified.stamp);
   writeU32(bytes, 11, modified.actor);
   if (expiresAtMs !== 0) writeStamp(bytes, STATE_HEADER_BYTES, expiresAtMs);
@@ -82,8 +85,9 @@ export function decodeRowState(bytes: Uint8Array): RowState {
     throw new DamagedError('a row’s state of no known format');
   const type = bytes[1] as number;
   const flags = bytes[2] as number;
-  if (!isRowType(type) || flags > EXPIRES) throw new DamagedError('a row’s state of no known type');
-  const expires = flags === EXPIRES;
+  if (!isRowType(type) || flags > (EXPIRES | SIBLINGS)) throw new DamagedError('a row’s state of no known type');
+  const expires = (flags & EXPIRES) !== 0;
+  const siblings = (flags & SIBLINGS) !== 0;
   const start = expires ? STATE_HEADER_BYTES + DEADLINE_BYTES : STATE_HEADER_BYTES;
   if (bytes.length < start) throw new DamagedError('a row’s state without its deadline');
   const stamp = readStamp(bytes, 3);
@@ -95,16 +99,18 @@ export function decodeRowState(bytes: Uint8Array): RowState {
     throw new DamagedError('a deleted row with a value');
   }
   const value = bytes.length === start ? EMPTY : bytes.subarray(start);
-  return { type, expiresAtMs, modified: { stamp, actor: readU32(bytes, 11) }, value };
+  const modified = { stamp, actor: readU32(bytes, 11) };
+  return siblings ? { type, expiresAtMs, modified, siblings, value } : { type, expiresAtMs, modified, value };
 }
 
 /** Fills `head` with the state, its version aside; no object is made. Throws `DamagedError`. */
 export function readRowState(bytes: Uint8Array, head: Head): void {
   const flags = bytes[2] as number;
-  if (bytes.length < STATE_HEADER_BYTES || bytes[0] !== FORMAT || flags > EXPIRES) {
+  if (bytes.length < STATE_HEADER_BYTES || bytes[0] !== FORMAT || flags > (EXPIRES | SIBLINGS)) {
     throw new DamagedError('a row’s state of no known format');
   }
-  const start = flags === EXPIRES ? STATE_HEADER_BYTES + DEADLINE_BYTES : STATE_HEADER_BYTES;
+  const expires = (flags & EXPIRES) !== 0;
+  const start = expires ? STATE_HEADER_BYTES + DEADLINE_BYTES : STATE_HEADER_BYTES;
   const type = bytes[1] as number;
   if (!isRowType(type) || bytes.length < start) throw new DamagedError('a row’s state of no known type');
   const stamp = readStamp(bytes, 3);
@@ -114,7 +120,8 @@ export function readRowState(bytes: Uint8Array, head: Head): void {
   head.actor = actor;
   head.modifiedStamp = stamp;
   head.modifiedActor = actor;
-  head.expiresAtMs = flags === EXPIRES ? readStamp(bytes, STATE_HEADER_BYTES) : 0;
+  head.flags = (flags & SIBLINGS) === 0 ? 0 : headFlag.SIBLINGS;
+  head.expiresAtMs = expires ? readStamp(bytes, STATE_HEADER_BYTES) : 0;
   head.bytes = bytes;
   head.valueStart = start;
   head.valueEnd = bytes.length;

@@ -16,6 +16,8 @@ import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, ty
 import type { Keyspace } from './keyspace.ts';
 import { databaseOfHead, maxHeadLength, slotOfHead, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
 import { RowScan, type ScanOptions } from './row-scan.ts';
+import { decodeSiblings, visibleSibling } from './sibling-codec.ts';
+import { EMPTY_ROW, type Sibling, type SiblingRow } from './siblings.ts';
 
 /** Thrown by a read that needs the disk: await `load()`, then run the handler again. */
 export class Miss {
@@ -55,6 +57,8 @@ export class Row {
   expiresAtMs = 0;
   /** The value that this view gave the row; undefined: as before. */
   value: Uint8Array | undefined = undefined;
+  /** The concurrent values that this view gave the row, `value` among them. */
+  siblings: SiblingRow | undefined = undefined;
   dirty = false;
   /** The value (or the existence) changed, not only the deadline. */
   replaced = false;
@@ -72,6 +76,7 @@ export class Row {
     this.type = rowType.DELETED;
     this.expiresAtMs = 0;
     this.value = undefined;
+    this.siblings = undefined;
     this.dirty = false;
     this.replaced = false;
   }
@@ -169,12 +174,35 @@ export class View {
   stringLength(row: Row): number {
     if (row.value !== undefined) return row.value.length;
     const before = row.before;
+    if ((before.flags & headFlag.SIBLINGS) !== 0) return this.string(row).length;
     return (before.flags & headFlag.APART) !== 0 ? before.apartLength : before.valueEnd - before.valueStart;
   }
 
   /** Bytes of a string row, valid until the turn ends. Requires: row.live, type STRING. Throws `Miss`. */
   string(row: Row): Uint8Array {
     if (row.value !== undefined) return row.value;
+    const bytes = this.stored(row);
+    return (row.before.flags & headFlag.SIBLINGS) === 0 ? bytes : visibleSibling(bytes);
+  }
+
+  /** The concurrent values of a string row; of one without siblings its value. Throws `Miss`. */
+  siblings(row: Row): SiblingRow {
+    if (row.siblings !== undefined) return row.siblings;
+    if (!row.live) return EMPTY_ROW;
+    const { before } = row;
+    if ((before.flags & headFlag.SIBLINGS) !== 0) return decodeSiblings(this.stored(row));
+    const dot = { stamp: before.modifiedStamp, actor: before.modifiedActor };
+    return { vector: [dot], values: [{ dot, value: this.string(row), expiresAtMs: 0 }] };
+  }
+
+  /** Gives a row concurrent values, at least one; its deadline stays. */
+  setSiblings(row: Row, siblings: SiblingRow): void {
+    this.setString(row, (siblings.values.at(-1) as Sibling).value, row.expiresAtMs);
+    row.siblings = siblings;
+  }
+
+  /** The value as it is stored. Requires: row.live, type STRING. Throws `Miss`. */
+  stored(row: Row): Uint8Array {
     const before = row.before;
     if ((before.flags & headFlag.APART) === 0) {
       return (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd);
@@ -193,6 +221,7 @@ export class View {
     row.expired = false;
     row.type = rowType.STRING;
     row.value = value;
+    row.siblings = undefined;
     row.expiresAtMs = expiresAtMs;
     row.replaced = true;
     row.dirty = true;
