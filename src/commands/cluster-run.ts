@@ -21,38 +21,28 @@ import { copyOf, latin1, utf8 } from '../bytes.ts';
 import type { Answer, Arrival } from '../cluster/bus.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { METHOD_FAILED } from '../cluster/bus-method.ts';
-import { priority } from '../cluster/frame.ts';
-import type { MemberId } from '../cluster/member.ts';
-import { type Policy, policyOf } from '../cluster/policy.ts';
+import type { Policy } from '../cluster/policy.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
 import type { Forwarder } from '../repl/forward.ts';
 import { isPast, modifiedOf } from '../repl/given-rows.ts';
 import type { Ledger } from '../repl/ledger.ts';
-import {
-  isAboveQuorum,
-  isBelowQuorum,
-  type Level,
-  levelNamed,
-  levelOfPolicy,
-  levelText,
-  ONE,
-  QUORUM,
-} from '../repl/level.ts';
+import { levelText, QUORUM } from '../repl/level.ts';
 import type { LevelRun } from '../repl/level-run.ts';
 import { type RowName, slotOfRow } from '../repl/owner-message.ts';
-import { bitCount, tallyOf } from '../repl/quorum.ts';
 import type { RowLists } from '../repl/row-lists.ts';
 import { keyOfHead } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import { type Version, versionText } from '../repl/version.ts';
+import type { Version } from '../repl/version.ts';
 import type { Row } from '../repl/view.ts';
 import { Args } from './args.ts';
 import { Client, type QueuedCommand } from './client.ts';
 import { ClusterKeyspace } from './cluster-keyspace.ts';
 import { plan, Planned, planOf } from './cluster-plan.ts';
 import type { Command, Context } from './command.ts';
-import { CommandError, wrongArity } from './errors.ts';
+import { explainOwners } from './cluster-explain.ts';
+import { type ChangePolicies, ClusterLevels } from './cluster-levels.ts';
+import { wrongArity } from './errors.ts';
 import { failureText, notAtomic, NOT_JOINED, OVERLOADED } from './errors-cluster.ts';
 import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
@@ -63,7 +53,6 @@ import { type RowCommand, RowHandler } from './row-handler.ts';
 import { RowRun, type RunHost } from './row-run.ts';
 import { ServedRun } from './served-run.ts';
 import type { Server } from './server-state.ts';
-import { stringOptions } from './string-options.ts';
 import { keyIndexes, type CommandTable } from './table.ts';
 import { forgetTransaction } from './transaction.ts';
 
@@ -75,9 +64,6 @@ export const MAX_ROWS = 100_000;
 
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
-
-/** WAIT without a timeout waits so long. */
-const MAX_WAIT_MS = 24 * 3_600_000;
 
 /** What the dispatcher lends. */
 export interface ClusterHost {
@@ -97,13 +83,10 @@ export class ClusterRun implements RunHost {
   private readonly view: ClusterView;
   private readonly requestTimeoutMs: () => number;
   private readonly keyspace: ClusterKeyspace;
-  private readonly putPolicies: ConstructorParameters<typeof ClusterRun>[0]['changePolicies'];
-  /** Of commands that name no level. */
-  defaultLevel: Level = QUORUM;
+  /** Levels and policies. */
+  readonly rules: ClusterLevels;
   private readonly planned = new Planned();
   private readonly free: RowRun[] = [];
-  /** The policies that the handler knows. */
-  private followed: readonly Policy[] = [];
   /** Stands in for the clients of other nodes. */
   private readonly stranger: Client;
 
@@ -115,8 +98,7 @@ export class ClusterRun implements RunHost {
     /** What owners list and count. */
     lists: RowLists;
     levels: LevelRun;
-    /** Changes the policies in the topology document. Rejects with an error fit for an operator. */
-    changePolicies(change: (before: readonly Policy[]) => readonly Policy[], deadlineMs: number): Promise<unknown>;
+    changePolicies: ChangePolicies;
     /** How long a client waits for a quorum, in ms. */
     requestTimeoutMs(): number;
   }) {
@@ -130,11 +112,9 @@ export class ClusterRun implements RunHost {
     const { lists, coordinator, requestTimeoutMs } = options;
     this.keyspace = new ClusterKeyspace({ server, coordinator, lists, requestTimeoutMs });
     this.levels = options.levels;
-    this.putPolicies = (change, deadlineMs) => options.changePolicies(change, deadlineMs);
+    const { view, levels: runs, changePolicies } = options;
+    this.rules = new ClusterLevels({ view, runs, config: server.config, changePolicies });
     server.rows = this;
-    server.config.follow('default-level', (name) => {
-      this.defaultLevel = levelNamed(name) ?? QUORUM;
-    });
     this.handler = new RowHandler(server.keyspace, server.env.clock);
     this.stranger = new Client({ id: 0, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
   }
@@ -217,7 +197,7 @@ export class ClusterRun implements RunHost {
       return;
     }
     const { handler } = this;
-    this.followPolicies();
+    this.rules.follow(handler);
     this.stranger.protocol = request.isResp3 ? 3 : 2;
     const marks = request.isExec ? request.marks : undefined;
     const { row } = request;
@@ -252,7 +232,7 @@ export class ClusterRun implements RunHost {
 
   waitsForMore(run: RowRun): boolean {
     if (run.level === QUORUM || run.command.access !== 'overwrite') return false;
-    return isAboveQuorum(run.level, this.view.owners(slotOfRow(run.row)).current.length);
+    return this.rules.isAbove(run.level, run.row);
   }
 
   observe(run: RowRun, reply: Reply): void {
@@ -266,10 +246,6 @@ export class ClusterRun implements RunHost {
 
   // --- levels ------------------------------------------------------------------------------------------------------
 
-  get policies(): readonly Policy[] {
-    return this.view.topology?.policies ?? [];
-  }
-
   get isShared(): boolean {
     return this.view.isShared;
   }
@@ -279,66 +255,30 @@ export class ClusterRun implements RunHost {
   }
 
   /** KV.POLICY; the reply. */
-  async changePolicies(change: (before: readonly Policy[]) => readonly Policy[]): Promise<Reply> {
-    if (this.view.topology === undefined) return new ErrorReply(NOT_JOINED);
-    try {
-      await this.putPolicies(change, this.deadlineMs());
-      return OK;
-    } catch (thrown) {
-      return new ErrorReply(
-        `ERR the policies were not changed: ${thrown instanceof Error ? thrown.message : 'unknown'}`,
-      );
-    }
-  }
-
-  private levelOf(client: Client, row: RowName, isRead: boolean): Level {
-    const { cluster } = client;
-    const named = cluster.once ?? cluster.level;
-    if (named !== undefined) return named;
-    if (isRead && client.readonly) return ONE;
-    const policies = this.view.topology?.policies;
-    if (policies === undefined || policies.length === 0) return this.defaultLevel;
-    return levelOfPolicy(policyOf(policies, keyTextOf(row))) ?? this.defaultLevel;
-  }
-
-  private startRun(run: RowRun): void {
-    const { command, client, row } = run;
-    const isRead = command.access === 'read';
-    run.level = this.levelOf(client, row, isRead);
-    this.followPolicies();
-    if (isRead) run.read();
-    else if (run.level !== QUORUM && this.mayOverwrite(run.level, row, command, run.args)) run.overwrite();
-    else run.change();
-  }
-
-  /** What is written without a look at the old value would take its siblings away unseen. */
-  private mayOverwrite(level: Level, row: RowName, command: Command, args: Args): boolean {
-    return this.isBelow(level, row) && isBlind(command, args) && !this.hasSiblings(row);
-  }
-
-  private hasSiblings(row: RowName): boolean {
-    const { policies } = this;
-    return policies.length > 0 && policyOf(policies, keyTextOf(row))?.conflict === 'siblings';
+  changePolicies(change: (before: readonly Policy[]) => readonly Policy[]): Promise<Reply> {
+    return this.rules.changePolicies(change, this.deadlineMs());
   }
 
   /** Whether the policy of the row with this name keeps siblings. */
   keepsSiblings(name: Uint8Array): boolean {
-    return this.isShared && this.hasSiblings(latin1(name));
+    return this.view.isShared && this.rules.keepsSiblings(latin1(name));
   }
 
-  /** A version that was never given before. */
-  newDot(): Version {
-    return this.levels.newVersion();
-  }
-
-  private isBelow(level: Level, row: RowName): boolean {
-    return isBelowQuorum(level, this.view.owners(slotOfRow(row)).current.length);
+  private startRun(run: RowRun): void {
+    const { rules } = this;
+    const { command, client, row } = run;
+    const isRead = command.access === 'read';
+    run.level = rules.levelOf(client, row, isRead);
+    rules.follow(this.handler);
+    if (isRead) run.read();
+    else if (run.level !== QUORUM && rules.mayOverwrite(run.level, row, command, run.args)) run.overwrite();
+    else run.change();
   }
 
   /** Whether MSET may be as many writes as it has keys: where the last write wins anyway. */
   private isWeak(client: Client, args: Args): boolean {
     const row = this.rowAt(client.database, args, 1);
-    return this.isBelow(this.levelOf(client, row, false), row);
+    return this.rules.isBelow(this.rules.levelOf(client, row, false), row);
   }
 
   private setEach(client: Client, args: Args): Promise<Reply> {
@@ -351,40 +291,6 @@ export class ClusterRun implements RunHost {
       parts.push(whenSettled(pending));
     }
     return Promise.all(parts).then((replies) => replies.find((reply) => reply !== OK) ?? OK);
-  }
-
-  /** Rows that a policy gives a time to live get it from whoever runs their change. */
-  private followPolicies(): void {
-    const { policies } = this;
-    if (policies === this.followed) return;
-    this.followed = policies;
-    const hasTtl = policies.some((policy) => policy.ttlMs !== undefined);
-    const hasSiblings = policies.some((policy) => policy.conflict === 'siblings');
-    this.handler.dotOf = hasSiblings ? (row) => (this.hasSiblings(row) ? this.newDot() : undefined) : undefined;
-    this.handler.ttlMsOf = hasTtl ? (row) => policyOf(policies, keyTextOf(row))?.ttlMs ?? 0 : undefined;
-  }
-
-  /** WAIT: on how many owners besides one the last writes of the client are, once that is `wanted` or the time is over. */
-  async wait(client: Client, wanted: number, timeoutMs: number): Promise<number> {
-    const forEver = timeoutMs === 0;
-    const deadlineMs = this.coordinator.nowMs() + (forEver ? MAX_WAIT_MS : Math.min(timeoutMs, MAX_WAIT_MS));
-    const counts = await Promise.all(
-      [...client.cluster.lastWrites()].map(
-        ([row, version]) =>
-          new Promise<number>((resolve) => {
-            this.levels.holders(row, version, deadlineMs, (mask, isLast) => {
-              const owners = tallyOf(this.view.owners(slotOfRow(row)));
-              const count = bitCount(mask) - 1;
-              const enough = count >= wanted || owners.isAll(mask) || isLast;
-              if (enough) resolve(Math.max(0, count));
-              return enough;
-            });
-          }),
-      ),
-    );
-    if (counts.length > 0) return Math.min(...counts);
-    // Nothing was written: what there is to acknowledge, all owners have.
-    return Math.max(0, Math.max(...sampleOwners(this.view)) - 1);
   }
 
   /** KV.EXPLAIN: runs the command and tells how. */
@@ -400,53 +306,28 @@ export class ClusterRun implements RunHost {
       entries.push(['path', planned.kind === plan.LOCAL ? 'this node' : 'several rows: see each key']);
       return new MapReply(entries);
     }
-    const row = this.rowAt(client.database, args, planned.keyAt);
-    const isRead = command.access === 'read';
-    const level = this.levelOf(client, row, isRead);
-    const coordinator = isRead ? this.self : this.forwarder.coordinatorOf(slotOfRow(row));
-    const isWeak = !isRead && this.mayOverwrite(level, row, command, args);
-    const startUs = this.server.env.clock.monotonicUs();
+    const { rules, view, coordinator } = this;
+    const { clock } = this.server.env;
+    const startUs = clock.monotonicUs();
     const run = this.part(client, command, args, planned.keyAt, startUs);
-    const { pending } = run;
+    const { pending, row } = run;
+    const isRead = command.access === 'read';
+    const coordinatedBy = isRead ? this.self : this.forwarder.coordinatorOf(slotOfRow(row));
     this.startRun(run);
+    const { level } = run;
+    const isWeak = !isRead && rules.mayOverwrite(level, row, command, args);
     const reply = await whenSettled(pending);
-    const tookUs = this.server.env.clock.monotonicUs() - startUs;
-    const path = isRead ? 'read' : isWeak ? 'write without asking' : 'change';
+    const tookUs = clock.monotonicUs() - startUs;
     entries.push(
-      ['path', path],
+      ['path', isRead ? 'read' : isWeak ? 'write without asking' : 'change'],
       ['level', levelText(level)],
       ['slot', slotOfRow(row)],
-      ['coordinator', coordinator],
+      ['coordinator', coordinatedBy],
       ['microseconds', Math.round(tookUs)],
-      ['owners', await this.ownersOf(row)],
+      ['owners', await explainOwners({ view, coordinator, clock }, row)],
       ['reply', reply],
     );
     return new MapReply(entries);
-  }
-
-  /** What each owner says of a row. */
-  private ownersOf(row: RowName): Promise<Reply[]> {
-    const { members } = tallyOf(this.view.owners(slotOfRow(row)));
-    return Promise.all(members.map((id) => this.ownerOf(row, id)));
-  }
-
-  private ownerOf(row: RowName, id: MemberId): Promise<Reply> {
-    const { clock } = this.server.env;
-    const startUs = clock.monotonicUs();
-    return new Promise((resolve) => {
-      this.coordinator.deliver(id, { kind: 'read', row, digest: true }, priority.CLIENT, (answer) => {
-        resolve(
-          new MapReply([
-            ['member', id],
-            ['node', this.view.nameOf(id)],
-            ['healthy', Number(this.view.isHealthy(id))],
-            ['answer', answer.kind],
-            ['version', answer.kind === 'held' ? versionText(answer.version) : null],
-            ['microseconds', Math.round(clock.monotonicUs() - startUs)],
-          ]),
-        );
-      });
-    });
   }
 
   /** Numbers for INFO, by name. */
@@ -456,8 +337,8 @@ export class ClusterRun implements RunHost {
       ...coordinator.counts,
       ...forwarder.counts,
       ...levels.counts,
-      under_way: coordinator.pending + forwarder.pending,
-      discarded_writes: levels.ledger.count,
+      underWay: coordinator.pending + forwarder.pending,
+      discardedWrites: levels.ledger.count,
     };
   }
 
@@ -631,30 +512,6 @@ export class ClusterRun implements RunHost {
     }
     return all;
   }
-}
-
-/** Whether a command ignores the old value. */
-function isBlind(command: Command, args: Args): boolean {
-  if (command.access !== 'overwrite') return false;
-  if (command.name !== 'set' || args.count === 3) return true;
-  try {
-    const options = stringOptions(args, 3, 'set');
-    const looks = options.get || options.existence !== 'any' || options.comparison !== undefined;
-    return !looks && options.expiry !== 'keep';
-  } catch (thrown) {
-    // The words are wrong: the handler says so.
-    if (thrown instanceof CommandError) return true;
-    throw thrown;
-  }
-}
-
-function keyTextOf(row: RowName): string {
-  return latin1(keyOfHead(Buffer.from(row, 'latin1')));
-}
-
-/** How many owners slots have. */
-function sampleOwners(view: ClusterView): number[] {
-  return view.topology === undefined ? [1] : [view.owners(0).current.length];
 }
 
 /** The reply once it is there. */

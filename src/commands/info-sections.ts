@@ -261,6 +261,15 @@ export function kvorumFields(server: Server): InfoFields {
   ];
 }
 
+/** How commands on rows went in the cluster; nothing where there is none. */
+export function coordinationFields(server: Server): InfoFields {
+  const metrics = server.rows?.metrics() ?? {};
+  return Object.entries(metrics).map(([name, value]) => [
+    name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    value,
+  ]);
+}
+
 export function engineFields(server: Server): InfoFields {
   return Object.entries(server.keyspace.store.metrics());
 }

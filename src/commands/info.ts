@@ -8,6 +8,7 @@ import {
   clientFields,
   commandStatFields,
   cpuFields,
+  coordinationFields,
   engineFields,
   errorStatFields,
   keyspaceFields,
@@ -46,6 +47,7 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
   ['cluster', { title: 'Cluster', isDefault: true, fields: () => [['cluster_enabled', 0]] }],
   ['keyspace', { title: 'Keyspace', isDefault: true, fields: keyspaceFields }],
   ['kvorum', { title: 'Kvorum', isDefault: true, fields: kvorumFields }],
+  ['coordination', { title: 'Coordination', isDefault: true, fields: coordinationFields }],
   ['engine', { title: 'Engine', isDefault: true, fields: engineFields }],
 ]);
 

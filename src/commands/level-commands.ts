@@ -27,7 +27,7 @@ const NO_CLUSTER = 'ERR this node belongs to no cluster';
 
 /** KV.LEVEL [level | DEFAULT] */
 function level(_view: View, args: Args, { client, server }: Context): Reply {
-  if (args.count === 1) return levelText(client.cluster.level ?? server.rows?.defaultLevel ?? QUORUM);
+  if (args.count === 1) return levelText(client.cluster.level ?? server.rows?.rules.defaultLevel ?? QUORUM);
   if (args.count === 2 && args.text(1).toLowerCase() === 'default') {
     client.cluster.level = undefined;
     return OK;
@@ -115,12 +115,12 @@ async function deletePolicy(_view: View, args: Args, { server }: Context): Promi
 }
 
 function getPolicy(_view: View, args: Args, { server }: Context): Reply {
-  const policy = server.rows?.policies.find((each) => each.prefix === args.text(2));
+  const policy = server.rows?.rules.policies.find((each) => each.prefix === args.text(2));
   return policy === undefined ? null : policyReply(policy);
 }
 
 function listPolicies(_view: View, _args: Args, { server }: Context): Reply {
-  const policies = [...(server.rows?.policies ?? [])];
+  const policies = [...(server.rows?.rules.policies ?? [])];
   policies.sort((a, b) => compareBytes(Buffer.from(a.prefix, 'latin1'), Buffer.from(b.prefix, 'latin1')));
   return policies.map(policyReply);
 }

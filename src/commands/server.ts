@@ -77,7 +77,7 @@ function wait(_view: View, args: Args, { client, server }: Context): Reply | Pro
   const wanted = integerOf(args, 1, NOT_AN_INTEGER, INT64_MIN);
   const timeoutMs = integerOf(args, 2, 'ERR timeout is not an integer or out of range', INT64_MIN);
   if (timeoutMs < 0) throw new CommandError('ERR timeout is negative');
-  if (server.rows?.isShared === true) return server.rows.wait(client, wanted, timeoutMs);
+  if (server.rows?.isShared === true) return server.rows.rules.wait(client, wanted, timeoutMs);
   return 0;
 }
 

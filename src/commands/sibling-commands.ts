@@ -86,7 +86,7 @@ function getAll(view: View, args: Args): Reply {
 
 function set(view: View, args: Args, { server }: Context): Reply {
   const { row, context } = siblingRow(view, args, server);
-  const dot = (server.rows as NonNullable<Server['rows']>).newDot();
+  const dot = (server.rows as NonNullable<Server['rows']>).levels.newVersion();
   const after = writeSibling(view.siblings(row), context, { dot, value: args.at(3).slice(), expiresAtMs: 0 });
   if (after.values.length > MAX_SIBLINGS) {
     throw new CommandError(

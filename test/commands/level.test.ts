@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OK } from '../../src/commands/reply.ts';
+import { OK, type VerbatimReply } from '../../src/commands/reply.ts';
 import { show } from '../support/command-runner.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 
@@ -224,4 +224,17 @@ void test('KV.EXPLAIN tells the way, the level and what each owner holds', async
   assert.equal(change['reply'], 1);
   const local = Object.fromEntries(show(await cluster.run(2, 'KV.EXPLAIN', 'PING')) as [string, unknown][]);
   assert.equal(local['path'], 'this node');
+});
+
+void test('INFO counts what commands did in the cluster', async () => {
+  const cluster = new FakeCluster();
+  await cluster.run(1, 'SET', 'key', '1');
+  await cluster.run(1, 'GET', 'key');
+  await cluster.run(1, 'KV.WITH', 'one', 'GET', 'key');
+  const info = (await cluster.run(1, 'INFO', 'coordination')) as VerbatimReply;
+  const fields = Object.fromEntries(info.text.split('\r\n').map((line) => line.split(':') as [string, string]));
+  assert.equal(fields['reads'], '1');
+  assert.equal(fields['level_reads'], '1');
+  assert.equal(fields['discarded_writes'], '0');
+  assert.ok(Number(fields['changes']) + Number(fields['forwarded']) === 1);
 });
