@@ -35,6 +35,9 @@ import { DiskError, type Disk, type DiskFile } from './env.ts';
 const FILE_MODE = 0o640;
 const DIRECTORY_MODE = 0o750;
 
+/** A file of /proc is read into this, whole. */
+const PROC_TEXT = Buffer.alloc(512);
+
 const codes: Readonly<Record<string, DiskError['code']>> = {
   ENOENT: 'ENOENT',
   ENOTDIR: 'ENOENT',
@@ -257,5 +260,18 @@ export class NodeDisk implements Disk {
       const state = statfsSync(path);
       return state.bavail * state.bsize;
     });
+  }
+
+  fetchedBytes(): number {
+    let descriptor: number | undefined;
+    try {
+      descriptor = openSync('/proc/thread-self/io', constants.O_RDONLY);
+      const length = readSync(descriptor, PROC_TEXT, 0, PROC_TEXT.length, 0);
+      return Number(/^read_bytes: (\d+)$/m.exec(PROC_TEXT.toString('latin1', 0, length))?.[1] ?? Number.NaN);
+    } catch {
+      return Number.NaN;
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
   }
 }

@@ -21,6 +21,13 @@ const OVERHEAD_BYTES = 200;
 /** Part of the budget for blocks that have not proven themselves. */
 const SMALL_PART = 0.1;
 
+/**
+ * Blocks that are read alone stand side by side in pieces of memory of this size: one array buffer for each costs as much as
+ * reading the block does, and keeps the garbage collector busy. Such a piece goes when all its blocks have left, which
+ * they do in the order they came in; a block that stays, in the main queue, moves into memory of its own.
+ */
+const SHARED_BYTES = 64 * 1024;
+
 const MAX_FREQUENCY = 3;
 
 /** Hits in the small queue that move a block to the main one: the first is the reader that waited for the load. */
@@ -97,6 +104,8 @@ export class BlockCache {
   readonly #ghosts = new Queue();
   #turn = 0;
   #turnsToCount = 0;
+  #shared = new Uint8Array(0);
+  #sharedUsed = 0;
 
   constructor(budgetBytes: number, timers: Pick<Timers, 'atTurnEnd'>) {
     this.budgetBytes = budgetBytes;
@@ -111,6 +120,16 @@ export class BlockCache {
     return this.#small.count + this.#main.count;
   }
 
+  /** Memory to read a block into that will be inserted; what stands in it is anything. */
+  room(length: number): Uint8Array {
+    if (this.#sharedUsed + length > this.#shared.length) {
+      this.#shared = Buffer.allocUnsafeSlow(SHARED_BYTES);
+      this.#sharedUsed = 0;
+    }
+    this.#sharedUsed += length;
+    return new Uint8Array(this.#shared.buffer, this.#sharedUsed - length, length);
+  }
+
   /** Puts the contents of slots[slot] in, pinned, and makes room. Requires: it is not in. */
   insert(slots: (CachedBlock | undefined)[], slot: number, bytes: Uint8Array, index?: KeyIndex): void {
     const before = slots[slot];
@@ -118,7 +137,7 @@ export class BlockCache {
     // The ghost stays linked in its queue, so what comes back is an entry of its own.
     if (wasGhost) before.place = place.NOWHERE;
     const entry = new CachedBlock(slots, slot);
-    entry.bytes = bytes;
+    entry.bytes = wasGhost ? ownMemory(bytes) : bytes;
     entry.index = index;
     slots[slot] = entry;
     this.#pin(entry);
@@ -178,6 +197,7 @@ export class BlockCache {
       return true;
     }
     if (block.frequency >= PROMOTING_FREQUENCY) {
+      block.bytes = ownMemory(block.bytes);
       this.#enter(block, place.MAIN);
       return false;
     }
@@ -230,4 +250,9 @@ export class BlockCache {
     if (this.#turnsToCount > 0) this.#timers.atTurnEnd(() => this.#turnEnd());
     else this.#shrink();
   }
+}
+
+/** The same bytes, without others that would stay in memory with them. */
+function ownMemory(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer.byteLength > bytes.length * 2 ? bytes.slice() : bytes;
 }

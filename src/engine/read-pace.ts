@@ -6,13 +6,20 @@
  * beforehand which it will be, but the last reads do: a slow one sends the reads of the next while to the background,
  * for a time in proportion, so that slow reads take at most one part in `PATIENCE` of the event loop's time. And a
  * turn never spends more than `TURN_BUDGET_US` on reads.
+ *
+ * A read that was slow although nothing was fetched from a device was held up by something else: on a busy machine its
+ * thread loses the processor for milliseconds now and then. That says nothing about the next read and changes nothing;
+ * when it did, nearly all reads went the long way there and cost four times as much.
  */
 
 import { must } from '../assert.ts';
-import type { Clock, Timers } from '../env.ts';
+import type { Clock, Disk, Timers } from '../env.ts';
 
-/** A read that took longer came from the disk, or the machine is short of time; one of a large tail takes 100. */
+/** A read that took longer came from the disk, or the thread was held up; one of a large tail takes 100. */
 const SLOW_US = 250;
+
+/** What a read counts for that was held up by something else. */
+const USUAL_US = 10;
 
 /**
  * For each microsecond of a slow read so many microseconds of reads in the background. 200 left nearly all reads there on a
@@ -35,15 +42,20 @@ export class ReadPace {
   count = 0;
   readonly #clock: Clock | undefined;
   readonly #timers: Pick<Timers, 'atTurnEnd'>;
+  readonly #disk: Pick<Disk, 'fetchedBytes'>;
   #backgroundUntilUs = 0;
   #spentUs = 0;
+  /** As of the last slow read. */
+  #fetchedBytes: number;
   readonly #newTurn = (): void => {
     this.#spentUs = 0;
   };
 
-  constructor(clock: Clock | undefined, timers: Pick<Timers, 'atTurnEnd'>) {
+  constructor(clock: Clock | undefined, timers: Pick<Timers, 'atTurnEnd'>, disk: Pick<Disk, 'fetchedBytes'> = {}) {
     this.#clock = clock;
     this.#timers = timers;
+    this.#disk = disk;
+    this.#fetchedBytes = disk.fetchedBytes?.() ?? Number.NaN;
   }
 
   /** When a read that is made now begins; -1: it should be made in the background. */
@@ -56,12 +68,21 @@ export class ReadPace {
   end(startUs: number): void {
     this.count++;
     const nowUs = must(this.#clock, 'a clock').monotonicUs();
-    const tookUs = nowUs - startUs;
+    let tookUs = nowUs - startUs;
+    if (tookUs > SLOW_US && !this.#hasFetched()) tookUs = USUAL_US;
     if (this.#spentUs === 0) this.#timers.atTurnEnd(this.#newTurn);
     // At least 1, so that the turn's end is asked for once.
     this.#spentUs += Math.max(1, tookUs);
     if (tookUs <= SLOW_US) return;
     const background = tookUs * PATIENCE * Math.max(1, tookUs / VERY_SLOW_US);
     this.#backgroundUntilUs = nowUs + Math.min(MAX_BACKGROUND_US, background);
+  }
+
+  /** Whether a read since the last slow one may have had to wait for a device. */
+  #hasFetched(): boolean {
+    const before = this.#fetchedBytes;
+    this.#fetchedBytes = this.#disk.fetchedBytes?.() ?? Number.NaN;
+    // Written so that NaN, which is unlike itself, counts as yes.
+    return this.#fetchedBytes !== before;
   }
 }

@@ -32,6 +32,9 @@ export interface TableCacheOptions {
   readonly onDamage: (meta: TableMeta, error: EngineError) => void;
 }
 
+/** Larger blocks get memory of their own. */
+const MAX_SHARED_BYTES = 8 * 1024;
+
 /** How often bytes that look damaged are read before their table counts as damaged. */
 const READ_ATTEMPTS = 3;
 
@@ -46,6 +49,8 @@ export const defaultTableCacheOptions = {
 interface Piece {
   readonly offset: number;
   readonly length: number;
+  /** It is one block, which may share its memory with others. */
+  readonly isBlock: boolean;
   /** `count`: how many bytes came. Throws `corruption`. */
   take(bytes: Uint8Array, count: number): void;
 }
@@ -73,7 +78,7 @@ export class TableCache {
   constructor(options: TableCacheOptions) {
     this.#options = options;
     this.blocks = new BlockCache(options.blockCacheBytes, options.timers);
-    this.pace = new ReadPace(options.clock, options.timers);
+    this.pace = new ReadPace(options.clock, options.timers, options.disk);
   }
 
   get prefix(): KeyPrefix | undefined {
@@ -153,7 +158,7 @@ export class TableCache {
       const piece = this.#pieceFor(table, missing, readAheadBytes);
       if (piece === undefined) return;
       try {
-        const bytes = new Uint8Array(piece.length);
+        const bytes = this.#room(piece);
         piece.take(bytes, await this.#file(table.meta.number).read(bytes, piece.offset));
         return;
       } catch (error) {
@@ -174,7 +179,7 @@ export class TableCache {
       if (piece === undefined) return true;
       if (piece.length > MAX_BYTES_NOW) return false;
       try {
-        const bytes = new Uint8Array(piece.length);
+        const bytes = this.#room(piece);
         piece.take(bytes, this.#file(table.meta.number).readSync(bytes, piece.offset));
         this.pace.end(startUs);
         return true;
@@ -191,6 +196,10 @@ export class TableCache {
     if (attempt < READ_ATTEMPTS) return;
     this.#quarantine(table, damage);
     throw table.damage ?? damage;
+  }
+
+  #room({ isBlock, length }: Piece): Uint8Array {
+    return isBlock && length <= MAX_SHARED_BYTES ? this.blocks.room(length) : new Uint8Array(length);
   }
 
   #pieceFor(table: Table, missing: number, readAheadBytes: number): Piece | undefined {
@@ -223,6 +232,7 @@ export class TableCache {
     return {
       offset,
       length: tailBytes,
+      isBlock: false,
       take: (bytes, count) => {
         const tail = parseTail(whole(bytes, count, number, offset), number, fileBytes);
         if (this.#tables.get(number) !== table || table.tail !== undefined) return;
@@ -249,6 +259,7 @@ export class TableCache {
     return {
       offset,
       length,
+      isBlock: false,
       take: (bytes, count) => {
         const payload = openPiece(whole(bytes, count, number, offset), 0, length, number, offset);
         if (table.partitions[partition]?.bytes !== undefined || this.#tables.get(number) !== table) return;
@@ -285,7 +296,7 @@ export class TableCache {
         this.blocks.insert(table.blocks, at, own);
       }
     };
-    return { offset, length: index.offset(end) - offset, take };
+    return { offset, length: index.offset(end) - offset, isBlock: end - first === 1, take };
   }
 
   #file(number: number): DiskFile {

@@ -92,6 +92,27 @@ test('a block larger than the budget is held while it is pinned and then goes', 
   assert.equal(cache.bytes, 0);
 });
 
+test('what proves itself does not keep the memory of its neighbours', () => {
+  const { cache, turns, slots } = rig(100);
+  const blocks: CachedBlock[] = [];
+  const load = (slot: number): CachedBlock => {
+    const room = cache.room(BLOCK_BYTES);
+    room.fill(slot);
+    cache.insert(slots, slot, room);
+    for (let turn = 0; turn < 3; turn++) turns.end();
+    return slots[slot] as CachedBlock;
+  };
+  for (let slot = 0; slot < 50; slot++) blocks.push(load(slot));
+  assert.equal(blocks[1]?.bytes?.buffer, blocks[2]?.bytes?.buffer, 'new blocks share memory');
+  for (const block of blocks.slice(0, 10)) for (let hit = 0; hit < 3; hit++) block.touch();
+  for (let slot = 50; slot < 300; slot++) load(slot);
+  for (const [slot, block] of blocks.slice(0, 10).entries()) {
+    const bytes = block.bytes as Uint8Array;
+    assert.equal(bytes.buffer.byteLength, BLOCK_BYTES);
+    assert.ok(bytes.every((byte) => byte === slot));
+  }
+});
+
 test('the blocks of a table that is gone are not counted any more', () => {
   const { cache, slots, read } = rig(20);
   const others: (CachedBlock | undefined)[] = [undefined, undefined];

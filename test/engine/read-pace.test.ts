@@ -2,11 +2,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ReadPace } from '../../src/engine/read-pace.ts';
 
-function paceWithClock(): { pace: ReadPace; pass: (us: number) => void; endTurn: () => void } {
+function paceWithClock(fetchedBytes?: () => number): {
+  pace: ReadPace;
+  pass: (us: number) => void;
+  endTurn: () => void;
+} {
   let nowUs = 1_000_000;
   let turnEnds: (() => void)[] = [];
   const clock = { wallMs: () => 0, monotonicUs: () => nowUs };
-  const pace = new ReadPace(clock, { atTurnEnd: (callback) => turnEnds.push(callback) });
+  const pace = new ReadPace(
+    clock,
+    { atTurnEnd: (callback) => turnEnds.push(callback) },
+    fetchedBytes ? { fetchedBytes } : {},
+  );
   return {
     pace,
     pass: (us) => {
@@ -53,6 +61,27 @@ test('a slow read sends the next ones to the background, the longer the slower i
     parts.pass(1);
     assert.equal(read(parts, 5), true, `after ${tookUs} µs`);
   }
+});
+
+test('a slow read for which nothing came from a device changes nothing', () => {
+  let fetched = 4096;
+  const parts = paceWithClock(() => fetched);
+  for (let i = 0; i < 100; i++) {
+    assert.equal(read(parts, 5000), true, 'held up by something else');
+    assert.equal(read(parts, 10), true, 'in the same turn');
+    parts.endTurn();
+  }
+  fetched += 4096;
+  assert.equal(read(parts, 5000), true);
+  parts.endTurn();
+  assert.equal(read(parts, 10), false, 'the device was slow');
+});
+
+test('where nobody tells what came from a device a slow read counts', () => {
+  const parts = paceWithClock(() => Number.NaN);
+  assert.equal(read(parts, 5000), true);
+  parts.endTurn();
+  assert.equal(read(parts, 10), false);
 });
 
 test('without a clock nothing is read at once', () => {
