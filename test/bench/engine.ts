@@ -3,6 +3,7 @@
  * stores of their own, round by round, and the medians are printed with their ratios.
  */
 
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { KvorumContender } from './contender-kvorum.ts';
@@ -14,11 +15,11 @@ import { freshly, rows, type Round, type Row } from './engine-rows.ts';
 import { fixed, machine, markdownTable, median, rate, ratios } from './statistics.ts';
 
 const HELP = `npm run bench -- engine [options]
-  --keys LIST      sizes of the store in keys, one after the other (default 1000000,5000000)
+  --keys LIST      sizes of the store in keys, one after the other (default 500000,3000000)
   --rounds N       rounds (default 3)
   --bytes N        size of a value (default 100)
   --buffer MIB     write buffer; RocksDB's is always 64 (default 64)
-  --cache MIB      block cache (default 256)
+  --cache MIB      block cache (default 128)
   --directory D    where the stores go (default /tmp/kvorum-bench)
   --beside LIST    of classic-level, lmdb, rocksdb (default: all that are installed)
   --only LIST      rows by their names' beginnings
@@ -46,6 +47,7 @@ const makers: Readonly<Record<string, () => Contender>> = {
 
 async function timed(row: Row, round: Round): Promise<number> {
   const close = row.fresh === true ? await freshly(round.contender, round.directory, round.sizes) : undefined;
+  if (row.synced === true) execFileSync('sync');
   const start = performance.now();
   const operations = await row.run(round);
   const perSecond = operations / ((performance.now() - start) / 1000);
@@ -63,6 +65,7 @@ async function measureRound(plan: Plan, number: number, samples: Samples): Promi
   const closes: (() => Promise<void>)[] = [];
   for (const store of stores) closes.push(await freshly(store, `${directory}/${store.name}`, sizes));
   for (const [at, row] of plan.rows.entries()) {
+    const start = performance.now();
     const fresh = makeAll();
     for (let i = 0; i < stores.length; i++) {
       const turn = (i + at + number) % stores.length;
@@ -74,6 +77,9 @@ async function measureRound(plan: Plan, number: number, samples: Samples): Promi
       series.set(contender.name, [...(series.get(contender.name) ?? []), perSecond]);
       samples.set(row.name, series);
     }
+    const figures = [...(samples.get(row.name) ?? [])].map(([name, series]) => `${name} ${rate(series.at(-1) ?? 0)}`);
+    const tookMs = Math.round(performance.now() - start);
+    process.stderr.write(`round ${number}, ${tookMs} ms: ${row.name}: ${figures.join(', ')}\n`);
   }
   for (const close of closes) await close();
 }
@@ -100,11 +106,11 @@ export async function run(words: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...words],
     options: {
-      keys: { type: 'string', default: '1000000,5000000' },
+      keys: { type: 'string', default: '500000,3000000' },
       rounds: { type: 'string', default: '3' },
       bytes: { type: 'string', default: '100' },
       buffer: { type: 'string', default: '64' },
-      cache: { type: 'string', default: '256' },
+      cache: { type: 'string', default: '128' },
       directory: { type: 'string', default: '/tmp/kvorum-bench' },
       beside: { type: 'string' },
       only: { type: 'string' },

@@ -1,15 +1,18 @@
 /**
  * How long the engine holds the event loop under a mixed load with flushes and compactions: every turn does a few
- * writes, reads and short scans, and the time until the next turn begins is what a client's request would have waited.
+ * writes, reads and short scans, and the time until the next turn begins is what a client's request would have waited
+ * (turn-times.ts).
  */
 
 import { mkdirSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Batch, Cursor } from '../../src/engine/store.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
+import { resident } from './child.ts';
 import { KvorumContender } from './contender-kvorum.ts';
 import { KEY_BYTES, writeKey } from './engine-contenders.ts';
-import { fixed, machine, markdownTable } from './statistics.ts';
+import { fixed, machine } from './statistics.ts';
+import { measureTurns, turnTable } from './turn-times.ts';
 
 const HELP = `npm run bench -- stalls [options]
   --seconds N      length of the load (default 60)
@@ -23,8 +26,8 @@ const WRITES_A_TURN = 20;
 const READS_A_TURN = 20;
 const SCAN_KEYS = 20;
 const LONG_TURN_MS = 10;
-/** Upper ends of the histogram's classes. */
-const CLASSES_MS = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, Number.POSITIVE_INFINITY];
+/** Long turns that are listed one by one. */
+const MAX_LONG_TOLD = 40;
 
 class Load {
   readonly contender: KvorumContender;
@@ -110,43 +113,28 @@ export async function run(words: readonly string[]): Promise<void> {
   const sizes = { writeBufferBytes: Number(values.buffer) << 20, blockCacheBytes: Number(values.cache) << 20 };
   await contender.open(values.directory, sizes);
   const load = new Load(contender, Number(values.keys));
-  const counts = CLASSES_MS.map(() => 0);
-  const sums = CLASSES_MS.map(() => 0);
-  let longest = 0;
-  let residentBytes = 0;
-  const end = performance.now() + Number(values.seconds) * 1000;
-  for (let before = performance.now(); before < end;) {
-    load.turn();
-    await new Promise((resolve) => setImmediate(resolve));
-    const now = performance.now();
-    const took = now - before;
-    const at = CLASSES_MS.findIndex((upper) => took <= upper);
-    counts[at] = (counts[at] as number) + 1;
-    sums[at] = (sums[at] as number) + took;
-    longest = Math.max(longest, took);
-    before = now;
-  }
-  residentBytes = process.memoryUsage().rss;
-  const turns = counts.reduce((sum, count) => sum + count, 0);
-  const long = CLASSES_MS.reduce((sum, upper, i) => (upper > LONG_TURN_MS ? sum + (counts[i] as number) : sum), 0);
-  console.log(
-    `${await machine()}\n${turns} turns, ${load.operations} operations, ${load.refused} turns without writes`,
+  const long: string[] = [];
+  const { clock, held } = await measureTurns(
+    Number(values.seconds) * 1000,
+    () => load.turn(),
+    (ms, heldMs) => {
+      if (long.length < MAX_LONG_TOLD) long.push(`${fixed(heldMs, 1)} of ${fixed(ms, 1)}`);
+    },
   );
+  const { now, peak } = resident();
   console.log(
-    markdownTable(
-      ['turn up to', 'turns', 'of a thousand', 'ms in all'],
-      CLASSES_MS.map((upper, i) => [
-        Number.isFinite(upper) ? `${upper} ms` : 'longer',
-        String(counts[i]),
-        fixed(((counts[i] as number) * 1000) / turns, 3),
-        fixed(sums[i] as number, 0),
-      ]),
-    ),
+    `${await machine()}\n${clock.turns} turns, ${load.operations} operations, ${load.refused} turns without writes`,
   );
-  console.log(
-    `longest ${fixed(longest, 1)} ms; over ${LONG_TURN_MS} ms: ${fixed((long * 1000) / turns, 3)} of a thousand`,
-  );
-  console.log(`resident ${Math.round(residentBytes / 2 ** 20)} MiB`);
+  console.log(turnTable(clock, held));
+  for (const [name, turns] of [
+    ['on the clock', clock],
+    ['held', held],
+  ] as const)
+    console.log(
+      `${name}: longest ${fixed(turns.longestMs, 1)} ms; over ${LONG_TURN_MS} ms: ${fixed(turns.perMilleOver(LONG_TURN_MS), 3)} of a thousand`,
+    );
+  if (long.length > 0) console.log(`held for long (ms held of ms on the clock): ${long.join(', ')}`);
+  console.log(`resident ${Math.round(now / 2 ** 20)} MiB, at most ${Math.round(peak / 2 ** 20)} MiB`);
   console.log(contender.engine.metrics());
   await contender.close();
   rmSync(values.directory, { recursive: true, force: true });
