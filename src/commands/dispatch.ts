@@ -21,6 +21,7 @@ import type { Client, QueuedCommand } from './client.ts';
 import { type ClusterHost, type ClusterRun, whenSettled } from './cluster-run.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError, NO_AUTH, wrongArity } from './errors.ts';
+import { localOnly } from './errors-cluster.ts';
 import { AFTER_PENDING, type AfterPending, PendingReply } from './pending-reply.ts';
 import { ErrorReply, ownBytes, QUEUED, type Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
@@ -196,6 +197,7 @@ export class Dispatcher {
       this.countHits(view);
       return;
     }
+    if (this.cluster?.isShared === true && changesRows(view)) throw new CommandError(localOnly(command.name));
     const written = this.keyspace.commit(view);
     if (written > this.sequence) this.sequence = written;
   }
@@ -403,6 +405,11 @@ function runWhole(slices: ReturnType<NonNullable<Command['runSliced']>>): Reply 
     // The handler will run from the start: what this run has opened is closed once the blocks are there.
     throw new Miss(() => wait.finally(() => slices.return(null)));
   }
+}
+
+/** Rows that are shared with other nodes change by their register only, never by this node alone. */
+function changesRows(view: View): boolean {
+  return view.flushes.size > 0 || view.databases !== undefined || (view.rowCount > 0 && view.staged().length > 0);
 }
 
 function refusedWrites(reason: string): string {

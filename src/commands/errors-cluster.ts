@@ -5,6 +5,8 @@ export const NO_QUORUM = 'NOQUORUM too few owners of this key could be reached i
 export const UNCERTAIN = 'UNCERTAIN too few owners answered in time; the change may have been made, or may yet be made';
 export const OVERLOADED = 'ERR too many requests are under way at this node; nothing was changed';
 
+export const DAMAGED_ROW = 'ERR the row cannot be read: its owners hold what is no state of a row';
+
 /** Several rows in one command that changes them, before there are transactions over several rows. */
 export function notAtomic(command: string): string {
   return `ERR '${command}' is not atomic across rows in a cluster yet; use it with one key`;
@@ -12,6 +14,11 @@ export function notAtomic(command: string): string {
 
 export function notForCluster(command: string): string {
   return `ERR '${command}' is not available in a cluster of several nodes yet`;
+}
+
+/** A change that only this node would see. */
+export function localOnly(command: string): string {
+  return `ERR '${command}' would change rows at this node alone, which shares them with others; nothing was changed`;
 }
 
 /** The change is made, but not known to as many owners as the level asks for. */

@@ -5,6 +5,7 @@
  * Invariant: handlers are synchronous, so that one view serves all; what it was filled with is gone with the next run.
  */
 
+import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { Clock } from '../env.ts';
 import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-rows.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
@@ -14,7 +15,7 @@ import { type Row, type RowMark, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { notAtomic } from './errors-cluster.ts';
+import { DAMAGED_ROW, notAtomic } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, type Reply } from './reply.ts';
 import { isRowChanged } from './transaction.ts';
 
@@ -61,6 +62,7 @@ export class RowHandler {
       return command.run(this.view, args, context) as Reply;
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
+      if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
       if (this.given.missed !== undefined) return new ErrorReply(notAtomic(command.name));
       throw thrown;
     }

@@ -388,3 +388,33 @@ void test('FLUSHDB empties one database, FLUSHALL all, on every owner', async ()
   assert.equal(await cluster.run(2, 'DBSIZE'), 0);
   assert.equal(await cluster.run(1, 'DBSIZE'), 0);
 });
+
+void test('nothing changes shared rows at one node alone', async () => {
+  const cluster = new FakeCluster();
+  const { server } = cluster.node(1);
+  const get = server.config.get.bind(server.config);
+  // As if enable-debug-command had been given at the start.
+  server.config.get = ((name: Parameters<typeof get>[0]) =>
+    name === 'enable-debug-command' ? 'yes' : get(name)) as typeof get;
+  for (const words of [
+    ['DEBUG', 'POPULATE', '10'],
+    ['DEBUG', 'FLUSHALL'],
+  ]) {
+    assert.match(show(await cluster.run(1, ...words)) as string, /^-ERR .* would change rows at this node alone/);
+  }
+  assert.match(
+    show(await cluster.run(1, 'SWAPDB', '0', '1')) as string,
+    /^-ERR 'swapdb' is not available in a cluster/,
+  );
+  assert.equal(await cluster.run(1, 'DBSIZE'), 0);
+});
+
+void test('a state that is damaged is an error to whoever meets it', async () => {
+  const cluster = new FakeCluster();
+  await cluster.run(1, 'SET', 'key', 'value');
+  for (const node of cluster.nodes) {
+    for (const [row, held] of node.owner.rows) node.owner.rows.set(row, { ...held, value: Buffer.from([9, 9, 9]) });
+  }
+  assert.match(show(await cluster.run(2, 'GET', 'key')) as string, /^-ERR the row cannot be read/);
+  assert.match(show(await cluster.run(2, 'INCR', 'key')) as string, /^-ERR the row cannot be read/);
+});
