@@ -73,7 +73,7 @@ export class OwnerDoor {
   serve(bus: Pick<Bus, 'onRequest'>): void {
     bus.onRequest(busMethod.OWNER, this.onOwner);
     bus.onRequest(busMethod.MOVE, (arrival, answer) => {
-      this.meet(arrival, answer, (payload, epoch) => answerMove(payload, epoch, this.epoch));
+      this.meet(arrival, answer, (payload, epoch) => answerMove(payload, epoch, this.epoch, this.owner));
     });
     bus.onRequest(busMethod.COUNT, (arrival, answer) => {
       this.meet(arrival, answer, (payload, epoch) => this.countBytes(payload, epoch));
@@ -85,7 +85,7 @@ export class OwnerDoor {
 
   /** Answers MOVE, LIST and COUNT for this node itself. Rejects with a `DamagedError` or `EngineError`. */
   async answerSelf(method: number, payload: Uint8Array, epoch: number): Promise<Uint8Array | Failed> {
-    if (method === busMethod.MOVE) return answerMove(payload, epoch, this.epoch);
+    if (method === busMethod.MOVE) return answerMove(payload, epoch, this.epoch, this.owner);
     if (method === busMethod.LIST) return await this.listBytes(payload, epoch);
     return this.countBytes(payload, epoch);
   }

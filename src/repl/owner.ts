@@ -54,7 +54,8 @@ import { localKey, readStamp, writeStamp } from './row-key.ts';
 import type { Held } from './register-core.ts';
 import { decodeRowState, type RowState } from './row-state.ts';
 import { SlotDrop } from './slot-drop.ts';
-import { ceilingVersion, equalVersions, type Version } from './version.ts';
+import type { SlotRange } from './slot-list.ts';
+import { ceilingVersion, equalVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
 
 /** Requests that wait for the disk, or for the engine to take writes; beyond it they are refused. */
 export const MAX_DEFERRED = 20_000;
@@ -196,6 +197,27 @@ export class Owner {
       return undefined;
     }
     return { version: rows.held, value: rows.stateRead };
+  }
+
+  /** The highest promise for any row of these slots, for a move. */
+  highestPromise(slots: readonly SlotRange[]): Version {
+    let highest = ZERO_VERSION;
+    for (const { from, end } of slots) {
+      for (let slot = from; slot < end; slot++) highest = maxVersion(highest, this.promises.highestIn(slot));
+    }
+    return highest;
+  }
+
+  /** Promises at least this for every row of these slots. False: it cannot yet; nothing is promised. */
+  raisePromises(slots: readonly SlotRange[], version: Version): boolean {
+    for (const { from, end } of slots) {
+      for (let slot = from; slot < end; slot++) if (!this.owns(slot)) return false;
+    }
+    if (!this.hlc.observe(version.stamp)) return false;
+    for (const { from, end } of slots) {
+      for (let slot = from; slot < end; slot++) this.promises.raiseSlot(slot, version);
+    }
+    return true;
   }
 
   // --- requests ----------------------------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ export class PromiseTable {
     }
   }
 
-  private raiseSlot(slot: number, ballot: Version): void {
+  /** Promises that ballots below `ballot` will be refused for every row of the slot. */
+  raiseSlot(slot: number, ballot: Version): void {
     const held = { stamp: this.slotStamps[slot] as number, actor: this.slotActors[slot] as number };
     if (compareVersions(held, ballot) >= 0) return;
     this.slotStamps[slot] = ballot.stamp;

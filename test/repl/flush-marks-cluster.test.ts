@@ -19,7 +19,7 @@ import { Prng } from '../sim/prng.ts';
 import { rowOf, threeMembers, memberOf } from './owner-bench.ts';
 import { TestCluster, type TestNode } from './owner-cluster.ts';
 
-const SEEDS = Number(process.env['FLUSH_SEEDS'] ?? 25);
+const SEEDS = Number(process.env['FLUSH_SEEDS'] ?? 12);
 const FIRST_SEED = Number(process.env['FLUSH_FIRST_SEED'] ?? 1);
 const OPERATIONS = 120;
 const RUN_MS = 4_000;

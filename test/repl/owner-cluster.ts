@@ -23,7 +23,7 @@ import { MemoryStore } from '../support/memory-store.ts';
 import { BENCH_MS, BenchView, memberOf, silent } from './owner-bench.ts';
 
 /** Turns of the real loop after each virtual event, for promises that wait for one another. */
-const SETTLE_TURNS = 3;
+const SETTLE_TURNS = 20;
 
 export interface TestClusterOptions {
   readonly members: number;

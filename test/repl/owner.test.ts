@@ -162,6 +162,7 @@ void test('rows on disk are fetched, and the request is taken up again with byte
   const read = await ask(owner, { kind: 'read', row: ROW, digest: false });
   assert.equal(read.kind === 'held' && read.value?.length, 3_015);
   store.chill();
+  assert.equal(owner.held(rowOf('other'))?.value, undefined);
   const value = stringState('new', ballot(2));
   const answer = ask(owner, accept(2, value));
   value.fill(0);

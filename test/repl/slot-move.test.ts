@@ -6,7 +6,7 @@ import { SLOT_COUNT } from '../../src/cluster/slot.ts';
 import { applyChanges, type SlotEntry, type Topology } from '../../src/cluster/topology.ts';
 import { rowType } from '../../src/repl/head.ts';
 import { decodeRowState, encodeRowState } from '../../src/repl/row-state.ts';
-import { batchesOf, SlotMove } from '../../src/repl/slot-move.ts';
+import { batchesOf, decodeMoveRequest, encodeMoveRequest, SlotMove } from '../../src/repl/slot-move.ts';
 import { Prng } from '../sim/prng.ts';
 import { rowOf, stringState, threeMembers } from './owner-bench.ts';
 import { TestCluster } from './owner-cluster.ts';
@@ -136,4 +136,58 @@ void test('batches are of slots with the same owners', () => {
     { owners: others, slots: [1], epoch: 7 },
     { owners, slots: [4], epoch: 7 },
   ]);
+});
+
+void test('incoming owners promise no less than those that were fenced before the move is done', async () => {
+  const first = threeMembers();
+  const cluster = new TestCluster({ members: 3, topology: first, random: new Prng(3) });
+  const slot = 42;
+  const moving = applyChanges(first, [{ kind: 'start-moves', moves: [{ slot, to: [2, 3] }] }]);
+  // An owner promised a ballot, ahead of the others' clocks, to a coordinator of before the move.
+  const high = { stamp: cluster.node(1).hlc.next() + 2048 * 200, actor: 99 };
+  const row = `\0\u002a\0late\0`;
+  cluster.node(1).owner.ask({ kind: 'prepare', row, ballot: high, have: { stamp: 0, actor: 0 } }, first.epoch, () => 0);
+  for (const node of cluster.nodes) node.hear(moving);
+  const driver = cluster.node(3);
+  let done = false;
+  const { owners } = moving.slots[slot] as SlotEntry;
+  const move = new SlotMove(
+    {
+      env: driver.env,
+      ask: (to, request, answered) => driver.askMember(to, request, answered),
+      settle: (_row, _epoch, settled) => settled(true),
+    },
+    { slots: [slot], owners, epoch: moving.epoch },
+    () => {
+      done = true;
+    },
+  );
+  move.start();
+  await cluster.run(1_000, () => done);
+  assert.ok(done);
+  const raised = [2, 3].filter((id) => {
+    const { owner } = cluster.node(id);
+    const told: string[] = [];
+    const below = { stamp: high.stamp - 1, actor: 7 };
+    owner.ask({ kind: 'prepare', row, ballot: below, have: { stamp: 0, actor: 0 } }, moving.epoch, (answer) => {
+      told.push(answer.kind);
+    });
+    return told[0] === 'conflict';
+  });
+  assert.ok(raised.length >= 2);
+  cluster.close();
+});
+
+void test('the bytes of MOVE', () => {
+  const slots = [{ from: 3, end: 9 }];
+  const version = { stamp: 77, actor: 5 };
+  assert.deepEqual(decodeMoveRequest(encodeMoveRequest({ kind: 'fence', slots })), { kind: 'fence', slots });
+  assert.deepEqual(decodeMoveRequest(encodeMoveRequest({ kind: 'raise', slots, version })), {
+    kind: 'raise',
+    slots,
+    version,
+  });
+  for (const bytes of [[], [3], [1, 0], [2, 0, 0]]) {
+    assert.throws(() => decodeMoveRequest(Uint8Array.from(bytes)), { name: 'DamagedError' });
+  }
 });
