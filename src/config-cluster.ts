@@ -2,6 +2,9 @@
 
 import { choice, integer, type Option, OptionError, single, text, words, yesNo } from './config-option.ts';
 
+/** The bus listens so far above the port of clients, as Redis Cluster's does. */
+export const BUS_PORT_OFFSET = 10_000;
+
 /** Addresses that `join` may name; one that answers is enough. */
 export const MAX_SEEDS = 64;
 
@@ -103,6 +106,14 @@ export const clusterOptions = {
     change: 'start',
     summary: 'what nodes prove to one another; needed beyond loopback',
   }),
+  'tls-cluster': yesNo({
+    initial: false,
+    change: 'start',
+    summary: 'nodes talk over TLS and show one another certificates of one authority',
+  }),
+  'tls-cert-file': text({ initial: '', change: 'start', summary: 'certificate of this node, PEM; with tls-cluster' }),
+  'tls-key-file': text({ initial: '', change: 'start', summary: 'its private key, PEM' }),
+  'tls-ca-cert-file': text({ initial: '', change: 'start', summary: 'the authority that signed all of them, PEM' }),
   replicas: integer({
     initial: 3,
     min: 1,

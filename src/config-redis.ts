@@ -108,7 +108,7 @@ const INERT: Readonly<Record<string, string>> = {
 
 const NO_REPLICAS =
   'a node of Kvorum copies to no replicas in the manner of Redis; its cluster comes by its own directives';
-const NO_TLS = 'TLS is not there yet; put a TLS proxy in front, or keep to loopback and a password';
+const NO_TLS = 'clients are not served over TLS yet (tls-cluster is for the bus); put a TLS proxy in front';
 const NO_ACL_FILE = 'users beside "default" are not there yet; use requirepass';
 const NO_SOCKET_FILE = 'unix sockets are not served; use bind 127.0.0.1 and a port';
 
@@ -123,11 +123,7 @@ const FIXED: Readonly<Record<string, readonly [initial: string, reason: string, 
   supervised: ['no', 'Kvorum sends no readiness notice to a supervisor; use "no" or "auto"', ['auto']],
   'syslog-enabled': ['no', 'Kvorum logs to standard output or logfile; let the supervisor pass it to syslog'],
   'tls-port': ['0', NO_TLS],
-  'tls-cluster': ['no', NO_TLS],
   'tls-replication': ['no', NO_TLS],
-  'tls-cert-file': ['', NO_TLS],
-  'tls-key-file': ['', NO_TLS],
-  'tls-ca-cert-file': ['', NO_TLS],
   'tls-ca-cert-dir': ['', NO_TLS],
   'tls-auth-clients': ['yes', NO_TLS, ['no', 'optional']],
   unixsocket: ['', NO_SOCKET_FILE],

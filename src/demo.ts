@@ -3,6 +3,7 @@
  * processes with which flags, when they are ready, what to say; main-demo.ts starts and ends them.
  */
 
+import { BUS_PORT_OFFSET } from './config-cluster.ts';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -20,7 +21,6 @@ Exit codes: 0 stopped by Ctrl-C, 1 the cluster did not come up, 2 wrong command 
 export const MAX_DEMO_NODES = 9;
 const DEFAULT_NODES = 3;
 const DEFAULT_PORT = 7001;
-const BUS_PORT_OFFSET = 10_000;
 
 /** Copies of the data: as many as there are nodes, up to the default of a cluster. */
 const REPLICAS = 3;

@@ -19,6 +19,7 @@ import type { Config } from './config.ts';
 import { formatHostPort, type HostPort } from './config-cluster.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Env } from './env.ts';
+import { busPortOf, entryOf, listenHost, seedsOf, tlsOf } from './node-cluster-config.ts';
 import type { Identity } from './node-identity.ts';
 import { ClusterExpiry } from './repl/cluster-expiry.ts';
 import { Coordinator } from './repl/coordinator.ts';
@@ -41,9 +42,6 @@ import { TopologyRegister } from './repl/topology-register.ts';
 import { Steward } from './repl/topology-steward.ts';
 import { TopologyVoter } from './repl/topology-voter.ts';
 import { ceilingVersion } from './repl/version.ts';
-
-/** The bus listens so far above the port of clients, as Redis Cluster's does. */
-export const BUS_PORT_OFFSET = 10_000;
 
 /** How long a row of a slot on the move may take to be settled before it is tried again. */
 const SETTLE_TIMEOUT_MS = 5_000;
@@ -94,6 +92,7 @@ export class NodeCluster {
       identity: identity.nodeId,
       address,
       secret: config.get('cluster-secret'),
+      ...tlsOf(config, env.disk),
       clusterId: () => made.keeper?.clusterId,
       epoch: () => made.keeper?.epoch ?? 0,
       beforeFlush: () => engine.flushGroup(),
@@ -362,51 +361,4 @@ export class NodeCluster {
     state.flushMarks.fill(0);
     await engine.flush();
   }
-}
-
-function isLoopback(host: string): boolean {
-  return host === '::1' || host === 'localhost' || host.startsWith('127.');
-}
-
-/** The first address of `bind`; every address when it says so. */
-function listenHost(config: Config): string {
-  const first = (config.get('bind')[0] ?? '127.0.0.1').replace(/^-/, '');
-  const host = first === '*' ? '0.0.0.0' : first === '::*' ? '::' : first;
-  if (!isLoopback(host) && config.get('cluster-secret') === '') {
-    throw new Error(
-      `the bus would listen on ${host}, where whoever reaches it could join: set cluster-secret, the same on every node, ` +
-        'or bind a loopback address',
-    );
-  }
-  return host;
-}
-
-function busPortOf(config: Config): number {
-  const port = config.get('cluster-port') || config.get('port') + BUS_PORT_OFFSET;
-  if (config.get('port') === 0 || port > 65_535) {
-    throw new Error(`the bus needs a port: ${port} is none; set cluster-port, or port to at most 55535`);
-  }
-  return port;
-}
-
-/** What this node says of itself. */
-function entryOf(config: Config, identity: string): Entry {
-  const host = config.get('cluster-announce-ip') || listenHost(config);
-  if (host === '0.0.0.0' || host === '::') {
-    throw new Error('bind names no address that other nodes could reach: set cluster-announce-ip');
-  }
-  return {
-    identity,
-    host,
-    port: config.get('cluster-announce-port') || config.get('port'),
-    busPort: config.get('cluster-announce-bus-port') || busPortOf(config),
-    weight: config.get('weight'),
-    rack: config.get('rack'),
-    dataCentre: config.get('data-centre'),
-  };
-}
-
-/** Where the seeds' buses listen: `join` names the ports of clients, as CLUSTER MEET does. */
-function seedsOf(config: Config): readonly string[] {
-  return config.get('join').map(({ host, port }) => formatHostPort({ host, port: port + BUS_PORT_OFFSET }));
 }

@@ -4,6 +4,7 @@
  * unless it was started as a cluster; here they always answer.
  */
 
+import { BUS_PORT_OFFSET } from '../config-cluster.ts';
 import { SLOT_COUNT, slotOf } from '../cluster/slot.ts';
 import type { Topology } from '../cluster/topology.ts';
 import { TopologyError } from '../repl/topology-register.ts';
@@ -19,8 +20,6 @@ import { clampedIntegerOf } from './number.ts';
 import { ErrorReply, MapReply, OK, type Reply, VerbatimReply } from './reply.ts';
 import { container, plainRow, refusing, wrongSubcommand } from './server-row.ts';
 
-/** The bus of a node listens this far above its port, as in Redis Cluster. */
-const BUS_PORT_OFFSET = 10_000;
 const STALE: readonly CommandFlag[] = ['stale'];
 const CHANGE: readonly CommandFlag[] = ['admin', 'stale', 'no_async_loading'];
 const NO_CLUSTER = 'ERR this node belongs to no cluster; start it with cluster-enabled yes, or with join';
