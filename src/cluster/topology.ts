@@ -216,7 +216,9 @@ export function planVoters(
   }
   const right = chosen.map((each) => each.id);
   const missing = right.find((id) => !current.includes(id));
-  const surplus = current.find((id) => !right.includes(id));
+  // Those who may not vote leave first: they may be gone, and whoever stays must be enough without them.
+  const leaving = current.filter((id) => !right.includes(id));
+  const surplus = leaving.find((id) => !members.some((member) => member.id === id)) ?? leaving[0];
   if (surplus !== undefined && (missing === undefined || current.length > wanted)) {
     return { kind: 'start-voters', to: current.filter((id) => id !== surplus) };
   }

@@ -56,7 +56,7 @@ export const STEWARD_LIMITS: StewardLimits = {
 export interface StewardView {
   readonly topology: Topology;
   readonly self: MemberId;
-  isHealthy(id: MemberId): boolean;
+  readonly isHealthy: (id: MemberId) => boolean;
 }
 
 export type StewardEvent =
@@ -289,8 +289,11 @@ export class StewardCore {
     if (topology.voters.incoming.length > 0) return 'finish';
     const step = planVoters(topology, (member) => mayVote(member, view));
     if (step === undefined) return undefined;
-    const isSafe = step.to.every((id) => topology.voters.current.includes(id) || view.isHealthy(id));
-    return isSafe ? step : undefined;
+    // While voters change, both sets must agree to everything, to the end of the change too.
+    const { current } = topology.voters;
+    const isMajority = (ids: readonly MemberId[]): boolean => 2 * ids.filter(view.isHealthy).length > ids.length;
+    const areThere = step.to.every((id) => current.includes(id) || view.isHealthy(id));
+    return areThere && isMajority(current) && isMajority(step.to) ? step : undefined;
   }
 
   private noteHealth(view: StewardView, nowMs: number): void {

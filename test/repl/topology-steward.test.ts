@@ -207,6 +207,27 @@ void test('a member without weight gives all away', () => {
   assert.deepEqual([...scene.topology.voters.current].sort(), [2, 3, 4]);
 });
 
+void test('voters never change in a way that needs those who are gone', () => {
+  const scene = new Scene(founded(3), { movingSlots: 16_384, concurrency: 16_384 });
+  scene.settle();
+  scene.down.add(3);
+  const gone = scene.topology.members[2];
+  assert.ok(gone !== undefined);
+  // It is about to be forgotten: it has no weight and is not there.
+  scene.topology = applyChanges(scene.topology, [{ kind: 'change-member', member: { ...gone, weight: 0 } }]);
+  const steps: string[] = [];
+  for (let i = 0; i < 30; i++) {
+    scene.round();
+    const { current, incoming } = scene.topology.voters;
+    const step = `${current.join()}>${incoming.join()}`;
+    if (steps.at(-1) !== step) steps.push(step);
+    for (const set of [current, incoming])
+      assert.ok(set.length === 0 || 2 * set.filter((id) => id !== 3).length > set.length);
+  }
+  assert.ok(!scene.topology.voters.current.includes(3), steps.join(' '));
+  assert.equal(scene.ownersOf(3), 0);
+});
+
 void test('nodes that join over a bus come to own their shares; a steward that crashes is followed', async () => {
   const net = new TopologyNet(7);
   const moved: number[] = [];
