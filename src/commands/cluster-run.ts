@@ -235,6 +235,10 @@ export class ClusterRun implements RunHost {
     return this.rules.isAbove(run.level, run.row);
   }
 
+  ownerCount(row: RowName): number {
+    return this.view.owners(slotOfRow(row)).current.length;
+  }
+
   observe(run: RowRun, reply: Reply): void {
     run.client.cluster.end(run.row);
     this.server.observer.after(run.client, run.command, run.args, run.startUs, reply);

@@ -17,7 +17,7 @@ import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { Coordinator, ReadTask, RowTask } from '../repl/coordinator.ts';
 import type { Forwarder, ForwardTask } from '../repl/forward.ts';
 import { modifiedOf } from '../repl/given-rows.ts';
-import { type Level, levelText, QUORUM } from '../repl/level.ts';
+import { type Level, levelOfCounts, levelText, QUORUM } from '../repl/level.ts';
 import type { LevelRun, WriteTask } from '../repl/level-run.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
@@ -48,6 +48,8 @@ export interface RunHost {
   noteChange(client: Client, row: RowName, version: Version): void;
   /** Whether the command's level asks for more owners than a majority. */
   waitsForMore(run: RowRun): boolean;
+  /** Owners of the row. */
+  ownerCount(row: RowName): number;
   observe(run: RowRun, reply: Reply): void;
   release(run: RowRun): void;
 }
@@ -68,6 +70,8 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   private readonly memory = new Uint8Array(KEPT_WORD_BYTES);
   private reply: Reply = null;
   private modified: Version = ZERO_VERSION;
+  /** A read at level `session`, whatever level it is at by now. */
+  private isOfSession = false;
 
   constructor(host: RunHost) {
     this.host = host;
@@ -92,6 +96,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
 
   read(): void {
     const { host, level } = this;
+    if (level.name === 'session') this.isOfSession = true;
     if (level === QUORUM) host.coordinator.readRow(this.row, this, this.deadlineMs);
     else host.levels.read(this.row, level, this, this.deadlineMs);
   }
@@ -130,9 +135,8 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { host } = this;
     const { handler } = host;
     const modified = modifiedOf(state);
-    if (this.level.name === 'session' && !this.client.cluster.session.isCovered(this.row, modified)) {
-      this.level = QUORUM;
-      this.read();
+    if (this.isOfSession && !this.client.cluster.session.isCovered(this.row, modified)) {
+      this.readMore();
       return;
     }
     const reply = handler.run(this, this.client.context, this.row, state);
@@ -143,6 +147,20 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     if (this.isWhole) host.countHits();
     this.client.cluster.noteRead(this.row, modified);
     this.finish(this.own(reply));
+  }
+
+  /**
+   * The session has seen more than was found. What it wrote may be on one owner only, which a majority need not know: after
+   * a majority every owner is asked, and who still has less does not answer for it.
+   */
+  private readMore(): void {
+    const { host, level, row } = this;
+    if (level.name === 'counts') {
+      this.failed('no-quorum');
+      return;
+    }
+    this.level = level === QUORUM ? levelOfCounts(host.ownerCount(row), undefined) : QUORUM;
+    this.read();
   }
 
   // --- RowTask -----------------------------------------------------------------------------------------------------
@@ -214,6 +232,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { host, pending } = this;
     if (this.isWhole) host.observe(this, reply);
     this.reply = null;
+    this.isOfSession = false;
     host.release(this);
     pending.settle(reply);
   }
