@@ -197,6 +197,7 @@ export class NodeCluster {
     dispatcher.share((host) => {
       const { forwarder, levels } = this;
       const lists = new RowLists({
+        timers: env.timers,
         view: keeper,
         ask: (to, request, answered) => this.askMember(to, request, answered),
       });

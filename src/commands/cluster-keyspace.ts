@@ -8,6 +8,7 @@
  */
 
 import { compareBytes } from '../bytes.ts';
+import { DamagedError } from '../cluster/byte-cursor.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
 import { raiseMarks } from '../repl/flush-core.ts';
@@ -25,7 +26,7 @@ import type { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
-import { failureText, NO_QUORUM, notForCluster } from './errors-cluster.ts';
+import { DAMAGED_ROW, failureText, NO_QUORUM, notForCluster } from './errors-cluster.ts';
 import { globMatches, matchesAll } from './glob.ts';
 import { checkFlushOption } from './key-database.ts';
 import { typeName } from './key-row.ts';
@@ -69,6 +70,7 @@ export class ClusterKeyspace {
       return await this.reply(client, command, args);
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
+      if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
       throw thrown;
     }
   }

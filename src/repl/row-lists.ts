@@ -15,6 +15,7 @@
 
 import { busMethod } from '../cluster/bus-method.ts';
 import type { MemberId } from '../cluster/member.ts';
+import type { Timers } from '../env.ts';
 import { distinctOwners, type Owners } from '../cluster/owners.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import type { RowName } from './owner-message.ts';
@@ -31,8 +32,14 @@ import {
 } from './slot-list.ts';
 import { compareVersions } from './version.ts';
 
-/** How often members that do not answer are replaced by others before the call fails. */
-const MAX_ROUNDS = 4;
+/**
+ * How often members are asked before the call fails. Those that do not answer are replaced by others, and asked again
+ * where there are no others: while slots move, an owner may not know the epoch of the request yet.
+ */
+const MAX_ROUNDS = 8;
+
+/** Wait before the second round; it doubles. */
+const RETRY_MS = 20;
 
 /** How long one member may take: it may read from disk. */
 const ROUND_TIMEOUT_MS = 5_000;
@@ -70,9 +77,11 @@ export interface MergedRows {
 export class RowLists {
   private readonly view: ClusterView;
   private readonly ask: AskMember;
+  private readonly timers: Pick<Timers, 'after'>;
 
-  constructor(options: { view: ClusterView; ask: AskMember }) {
+  constructor(options: { view: ClusterView; ask: AskMember; timers: Pick<Timers, 'after'> }) {
     this.view = options.view;
+    this.timers = options.timers;
     this.ask = options.ask;
   }
 
@@ -114,8 +123,12 @@ export class RowLists {
   ): Promise<{ readonly ranges: readonly SlotRange[]; readonly payload: Uint8Array }[] | undefined> {
     const failed = new Set<MemberId>();
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const byMember = this.quorums(slots, failed);
-      if (byMember === undefined) return undefined;
+      if (round > 0) await this.rest(RETRY_MS * 2 ** (round - 1));
+      let byMember = this.quorums(slots, failed);
+      if (byMember === undefined) {
+        failed.clear();
+        byMember = this.quorums(slots, failed) as Map<MemberId, number[]>;
+      }
       const epoch = this.view.topology?.epoch ?? 0;
       const answers = await Promise.all(
         [...byMember].map(async ([member, of]) => {
@@ -130,6 +143,10 @@ export class RowLists {
       if (given.length === answers.length) return given;
     }
     return undefined;
+  }
+
+  private rest(ms: number): Promise<void> {
+    return new Promise((resolve) => this.timers.after(ms, resolve));
   }
 
   private askOne(to: MemberId, request: AskRequest): Promise<Uint8Array | undefined> {

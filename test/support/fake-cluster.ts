@@ -183,7 +183,11 @@ export class FakeNode {
     let run: ClusterRun | undefined;
     this.dispatcher.share((host) => {
       const { coordinator, forwarder } = this;
-      const lists = new RowLists({ view, ask: (to, request, answered) => cluster.askMember(to, request, answered) });
+      const lists = new RowLists({
+        view,
+        ask: (to, request, answered) => cluster.askMember(to, request, answered),
+        timers: env.timers,
+      });
       run = new ClusterRun({
         host,
         view,
