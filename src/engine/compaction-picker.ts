@@ -212,11 +212,31 @@ function pickSingles(input: PickerInput): Choice | undefined {
     if (options.maxAgeMs > 0 && nowMs - table.createdMs >= options.maxAgeMs) return 'age';
     // While a snapshot needs the tombstones, rewriting would not get rid of them.
     if (from.oldestSnapshot !== undefined && table.maxSequence > from.oldestSnapshot) return undefined;
-    if (level === 0) return undefined;
+    if (level === 0) return killsMoreThanItCosts(from.version, table) ? 'tombstones' : undefined;
     if (table.rangeTombstones.count > 0) return 'tombstones';
     if (table.records > 0 && table.tombstones / table.records >= options.tombstonePart) return 'tombstones';
     return undefined;
   }
+}
+
+/**
+ * Whether range tombstones of a table of level 0 kill at least as much of older tables as has to be rewritten to be rid of
+ * it. What they kill whole goes unread before this (`deadTables`); a table that has something else besides would stay until
+ * enough is written, which after a FLUSHALL may be never. A table counts as killed where its first key is.
+ */
+function killsMoreThanItCosts(version: Version, table: TableMeta): boolean {
+  const { rangeTombstones } = table;
+  if (rangeTombstones.count === 0) return false;
+  let killed = 0;
+  let rewritten = 0;
+  for (const [level, tables] of version.levels.entries()) {
+    for (const older of tables) {
+      const covering = rangeTombstones.coveringSequence(older.lower, 0, older.lower.length, Number.MAX_SAFE_INTEGER);
+      if (covering > older.maxSequence) killed += older.bytes;
+      else if (level <= 1) rewritten += older.bytes;
+    }
+  }
+  return killed > 0 && killed >= rewritten;
 }
 
 /** A table with nothing below is rewritten in place; another one goes down, towards what its tombstones kill. */

@@ -40,6 +40,9 @@ import { stallOf } from './write-stall.ts';
 /** How often free space is looked at. */
 const SPACE_INTERVAL_MS = 1000;
 
+/** A full disk takes writes again with so many times the reserve, lest every table that comes and goes change it. */
+const RESUME_FACTOR = 1.25;
+
 /** Part of the reserve that deletions may use on a full disk. */
 const FREEING_PART = 1 / 8;
 
@@ -419,7 +422,7 @@ export class Engine implements Store {
       this.#env.log.warn('free space cannot be told', { cause: String(error) });
       return;
     }
-    const isFull = free < this.#options.diskReserveBytes;
+    const isFull = free < this.#options.diskReserveBytes * (this.#isDiskFull ? RESUME_FACTOR : 1);
     if (isFull && this.#freesAwaitFlush) this.#flushWhatFrees();
     if (isFull === this.#isDiskFull) return;
     this.#isDiskFull = isFull;

@@ -284,6 +284,29 @@ test('tables full of tombstones and tables grown old are rewritten when nothing 
   assert.equal(pickCompaction(aged)?.reason, 'age');
 });
 
+test('a range tombstone in level 0 is compacted at once if it kills more than that costs', () => {
+  const killer = (to: string): TableMeta =>
+    tableAt(0, 95, {
+      bytes: 50,
+      rangeTombstones: RangeTombstones.of([rangeDelete('0000', to, 1e9)]),
+      maxSequence: 1e9,
+    });
+  // The last table of each level has a key behind what was deleted, so none of them is dead.
+  const levels = [1, 2].map((level) => ({ level, table: tableAt(10, 95) }));
+  const all = Version.of([{ level: 0, table: killer('0090') }, ...levels]);
+  assert.deepEqual(deadTables(inputOf(all)), []);
+  const choice = pickCompaction(inputOf(all)) ?? assert.fail('it is worth it');
+  checkChoice(inputOf(all), choice);
+  assert.deepEqual([choice.reason, choice.inputLevel, choice.outputLevel], ['tombstones', 0, 1]);
+  assert.equal(pickCompaction(inputOf(all, { oldestSnapshot: 5 })), undefined, 'a snapshot needs what is deleted');
+  const few = Version.of([{ level: 0, table: killer('0005') }, ...levels]);
+  assert.equal(pickCompaction(inputOf(few)), undefined);
+  const costly = all.with({ added: [{ level: 1, table: tableAt(96, 99, { bytes: 2500 }) }], removed: [] });
+  assert.equal(score(costly, 1, options) >= 1, true);
+  const cheap = { ...options, level1Bytes: 100_000 };
+  assert.equal(pickCompaction(inputOf(costly, { options: cheap })), undefined);
+});
+
 test('what stands at the bottom is rewritten where it is', () => {
   const version = Version.of([{ level: 4, table: tableAt(0, 10, { tombstones: 100 }) }]);
   const choice = pickCompaction(inputOf(version));
