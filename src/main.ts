@@ -7,6 +7,7 @@
 import { fileURLToPath } from 'node:url';
 import { readMachine } from './node-machine.ts';
 import { type DirectoryLock, lockDirectory } from './env-node-lock.ts';
+import type { Disk } from './env.ts';
 import { NodeDisk } from './env-node-disk.ts';
 import { createNodeEnv } from './env-node.ts';
 import { LmdbManifest } from './engine/manifest-lmdb.ts';
@@ -113,7 +114,7 @@ function endOnSignals(node: Node, log: NodeLog, finished: () => void): void {
   process.on('SIGINT', end);
 }
 
-function finish(config: Config, disk: NodeDisk, lock: DirectoryLock | undefined, log: NodeLog): void {
+function finish(config: Config, disk: Disk, lock: DirectoryLock | undefined, log: NodeLog): void {
   removePidFile(disk, config);
   lock?.release();
   log.info('bye');

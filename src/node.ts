@@ -76,20 +76,21 @@ export class Node {
       onFatal: (error) => options.onFatal(error),
     });
     let node: Node;
+    let identity: Identity;
     try {
       const mustRecount = (engine.getValue(RECOUNT) ?? '').length > 0;
       await state.load(engine, !mustRecount);
-      const identity = await identify(env, engine);
+      identity = await identify(env, engine);
       node = new Node(options, engine, state, identity);
       if (mustRecount) await node.recount(env.log, state);
-      await node.openCluster(options, state, identity);
     } catch (error) {
       await engine.close();
       throw error;
     }
-    purge.isAllowed = () => node.cluster?.isShared !== true;
-    await node.server.saves.tidy();
     try {
+      await node.openCluster(options, state, identity);
+      purge.isAllowed = () => node.cluster?.isShared !== true;
+      await node.server.saves.tidy();
       await node.cluster?.start((reason) => node.cannotJoin(options, reason));
       await node.doors.open();
     } catch (error) {

@@ -185,3 +185,15 @@ async function connected(port: number): Promise<RawClient> {
     }
   }
 }
+
+test('a node of a cluster that is not allowed to listen, or has no certificate, says so and ends', async () => {
+  const port = String(await freePort());
+  const start = (...more: string[]): Promise<Ended> =>
+    run('--port', port, '--dir', join(root, 'refused'), '--cluster-enabled', 'yes', ...more);
+  const open = await start('--bind', '0.0.0.0');
+  assert.equal(open.code, 1);
+  assert.match(open.out + open.err, /set cluster-secret/);
+  const bare = await start('--tls-cluster', 'yes');
+  assert.equal(bare.code, 1);
+  assert.match(bare.out + bare.err, /tls-cluster needs tls-cert-file/);
+});
