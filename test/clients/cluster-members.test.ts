@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { Cluster } from 'ioredis';
 import { type ClusterProcess, startCluster } from '../support/cluster-process.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { RespError } from '../support/resp-decoder.ts';
+import { RespError, RespSimple } from '../support/resp-decoder.ts';
 import { startKvorum } from '../support/server-process.ts';
 
 /** How long a machine may be too busy for a quorum. */
@@ -30,7 +30,8 @@ async function callAt(node: number, ...words: readonly string[]): Promise<unknow
 /** The answer as text; of an error, its message. */
 async function textAt(node: number, ...words: readonly string[]): Promise<string> {
   const answer = await callAt(node, ...words);
-  return answer instanceof RespError ? answer.message : String(answer);
+  if (answer instanceof RespError) return answer.message;
+  return answer instanceof RespSimple ? answer.text : String(answer);
 }
 
 /** Runs `check` until it does not throw: on a machine that is busy a quorum may be late, and somebody out of reach. */
