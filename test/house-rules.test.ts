@@ -199,8 +199,6 @@ void test('imports under src/ make no cycle', () => {
  * the shells that wire them into main.ts come next, and each name leaves this list with its shell.
  */
 const CORES_BEFORE_THEIR_SHELLS = [
-  'cluster/cluster-view.ts',
-  'cluster/membership.ts',
   'cluster/placement.ts',
   'cluster/swim-codec.ts',
   'cluster/swim-core.ts',
@@ -210,8 +208,6 @@ const CORES_BEFORE_THEIR_SHELLS = [
   'repl/owner-codec.ts',
   'repl/read-core.ts',
   'repl/register-core.ts',
-  'repl/topology-join.ts',
-  'repl/topology-steward.ts',
 ];
 
 void test('every file under src/ is reached from main.ts, is started as a thread or is a core under simulation', (context) => {
