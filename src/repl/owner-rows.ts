@@ -50,6 +50,11 @@ export class OwnerRows {
   /** The row stands under its slot's flush mark. */
   private flushed = false;
 
+  /** The row that was looked up last, and the store's sequence then. */
+  private lookedUp: RowName = '';
+  private lookedUpAt = 0;
+  private slotMark: Version | undefined = undefined;
+
   /** Of the row that was looked up last. */
   held: Version = ZERO_VERSION;
   floor: Version = ZERO_VERSION;
@@ -64,9 +69,20 @@ export class OwnerRows {
     this.batch = options.store.newBatch();
   }
 
+  /**
+   * The fields still say what is held of this row: it was looked up last, and nothing was written since. What a state
+   * would be read from may be gone.
+   */
+  isLookedUp(row: RowName): boolean {
+    if (row !== this.lookedUp || this.store.lastSequence !== this.lookedUpAt) return false;
+    // Marks that were written earlier may have been read in since.
+    return this.state.slotMarks.of(this.slot, this.key[2] as number) === this.slotMark;
+  }
+
   /** FOUND or ABSENT: the fields say what is held. MISS: await `fetch`, and look it up again. Throws `EngineError`. */
   lookUp(row: RowName): Lookup {
     this.writeKey(row);
+    this.lookedUp = '';
     const { found, before } = this;
     found.sequence = 0;
     const outcome = this.store.get(this.key, this.keyLength, found);
@@ -92,12 +108,16 @@ export class OwnerRows {
     this.counted = this.exists && before.type !== rowType.DELETED;
     this.held = held;
     this.floor = flushMark === 0 || held.stamp > flushMark ? held : maxVersion(held, ceilingVersion(flushMark));
+    this.lookedUp = row;
+    this.lookedUpAt = this.store.lastSequence;
+    this.slotMark = slotMark;
     return outcome;
   }
 
   /** Brings in what a `lookUp` or `readState` of this row has missed. */
   fetch(row: RowName): Promise<void> {
     this.writeKey(row);
+    this.lookedUp = '';
     const head = this.key.slice(0, this.keyLength);
     const outcome = this.store.get(head, head.length, this.found);
     if (outcome === lookup.MISS) return this.store.fetch(head);

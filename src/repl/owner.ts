@@ -249,7 +249,9 @@ export class Owner {
   }
 
   private take(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
-    if (this.rows.lookUp(request.row) === lookup.MISS) {
+    // A coordinator has just looked at its own copy of what it changes.
+    const isLookedUp = request.kind === 'accept' && this.rows.isLookedUp(request.row);
+    if (!isLookedUp && this.rows.lookUp(request.row) === lookup.MISS) {
       this.fetch(request, epoch, answer);
       return;
     }

@@ -12,25 +12,28 @@
 
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import { isMarkRow, slotOfRow, type RowName } from './owner-message.ts';
+import { RowPlaces, withPlace } from './row-places.ts';
 import { compareVersions, maxVersion, type Version } from './version.ts';
 
-/** Promises kept: about 150 bytes each. The oldest are evicted; cached ballots older than 20 s are dead anyway. */
+/** Promises kept: about 130 bytes each. The oldest are evicted; cached ballots older than 20 s are dead anyway. */
 export const MAX_PROMISES = 500_000;
 
 export class PromiseTable {
   /** In the order of their first promise: a row that is evicted while it is in use comes back as the newest. */
-  private readonly rows = new Map<RowName, Version>();
+  private readonly rows: RowPlaces;
+  /** The promises, by the places of their rows. */
+  private stamps = new Float64Array(0);
+  private actors = new Uint32Array(0);
   private readonly slotStamps = new Float64Array(SLOT_COUNT);
   private readonly slotActors = new Uint32Array(SLOT_COUNT);
   /** The highest promise ever made to a row of the slot. */
   private readonly highestStamps = new Float64Array(SLOT_COUNT);
   private readonly highestActors = new Uint32Array(SLOT_COUNT);
   private promisedBefore: Version;
-  private readonly limit: number;
 
   constructor(options: { promisedBefore: Version; limit?: number }) {
     this.promisedBefore = options.promisedBefore;
-    this.limit = options.limit ?? MAX_PROMISES;
+    this.rows = new RowPlaces(options.limit ?? MAX_PROMISES);
   }
 
   get size(): number {
@@ -38,11 +41,11 @@ export class PromiseTable {
   }
 
   of(row: RowName): Version {
-    const own = this.rows.get(row);
     const slot = slotOfRow(row);
     if (isMarkRow(row)) return this.highestIn(slot);
+    const own = this.ownOf(this.rows.find(row));
     const stamp = this.slotStamps[slot] as number;
-    // Most rows have a promise of their own above all that is general: nothing is allocated for them.
+    // Most rows have a promise of their own above all that is general.
     if (own !== undefined && own.stamp > stamp && own.stamp > this.promisedBefore.stamp) return own;
     const general = maxVersion(this.promisedBefore, { stamp, actor: this.slotActors[slot] as number });
     return own === undefined ? general : maxVersion(own, general);
@@ -50,15 +53,32 @@ export class PromiseTable {
 
   /** Promises that ballots below `ballot` will be refused for this row. */
   raise(row: RowName, ballot: Version): void {
-    const own = this.rows.get(row);
-    if (own !== undefined && compareVersions(own, ballot) >= 0) return;
     if (isMarkRow(row)) {
       this.raiseSlot(slotOfRow(row), ballot);
       return;
     }
-    this.rows.set(row, ballot);
+    let place = this.rows.find(row);
+    const own = this.ownOf(place);
+    if (own !== undefined && compareVersions(own, ballot) >= 0) return;
+    if (place < 0) place = this.add(row);
+    this.stamps[place] = ballot.stamp;
+    this.actors[place] = ballot.actor;
     this.noteHighest(slotOfRow(row), ballot);
-    if (this.rows.size > this.limit) this.evictOldest();
+  }
+
+  private ownOf(place: number): Version | undefined {
+    if (place < 0) return undefined;
+    return { stamp: this.stamps[place] as number, actor: this.actors[place] as number };
+  }
+
+  /** A place for a new row; what was promised to the row that had it is promised to its slot. */
+  private add(row: RowName): number {
+    const place = this.rows.add(row);
+    const { evicted } = this.rows;
+    if (evicted !== undefined) this.raiseSlot(slotOfRow(evicted), this.ownOf(place) as Version);
+    this.stamps = withPlace(this.stamps, place);
+    this.actors = withPlace(this.actors, place);
+    return place;
   }
 
   /** Promises that ballots below `ballot` will be refused for every row. */
@@ -84,14 +104,6 @@ export class PromiseTable {
     if (ballot.stamp === stamp && ballot.actor <= (this.highestActors[slot] as number)) return;
     this.highestStamps[slot] = ballot.stamp;
     this.highestActors[slot] = ballot.actor;
-  }
-
-  private evictOldest(): void {
-    for (const [row, ballot] of this.rows) {
-      this.rows.delete(row);
-      this.raiseSlot(slotOfRow(row), ballot);
-      return;
-    }
   }
 
   /** Promises that ballots below `ballot` will be refused for every row of the slot. */
