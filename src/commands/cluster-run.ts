@@ -241,7 +241,7 @@ export class ClusterRun implements RunHost {
 
   observe(run: RowRun, reply: Reply): void {
     run.client.cluster.end(run.row);
-    this.server.observer.after(run.client, run.command, run.args, run.startUs, reply);
+    this.server.observer.after(run.client, run.command, run.args, run.startUs, reply, run.workUs);
   }
 
   release(run: RowRun): void {

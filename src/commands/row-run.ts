@@ -63,6 +63,8 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   row: RowName = '';
   deadlineMs = 0;
   startUs = 0;
+  /** Microseconds in which the handler ran here. */
+  workUs = 0;
   /** False: a part of another command, which is counted as a whole. */
   isWhole = true;
   pending!: PendingReply;
@@ -139,7 +141,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
       this.readMore();
       return;
     }
-    const reply = handler.run(this, this.client.context, this.row, state);
+    const reply = this.timed(state);
     if (handler.metExpired && (this.level === QUORUM || this.level.name === 'all')) {
       this.change();
       return;
@@ -147,6 +149,15 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     if (this.isWhole) host.countHits();
     this.client.cluster.noteRead(this.row, modified);
     this.finish(this.own(reply));
+  }
+
+  /** Runs the handler. */
+  private timed(state: Uint8Array | undefined, ballot?: Version): Reply {
+    const { coordinator, handler } = this.host;
+    const startMs = coordinator.nowMs();
+    const reply = handler.run(this, this.client.context, this.row, state, ballot);
+    this.workUs += (coordinator.nowMs() - startMs) * 1000;
+    return reply;
   }
 
   /**
@@ -167,7 +178,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
 
   run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
     const { handler } = this.host;
-    this.reply = handler.run(this, this.client.context, this.row, state, ballot);
+    this.reply = this.timed(state, ballot);
     this.modified = modifiedOf(handler.state);
     return handler.state;
   }
@@ -232,6 +243,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { host, pending } = this;
     if (this.isWhole) host.observe(this, reply);
     this.reply = null;
+    this.workUs = 0;
     this.isOfSession = false;
     host.release(this);
     pending.settle(reply);

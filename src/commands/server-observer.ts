@@ -35,7 +35,7 @@ export class ServerObserver implements CommandObserver {
     return undefined;
   }
 
-  after(client: Client, command: Command, args: Args, startUs: number, reply: Reply): void {
+  after(client: Client, command: Command, args: Args, startUs: number, reply: Reply, workUs?: number): void {
     const { server } = this;
     const us = server.env.clock.monotonicUs() - startUs;
     const failed = reply instanceof ErrorReply;
@@ -45,8 +45,9 @@ export class ServerObserver implements CommandObserver {
     server.commandStats.of(command).record(us, failed, this.isTracking);
     if (failed) server.errorStats.count(reply.message);
     const { slowlog, latency } = server;
-    if (us >= slowlog.thresholdUs && slowlog.thresholdUs >= 0 && !command.flags.includes('skip_slowlog')) {
-      this.recordSlow(client, args, us);
+    const ranUs = workUs ?? us;
+    if (ranUs >= slowlog.thresholdUs && slowlog.thresholdUs >= 0 && !command.flags.includes('skip_slowlog')) {
+      this.recordSlow(client, args, ranUs);
     }
     if (latency.thresholdMs > 0 && us >= latency.thresholdMs * 1000) {
       const event = command.flags.includes('fast') ? 'fast-command' : 'command';
