@@ -111,11 +111,19 @@ export interface TableWriterOptions {
   readonly prefix?: KeyPrefix | undefined;
 }
 
+/** Memory of the last writer, for the next one: a busy thread is slow to collect what each would leave behind. */
+const spareBuffers: Uint8Array[] = [];
+const spareHashes: Uint32Array[] = [];
+const NO_HASHES = new Uint32Array(0);
+
+/** Hashes beyond this are not kept: a table of ordinary size has fewer. */
+const KEPT_HASHES = 1 << 20;
+
 export class TableWriter {
   readonly #options: TableWriterOptions;
   readonly #temporaryPath: string;
   readonly #file: DiskFile;
-  #buffer = new Uint8Array(BUFFER_BYTES);
+  #buffer = spareBuffers.pop() ?? new Uint8Array(BUFFER_BYTES);
   #buffered = 0;
   /** Bytes handed to the file. */
   #written = 0;
@@ -124,7 +132,7 @@ export class TableWriter {
   #blockOffset = 0;
   /** Blocks in a row that compression was not tried on or did not help. */
   #uncompressed = 0;
-  #hashes = new Uint32Array(4096);
+  #hashes = spareHashes.pop() ?? new Uint32Array(4096);
   #hashCount = 0;
   #lastPrefix: Uint8Array = EMPTY;
   #firstKey: Uint8Array | undefined;
@@ -202,6 +210,7 @@ export class TableWriter {
     assert(!this.isEmpty, 'a table has a record');
     const meta = { ...this.#finishFile(), number, createdMs };
     this.#flushBuffer();
+    this.#giveBack();
     this.#file.syncSync();
     this.#file.close();
     disk.rename(this.#temporaryPath, tablePath(directory, number));
@@ -211,8 +220,18 @@ export class TableWriter {
 
   /** Gives up: closes and removes the half-written file. */
   abandon(): void {
+    this.#giveBack();
     this.#file.close();
     if (this.#options.disk.exists(this.#temporaryPath)) this.#options.disk.unlink(this.#temporaryPath);
+  }
+
+  /** Its memory is another's from here on. May be called again. */
+  #giveBack(): void {
+    if (this.#hashes === NO_HASHES) return;
+    if (this.#buffer.length === BUFFER_BYTES && spareBuffers.length === 0) spareBuffers.push(this.#buffer);
+    if (this.#hashes.length <= KEPT_HASHES && spareHashes.length === 0) spareHashes.push(this.#hashes);
+    this.#buffer = EMPTY;
+    this.#hashes = NO_HASHES;
   }
 
   #finishFile(): Omit<TableMeta, 'number' | 'createdMs'> {

@@ -16,10 +16,17 @@ import { parseTail, type TableTail } from './sstable-reader.ts';
 /** Bytes read at a time; a larger block is read alone. */
 const READ_BYTES = 1 << 20;
 
+/**
+ * Memory of closed scans, for the next ones: a compaction opens dozens of tables in one job, and a thread that is busy
+ * is slow to collect what they would leave behind.
+ */
+const spareChunks: Uint8Array[] = [];
+const MAX_SPARE_CHUNKS = 4;
+
 /** What is known of a table that is to be read. */
 export type ScannedTable = Pick<TableMeta, 'number' | 'bytes' | 'tailBytes'>;
 
-/** A walk over all records of one table. Throws `corruption` naming the table, or a `DiskError`. */
+/** A walk over all records of one table; what it shows is valid until it steps on or is closed. Throws `corruption` naming the table, or a `DiskError`. */
 export class TableScan {
   readonly cursor = new BlockCursor();
   readonly tail: TableTail;
@@ -58,6 +65,9 @@ export class TableScan {
 
   close(): void {
     this.#file.close();
+    if (this.#memory.length === READ_BYTES && spareChunks.length < MAX_SPARE_CHUNKS) spareChunks.push(this.#memory);
+    this.#memory = EMPTY;
+    this.#chunk = EMPTY;
   }
 
   /** Key of the current block in the index. */
@@ -91,7 +101,9 @@ export class TableScan {
     const limit = this.#table.bytes - this.#table.tailBytes;
     const length = Math.min(Math.max(end - offset, READ_BYTES), limit - offset);
     if (length <= 0) throw tableDamage(this.#table.number, offset, 'lengths do not agree');
-    if (length > this.#memory.length) this.#memory = new Uint8Array(length);
+    if (length > this.#memory.length) {
+      this.#memory = length > READ_BYTES ? new Uint8Array(length) : (spareChunks.pop() ?? new Uint8Array(READ_BYTES));
+    }
     this.#chunk = this.#readInto(this.#memory.subarray(0, length), offset);
     this.#chunkOffset = offset;
     if (offset + this.#chunk.length < end) throw tableDamage(this.#table.number, offset, 'a block goes past the end');
