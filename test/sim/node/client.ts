@@ -18,7 +18,7 @@ const MAX_OPERATIONS_PER_KEY = 200;
 
 /** Errors after which an operation has certainly not taken effect. */
 const CERTAIN_REFUSALS =
-  /^-(?:NOQUORUM|CLUSTERDOWN|LOADING|BUSY|OOM|MISCONF|NOREPLICAS|TRYAGAIN|EXECABORT|NOAUTH|ERR max number of clients)\b/;
+  /^-(?:NOQUORUM|CLUSTERDOWN|LOADING|BUSY|OOM|MISCONF|NOREPLICAS|TRYAGAIN|EXECABORT|NOAUTH|ERR max number of clients|ERR too many requests)\b/;
 const UNKNOWN = /^-UNCERTAIN\b/;
 
 export interface ClientWorld {

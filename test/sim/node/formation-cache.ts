@@ -20,17 +20,24 @@ interface Kept {
 
 let productDigest: string | undefined;
 
-/** Of all compiled files under src/ and of the simulation itself. */
+/** Files of the simulation that a formation depends on, below its folder. */
+const SIMULATION = [
+  ...['disk', 'event-loop', 'inode', 'mounted-disk', 'platter', 'prng', 'threads', 'node/formation', 'node/inside'],
+  ...['node/machine', 'node/machine-clock', 'node/network', 'node/network-faults', 'node/setting', 'node/stream'],
+];
+
+/** Of all compiled files under src/, and those of the simulation. */
 function digestOfProduct(): string {
   if (productDigest !== undefined) return productDigest;
+  const source = fileURLToPath(new URL('../../../src', import.meta.url));
+  const simulation = fileURLToPath(new URL('..', import.meta.url));
+  const product = readdirSync(source, { recursive: true })
+    .map(String)
+    .filter((name) => name.endsWith('.js'))
+    .sort();
   const hash = createHash('sha256');
-  for (const folder of ['../../../src', '..']) {
-    const root = fileURLToPath(new URL(folder, import.meta.url));
-    const names = readdirSync(root, { recursive: true })
-      .map(String)
-      .filter((name) => name.endsWith('.js'));
-    for (const name of names.sort()) hash.update(name).update(readFileSync(join(root, name)));
-  }
+  for (const name of product) hash.update(name).update(readFileSync(join(source, name)));
+  for (const name of SIMULATION) hash.update(name).update(readFileSync(join(simulation, `${name}.js`)));
   productDigest = hash.digest('hex').slice(0, 16);
   return productDigest;
 }

@@ -101,7 +101,7 @@ export class Machine {
       machine: NO_MACHINE,
       version: '0.0.0',
       onFatal: (error) => this.failed(life, `fatal: ${error.message}`),
-      onShutdown: () => world.violation(`${this.name} was shut down`),
+      onShutdown: () => this.failed(life, 'has ended by itself'),
     }).then(
       (node) => {
         if (!life.alive) return;

@@ -198,6 +198,7 @@ class Call {
   private readonly options: ConnectOptions;
   private readonly to: Host | undefined;
   private tries = 0;
+  private isOver = false;
 
   constructor(network: SimNetwork, parts: { host: Host; life: Life; options: ConnectOptions }) {
     this.network = network;
@@ -206,12 +207,14 @@ class Call {
     this.options = parts.options;
     const name = parts.options.host === '127.0.0.1' ? parts.host.name : parts.options.host;
     this.to = network.hostOf(name);
+    const { timeoutMs } = parts.options;
+    if (timeoutMs !== undefined) network.loop.post(timeoutMs * 1000, () => this.fail('ETIMEDOUT'), true);
     this.try();
   }
 
   private try(): void {
     const { network, from, to, life } = this;
-    if (!life.alive) return;
+    if (!life.alive || this.isOver) return;
     if (to === undefined) {
       network.loop.post(0, () => this.fail('EHOSTUNREACH'));
       return;
@@ -238,13 +241,16 @@ class Call {
   }
 
   private fail(code: string): void {
+    if (this.isOver) return;
+    this.isOver = true;
     const { host, port } = this.options;
     this.life.run(() => this.options.onFail(new Error(`connect ${code} ${host}:${port}`)));
   }
 
   private open(to: Host, door: Door): void {
     const { network, from, life } = this;
-    if (!life.alive) return;
+    if (!life.alive || this.isOver) return;
+    this.isOver = true;
     const port = from.freePort();
     const near = new Endpoint(network, from, life);
     const far = new Endpoint(network, to, door.life);

@@ -64,6 +64,8 @@ const HEALING_MS = 20_000;
 const SETTLING_MS = 30_000;
 /** Hints are delivered within this. */
 const HINTING_MS = 2_500;
+/** A node that nobody lets in asks one member after the other, each for up to ten seconds. */
+const ENTERING_MS = 60_000;
 const FORGET_TRIES = 40;
 const FORGET_TIMEOUT_MS = 20_000;
 const STEP_MS = 20;
@@ -223,25 +225,33 @@ class Scene {
     this.network.mendAll();
     const all = (): boolean => this.machines.every(({ node }) => node !== undefined);
     await this.until(all, HEALING_MS, 'not all nodes serve again');
+    if (this.swarm.nodes > 1) await this.enter();
     if (this.swarm.losesDisk) await this.forgetLost();
     // What clients still wait for comes, or does not, within their deadline.
     await this.loop.advance(this.swarm.clientTimeoutMs + 1);
+  }
+
+  /** Nodes that were joining get in. */
+  private async enter(): Promise<void> {
+    for (const machine of this.machines) {
+      const { name } = machine;
+      const isIn = (): boolean => machine.node !== undefined && topologyOf(machine.node) !== undefined;
+      await this.until(isIn, ENTERING_MS, `${name} does not get in`);
+    }
   }
 
   /** The operator removes members whose disks were lost: their machines are there under new identities. */
   private async forgetLost(): Promise<void> {
     for (const { name, node } of this.machines) {
       const { loop, operator } = this;
-      const joined = (): boolean => node !== undefined && topologyOf(node) !== undefined;
-      await this.until(joined, SETTLING_MS, `${name} does not get in`);
       const topology = node === undefined ? undefined : topologyOf(node);
       const lost = (topology?.members ?? []).filter(({ host, identity }) => host === name && identity !== idOf(node));
       for (const { identity } of lost) {
         const target = this.machines.find((machine) => machine.name !== name)?.name ?? name;
         let reply: ReplyText | undefined;
         for (let tries = 0; tries < FORGET_TRIES && reply !== '+OK'; tries++) {
-          const words = ['CLUSTER', 'FORGET', identity];
-          reply = await loop.settle(askOnce(operator, { target, words, timeoutMs: FORGET_TIMEOUT_MS }));
+          const commands = [['CLUSTER', 'FORGET', identity]];
+          reply = await loop.settle(askOnce(operator, { target, commands, timeoutMs: FORGET_TIMEOUT_MS }));
           this.note(`CLUSTER FORGET ${identity}: ${reply ?? 'no answer'}`);
           if (reply !== '+OK') await loop.advance(FINAL_PAUSE_MS * 10);
         }

@@ -21,7 +21,8 @@ export interface SessionWorld {
   violation(what: string): void;
 }
 
-const REFUSALS = /^-(?:NOQUORUM|CLUSTERDOWN|UNCERTAIN|MISCONF|OOM|LOADING|BUSY|ERR max number of clients)\b/;
+const REFUSALS =
+  /^-(?:NOQUORUM|CLUSTERDOWN|UNCERTAIN|MISCONF|OOM|LOADING|BUSY|ERR max number of clients|ERR too many requests)\b/;
 const MOVE_CHANCE = 0.3;
 
 export class SessionClient {
@@ -105,12 +106,14 @@ export class SessionClient {
   private connect(): void {
     this.target = this.random.pick(this.world.targets);
     const at = { host: this.target, port: CLIENT_PORT };
+    let wasOpen = false;
     const timer = this.life.after(this.world.swarm.clientTimeoutMs, () => {
       this.leave();
       this.start();
     });
     const connection: RespClient = new RespClient(this.world.network.of(this.host, this.life), at, {
       onOpen: () => {
+        wasOpen = true;
         timer.cancel();
         const resume = this.token === undefined ? [] : [['KV.TOKEN', this.token]];
         this.exchange([['KV.LEVEL', 'session'], ...resume], (replies) => {
@@ -123,9 +126,11 @@ export class SessionClient {
       onBroken: () => {
         if (this.connection !== connection) return;
         this.connection = undefined;
-        timer.cancel();
-        if (this.waiting === undefined) this.start();
-        else this.finish(undefined);
+        // It was never open, or waits for an answer; else the next step comes anyway.
+        if (!wasOpen) {
+          timer.cancel();
+          this.start();
+        } else if (this.waiting !== undefined) this.finish(undefined);
       },
     });
     this.connection = connection;

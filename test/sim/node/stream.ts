@@ -126,11 +126,11 @@ export class Endpoint implements Connection {
     this.dropInbound();
     if (!told) return;
     this.leave();
-    if (wasOpen && !this.hasSentReset) {
-      this.hasSentReset = true;
-      if (this.network.random.chance(0.5)) this.other.arriveLater('reset');
-      else if (!this.hasEnded) this.other.arriveLater('end');
-    }
+    if (!wasOpen || this.hasSentReset) return;
+    // A connection that was ended in order is reset all the same once the other side writes on.
+    this.hasSentReset = this.network.random.chance(0.5);
+    if (this.hasSentReset) this.other.arriveLater('reset');
+    else if (!this.hasEnded) this.other.arriveLater('end');
   }
 
   /** Looks again at what has arrived, soon: a cut was mended, the process thawed, reading goes on. */

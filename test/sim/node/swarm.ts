@@ -104,7 +104,7 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
     clients: random.between(3, 8),
     sessions: random.pick([0, 0, 1, 2]),
     keys: Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)),
-    runMs: random.pick([1_000, 2_000, 3_000]),
+    runMs: random.pick([600, 1_200, 2_400]),
     thinkMs: random.pick([2, 8, 20]) * (0.5 + random.next()),
     clientTimeoutMs: random.pick([150, 400, 1_500]),
     requestTimeoutMs: random.pick([100, 300, 1_000]),

@@ -17,6 +17,8 @@ export interface TroubleWorld {
 
 const LONG_DOWN_MS = 400;
 const LAG_US = 80_000;
+/** Starting a node is what costs most of a run. */
+const MAX_CRASHES = 25;
 
 export class Trouble {
   crashes = 0;
@@ -74,6 +76,7 @@ export class Trouble {
   private crash(machine: Machine): void {
     const { swarm, machines } = this.world;
     const down = machines.filter((other) => !other.isUp).length;
+    if (this.crashes >= MAX_CRASHES) return;
     if (!machine.isUp || this.isBlackout || down >= Math.max(1, Math.ceil(machines.length / 2) - 1)) return;
     this.crashes++;
     if (swarm.crashPoints && this.random.chance(0.5)) {

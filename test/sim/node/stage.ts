@@ -1,0 +1,97 @@
+/** A formed cluster on which nothing goes wrong by itself, for directed schedules. */
+
+import { must } from '../../../src/assert.ts';
+import type { Node } from '../../../src/node.ts';
+import { EventLoop, type Life } from '../event-loop.ts';
+import { Prng } from '../prng.ts';
+import { askOnce } from './ask-once.ts';
+import { formationOf } from './formation.ts';
+import { heldBy, isSettled, ownersOf, memberOf } from './inside.ts';
+import { Machine } from './machine.ts';
+import { SimNetwork, type Host } from './network.ts';
+import type { ReplyText } from './operation.ts';
+import { argumentsOf, machineName } from './setting.ts';
+
+const STARTING_MS = 10_000;
+const STEP_MS = 10;
+const ANSWER_MS = 10_000;
+
+export class Stage {
+  readonly loop = new EventLoop();
+  readonly network: SimNetwork;
+  readonly machines: Machine[] = [];
+  readonly violations: string[] = [];
+  private readonly operator: { readonly network: SimNetwork; readonly host: Host; readonly life: Life };
+
+  private constructor(seed: number) {
+    this.network = new SimNetwork({ loop: this.loop, random: new Prng(seed).split('network') });
+    this.operator = { network: this.network, host: this.network.addHost('operator', false), life: this.loop.life() };
+  }
+
+  static async open(options: { nodes: number; seed: number; appendfsync?: string }): Promise<Stage> {
+    const { nodes, seed } = options;
+    const stage = new Stage(seed);
+    const replicas = Math.min(nodes, 3);
+    const formation = await formationOf({ nodes, replicas });
+    stage.loop.wallOffsetMs += formation.ms;
+    const world = {
+      loop: stage.loop,
+      network: stage.network,
+      random: new Prng(seed),
+      note: () => {},
+      violation: (what: string) => stage.violations.push(what),
+    };
+    const setting = { nodes, replicas, appendfsync: options.appendfsync ?? 'always', requestTimeoutMs: 1_000 };
+    for (let index = 0; index < nodes; index++) {
+      const args = argumentsOf({ ...setting, index, seeds: [machineName((index + 1) % nodes)] });
+      const name = machineName(index);
+      stage.machines.push(new Machine(world, { name, args, skewMs: 0, drift: 0, image: formation.images[index] }));
+    }
+    for (const machine of stage.machines) machine.start();
+    const isReady = (): boolean =>
+      isSettled(
+        stage.machines.map(({ node }) => node),
+        nodes,
+      );
+    while (!isReady()) {
+      if (stage.loop.nowUs > STARTING_MS * 1000) throw new Error('the cluster does not start');
+      await stage.loop.advance(STEP_MS);
+    }
+    return stage;
+  }
+
+  /** The reply of one command sent to the machine of this index. */
+  ask(index: number, ...words: string[]): Promise<ReplyText | undefined> {
+    return this.askAll(index, [words]);
+  }
+
+  /** The last reply of several commands sent on one connection. */
+  askAll(index: number, commands: readonly (readonly string[])[]): Promise<ReplyText | undefined> {
+    const question = { target: machineName(index), commands, timeoutMs: ANSWER_MS };
+    return this.loop.settle(askOnce(this.operator, question));
+  }
+
+  /** Indices of the machines that own a key, the first owner first. */
+  ownersOf(key: string): number[] {
+    const byMember = new Map(this.machines.map((_, index) => [memberOf(this.nodeOf(index)), index]));
+    return ownersOf(this.nodeOf(0), key).map((id) => must(byMember.get(id), 'an owner is a machine'));
+  }
+
+  /** What this machine's node holds of a key. */
+  held(index: number, key: string): Promise<string> {
+    return this.loop.settle(heldBy(this.nodeOf(index), key));
+  }
+
+  /** No bytes pass between this machine and the others, one way or both. */
+  isolate(index: number, ways: 'out' | 'in' | 'both'): void {
+    for (const { name } of this.machines) {
+      if (name === machineName(index)) continue;
+      if (ways !== 'in') this.network.cut(machineName(index), name);
+      if (ways !== 'out') this.network.cut(name, machineName(index));
+    }
+  }
+
+  private nodeOf(index: number): Node {
+    return must(this.machines[index]?.node, 'it serves');
+  }
+}
