@@ -155,7 +155,10 @@ export class EngineLife {
     if (count === 0) return;
     let sequence;
     try {
-      sequence = engine.write(batch);
+      sequence = engine.write(
+        batch,
+        changes.every((change) => change.kind !== 'put'),
+      );
     } catch (error) {
       check(engine.lastSequence === before, 'a refused write has changed lastSequence');
       // A writer that does not wait as asked is refused in the end, and so is one on a disk that is nearly full.

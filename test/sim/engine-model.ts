@@ -193,6 +193,7 @@ class EngineRun {
     }
     const before = this.#history.batchCount;
     await this.#loop.settle(running.work());
+    if (this.#isFullAtWorst()) check(this.#fatal === undefined, 'a full disk alone is no reason to end');
     // A table that seemed damaged blocks compaction until the next open, so with flipped reads nothing is promised.
     if (this.#profile.fullDisk && !healthy && this.#profile.faults.readFlipChance === 0) {
       this.#sim.capacityBytes = Number.POSITIVE_INFINITY;
@@ -209,6 +210,13 @@ class EngineRun {
       return random.chance(0.5) ? 'killed' : 'power cut';
     }
     return this.#close(engine, healthy);
+  }
+
+  /** Nothing but a full disk can go wrong. */
+  #isFullAtWorst(): boolean {
+    const { readErrorChance, writeErrorChance, syncErrorChance, nameErrorChance, maxOpenFiles } = this.#profile.faults;
+    const errors = readErrorChance + writeErrorChance + syncErrorChance + nameErrorChance;
+    return errors === 0 && maxOpenFiles === noFaults().maxOpenFiles;
   }
 
   /** Opens the engine; undefined when it refuses and an injected fault is to blame. */

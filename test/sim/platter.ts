@@ -25,10 +25,11 @@ export class Platter {
   #changes: NameChange[] = [];
 
   change(entries: NameChange['entries']): void {
-    for (const [path, inode] of entries) {
+    // A rename takes one name and gives another: what gets a name is not freed in between.
+    for (const [, inode] of entries) if (inode !== undefined) inode.links++;
+    for (const [path] of entries) {
       const old = this.names.get(path);
-      if (inode !== undefined) inode.links++;
-      if (old !== undefined && --old.links === 0 && old !== inode) this.usedBytes -= old.seen.length;
+      if (old !== undefined && --old.links === 0) this.usedBytes -= old.seen.length;
     }
     const change = { directories: [...new Set(entries.map(([path]) => posix.dirname(path)))], entries };
     applyTo(this.names, change);

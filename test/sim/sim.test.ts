@@ -153,7 +153,15 @@ void test('disk: a full disk takes what fits, says so, and takes more when space
   file.truncate(100);
   file.writeSync(fill(600, 4), 100);
   assert.equal(sim.usedBytes, 700);
-  disk.unlink('/d/a');
+  disk.rename('/d/a', '/d/b');
+  assert.equal(sim.usedBytes, 700);
+  disk.link('/d/b', '/d/c');
+  disk.unlink('/d/b');
+  assert.equal(sim.usedBytes, 700);
+  disk.open('/d/e', 'create').writeSync(fill(100, 5), 0);
+  disk.rename('/d/e', '/d/c');
+  assert.equal(sim.usedBytes, 100);
+  disk.unlink('/d/c');
   assert.equal(sim.usedBytes, 0);
 });
 
