@@ -1,13 +1,8 @@
 /** Who this node is, as its data directory remembers: the clock's ceiling, the actor of its versions, its name. */
 
+import type { DurableValues } from './cluster/durable-values.ts';
 import type { Env } from './env.ts';
 import { CLOCK_CEILING, Hlc } from './repl/hlc.ts';
-
-/** Small values that survive with the data: the engine's manifest. `setValue` is durable once resolved. */
-export interface DurableValues {
-  getValue(name: string): Uint8Array | undefined;
-  setValue(name: string, value: Uint8Array): Promise<void>;
-}
 
 export interface Identity {
   readonly hlc: Hlc;
