@@ -98,7 +98,10 @@ export function decodeRequest(payload: Uint8Array): OwnerRequest<Uint8Array> {
   }
 }
 
-/** In memory of its own. Requires: not `unsent`. */
+/** By far the most frequent answer: nobody writes to it. */
+const ACCEPTED = Uint8Array.of(answerKind.ACCEPTED);
+
+/** In memory that nobody changes. Requires: not `unsent`. */
 export function encodeAnswer(answer: Exclude<OwnerAnswer<Uint8Array>, { kind: 'unsent' }>): Uint8Array {
   switch (answer.kind) {
     case 'promised':
@@ -110,7 +113,7 @@ export function encodeAnswer(answer: Exclude<OwnerAnswer<Uint8Array>, { kind: 'u
       return bytes;
     }
     case 'accepted':
-      return Uint8Array.of(answerKind.ACCEPTED);
+      return ACCEPTED;
     case 'conflict': {
       const bytes = new Uint8Array(1 + 2 * VERSION_BYTES);
       bytes[0] = answerKind.CONFLICT;
