@@ -176,6 +176,8 @@ export class Coordinator {
         clock: hlc,
         random: () => env.random.next(),
         owners: (slot) => view.owners(slot),
+        // Requests carry the epoch in force when they are sent.
+        mayAccept: (slot, owners) => view.owners(slot) === owners,
         held: (row) => owner.held(row),
         run: (_row, changes, value, ballot) => runTasks(changes, value, ballot),
       },

@@ -74,6 +74,11 @@ export interface RegisterWorld<V, C, R> {
   /** Uniform in [0, 1). */
   random(): number;
   owners(slot: number): Owners;
+  /**
+   * Whether a majority of these owners, which have promised, may be asked to accept: they are the slot's owners still, or
+   * a request tells by its epoch who was meant.
+   */
+  mayAccept(slot: number, owners: Owners): boolean;
   /** This node's own copy, when it is an owner and the row is in memory. */
   held(row: RowName): Held<V> | undefined;
   /** Runs the handlers of these changes one after another on `value`; the result will have version `ballot`. */
@@ -236,6 +241,14 @@ export class RegisterCore<V, C, R> {
     return !attempt.conflictSeen;
   }
 
+  /**
+   * Whether those who were asked for promises may be asked to accept. A majority of former owners is no quorum any more,
+   * and a request that carries the epoch of their successors would be taken by those who stayed.
+   */
+  protected mayAccept(work: RowWork<V, C, R>, attempt: Attempt<V, R>): boolean {
+    return this.world.mayAccept(slotOfRow(work.row), attempt.owners);
+  }
+
   /** The state to build on: of two answers the one with the higher version. */
   protected choose(best: Held<V>, answered: Held<V>): Held<V> {
     return compareVersions(answered.version, best.version) > 0 ? answered : best;
@@ -356,6 +369,10 @@ export class RegisterCore<V, C, R> {
 
   private judgePrepare(work: RowWork<V, C, R>, attempt: Attempt<V, R>, nowMs: number): void {
     if (attempt.tally.isQuorum(attempt.yes)) {
+      if (!this.mayAccept(work, attempt)) {
+        this.begin(work, nowMs);
+        return;
+      }
       this.end(work);
       this.startAccept(work, attempt.owners, attempt.ballot, attempt.best, nowMs);
     } else if (attempt.tally.isHopeless(attempt.refused | attempt.unable)) {

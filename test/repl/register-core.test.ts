@@ -232,3 +232,20 @@ void test('the wait after a refusal grows, is bounded and never the same for two
   assert.equal(new CountingClock().next(), 1);
   assert.equal(ROW.charCodeAt(1), 1);
 });
+
+void test('promises of former owners are no leave to accept: the change begins again with those who own the slot now', () => {
+  const owners = [...threeOwners(), ...threeOwners()];
+  const a = new ScriptedCoordinator(10, OWNERS);
+  a.submit(5);
+  const prepares = [0, 1, 2].map((to) => a.request(to));
+  // The slot begins to move: a quorum is a majority of both from now on, and requests carry the new epoch.
+  a.owners = { current: [0, 1, 2], incoming: [3, 4, 5] };
+  for (const ask of prepares.slice(0, 2)) a.hear(ask, (owners[ask.to] as ScriptedOwner).answer(ask.request));
+  assert.deepEqual(
+    kinds(a),
+    [0, 1, 2, 3, 4, 5].map((to) => `prepare>${to}`),
+  );
+  a.settle(owners);
+  assert.equal(a.outcomes[0]?.kind, 'done');
+  assert.ok(owners.filter((owner) => owner.held.value === 5).length > 3, 'both majorities have it');
+});

@@ -75,6 +75,7 @@ export class ScriptedCoordinator {
         clock: this.clock,
         random: () => 0.5,
         owners: () => this.owners,
+        mayAccept: (_slot, owners) => owners === this.owners,
         held: () => own?.held,
         run: (_row, changes, value) => {
           let state = value ?? 0;

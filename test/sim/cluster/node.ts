@@ -112,6 +112,7 @@ export class SimNode {
         clock: hlc,
         random: () => this.random.next(),
         owners: (slot) => this.owners(slot),
+        mayAccept: (slot, owners) => this.owners(slot) === owners,
         held: (row) => this.held(row),
         run: (_row, changes, value) => runAll(changes, value),
       },
