@@ -22,8 +22,21 @@ let productDigest: string | undefined;
 
 /** Files of the simulation that a formation depends on, below its folder. */
 const SIMULATION = [
-  ...['disk', 'event-loop', 'inode', 'mounted-disk', 'platter', 'prng', 'threads', 'node/formation', 'node/inside'],
-  ...['node/machine', 'node/machine-clock', 'node/network', 'node/network-faults', 'node/setting', 'node/stream'],
+  'disk',
+  'event-loop',
+  'inode',
+  'mounted-disk',
+  'platter',
+  'prng',
+  'threads',
+  'node/formation',
+  'node/inside',
+  'node/machine',
+  'node/machine-clock',
+  'node/network',
+  'node/network-faults',
+  'node/setting',
+  'node/stream',
 ];
 
 /** Of all compiled files under src/, and those of the simulation. */

@@ -3,11 +3,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { History } from './history.ts';
+import { hunt } from './mutant-run.ts';
+import { mutants, type MutantName } from './mutants.ts';
 import type { Operation } from './operation.ts';
 import { runScene, type SceneResult } from './scene.ts';
+import { Stage } from './stage.ts';
 import { calmSwarm } from './swarm.ts';
 
 const SEEDS = Number(process.env['KVORUM_SIM_SEEDS'] ?? 12);
+const CLUSTER_SEEDS = Math.ceil(SEEDS / 4);
 
 /** Without the notes: they are long, and the digest stands for them. */
 function shapeOf({ notes, ...rest }: SceneResult): unknown {
@@ -38,6 +42,78 @@ void test('without faults every operation is answered', async () => {
   assert.equal(result.answered, result.operations);
   assert.ok(result.operations > 100);
 });
+
+void test(`three nodes, seeds 1 to ${CLUSTER_SEEDS}: one key at a time, nothing lost or invented, owners converge`, async () => {
+  let answered = 0;
+  for (let seed = 1; seed <= CLUSTER_SEEDS; seed++) {
+    const result = await runScene({ seed, nodes: 3 });
+    assert.deepEqual(result.violations, [], `seed ${seed}: ${JSON.stringify(result.swarm)}`);
+    answered += result.answered;
+  }
+  assert.ok(answered > CLUSTER_SEEDS * 20, 'something happened');
+});
+
+void test('a cluster without faults answers everything, and a seed replays exactly', async () => {
+  const calm = { ...calmSwarm(3), runMs: 500 };
+  const [one, two] = [
+    await runScene({ seed: 5, nodes: 3, swarm: calm }),
+    await runScene({ seed: 5, nodes: 3, swarm: calm }),
+  ];
+  assert.deepEqual(one.violations, []);
+  assert.equal(one.answered, one.operations);
+  assert.equal(one.repaired, 0);
+  assert.ok(one.operations > 50 && one.sessionOperations > 5);
+  assert.deepEqual(shapeOf(one), shapeOf(two));
+});
+
+void test('a write that an owner misses while it is cut off comes to it as a hint', async () => {
+  const stage = await Stage.open({ nodes: 3, seed: 1 });
+  const owners = stage.ownersOf('k');
+  const [first, second, last] = owners as [number, number, number];
+  stage.isolate(last, 'both');
+  await stage.loop.advance(1_000);
+  assert.equal(await stage.ask(first, 'SET', 'k', 'v'), '+OK');
+  assert.equal(await stage.held(first, 'k'), await stage.held(second, 'k'));
+  assert.notEqual(await stage.held(first, 'k'), await stage.held(last, 'k'));
+  stage.network.mendAll();
+  await stage.loop.advance(4_000);
+  assert.equal(await stage.held(first, 'k'), await stage.held(last, 'k'));
+  assert.deepEqual(stage.violations, []);
+});
+
+void test('one of three owners answers no quorum, and says so', async () => {
+  const stage = await Stage.open({ nodes: 3, seed: 2 });
+  assert.equal(await stage.ask(0, 'SET', 'k', 'v'), '+OK');
+  stage.isolate(0, 'both');
+  await stage.loop.advance(1_000);
+  assert.match((await stage.ask(0, 'GET', 'k')) ?? '', /^-NOQUORUM/);
+  assert.match((await stage.ask(0, 'INCR', 'n')) ?? '', /^-(?:NOQUORUM|UNCERTAIN)/);
+  assert.equal(await stage.ask(1, 'GET', 'k'), '$v');
+});
+
+void test('a session does not read behind what it wrote, though a majority has not got it', async () => {
+  const stage = await Stage.open({ nodes: 3, seed: 3 });
+  const session = ['KV.LEVEL', 'session'];
+  stage.isolate(0, 'both');
+  await stage.loop.advance(1_000);
+  const token = await stage.askAll(0, [session, ['SET', 'k', 'v'], ['KV.TOKEN']]);
+  const resume = [session, ['KV.TOKEN', (token ?? '').slice(1)]];
+  assert.match((await stage.askAll(1, [...resume, ['GET', 'k']])) ?? '', /^-NOQUORUM/);
+  assert.equal(await stage.askAll(1, [session, ['GET', 'k']]), 'nil', 'another session may');
+  stage.network.mendAll();
+  await stage.loop.advance(3_000);
+  assert.equal(await stage.askAll(1, [...resume, ['GET', 'k']]), '$v');
+});
+
+const MUTANTS_IN_TEST: readonly MutantName[] = ['answersClientsBeforeDurable'];
+const chosen = process.env['KVORUM_SIM_MUTANTS'] === 'all' ? (Object.keys(mutants) as MutantName[]) : MUTANTS_IN_TEST;
+for (const name of chosen) {
+  void test(`the wrong product ${name} is caught`, async () => {
+    const { seed } = mutants[name];
+    const { caught, output } = await hunt(name, { seed, seeds: 1 });
+    assert.ok(caught, output);
+  });
+}
 
 void test('the judge tells right from wrong', () => {
   const judge = (...given: [Operation, number, number, string?][]): string | undefined => {
