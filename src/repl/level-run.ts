@@ -19,6 +19,7 @@
 
 import { priority } from '../cluster/frame.ts';
 import type { MemberId } from '../cluster/member.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import type { Env, Timer } from '../env.ts';
 import type { Coordinator, CoordinatorView, ReadFailure, ReadTask } from './coordinator.ts';
 import type { Hlc } from './hlc.ts';
@@ -153,6 +154,16 @@ export class LevelRun {
   /** Of this node, above all that it gave and heard of. */
   newVersion(): Version {
     return { stamp: this.hlc.next(), actor: this.actor };
+  }
+
+  /** As `newVersion`; undefined: the disk does not take the clock's next ceiling, and there are no stamps left. */
+  tryVersion(): Version | undefined {
+    try {
+      return this.newVersion();
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'refused') return undefined;
+      throw error;
+    }
   }
 
   wallMs(): number {
@@ -333,12 +344,17 @@ class WriteRun implements Run {
 
   private ask(): void {
     const { host, row } = this;
+    const ballot = host.tryVersion();
+    if (ballot === undefined) {
+      host.end(this);
+      this.task.failed(this.touched === 0 ? 'no-quorum' : 'uncertain');
+      return;
+    }
     this.tries++;
     this.tally = tallyOf(host.view.owners(slotOfRow(row)));
     this.written = 0;
     this.refused = 0;
     this.missed = 0;
-    const ballot = host.newVersion();
     const request: AcceptRequest<Uint8Array> = {
       kind: 'accept',
       row,

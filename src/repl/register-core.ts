@@ -31,6 +31,7 @@ import { STAMPS_PER_MS } from './hlc.ts';
 import { isMarkRow, slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
 import { tallyOf, type Tally } from './quorum.ts';
 import type { Owners } from '../cluster/owners.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import { compareVersions, equalVersions, ZERO_VERSION, type Version } from './version.ts';
 
 /** How long one phase waits for a quorum. An owner that answers later than this is as good as gone. */
@@ -66,7 +67,10 @@ export interface RegisterWorld<V, C, R> {
   /** Node and incarnation, part of every ballot. */
   readonly actor: number;
   readonly clock: {
-    /** A stamp above all given and observed before. */
+    /**
+     * A stamp above all given and observed before. Throws an `EngineError` `refused` when there are none at the moment:
+     * whoever waits waits on.
+     */
     next(): number;
     /** See `BallotClock`. */
     observe(stamp: number): boolean;
@@ -360,6 +364,10 @@ export class RegisterCore<V, C, R> {
   private startPrepare(work: RowWork<V, C, R>, owners: Owners, local: Held<V> | undefined, nowMs: number): void {
     if (work.tries > 0 && isMarkRow(work.row)) this.goAhead(work.tries);
     const ballot = this.newBallot();
+    if (ballot === undefined) {
+      this.rest(work, nowMs);
+      return;
+    }
     const attempt = this.newAttempt('prepare', ballot, owners, { local, next: ballot });
     const have = local?.version ?? ZERO_VERSION;
     let dueMs = nowMs + this.limits.phaseTimeoutMs;
@@ -382,11 +390,15 @@ export class RegisterCore<V, C, R> {
 
   /** Runs what waits and proposes the result. Requires: a majority has promised `ballot` and holds `held`. */
   private startAccept(work: RowWork<V, C, R>, owners: Owners, ballot: Version, held: Held<V>, nowMs: number): void {
+    const next = this.newBallot();
+    if (next === undefined) {
+      this.rest(work, nowMs);
+      return;
+    }
     work.batch = work.waiting.splice(0, this.limits.maxBatch);
     const changes = work.batch.map((waiting) => waiting.change);
     const result = this.world.run(work.row, changes, held.value, ballot);
     assert(result.replies.length === changes.length, 'one reply for each change');
-    const next = this.newBallot();
     assert(compareVersions(next, ballot) > 0, 'ballots of this node only grow');
     const attempt = this.newAttempt('accept', ballot, owners, { next, result, before: held.version });
     const request = { kind: 'accept', row: work.row, ballot, value: result.value, next } as const;
@@ -437,8 +449,14 @@ export class RegisterCore<V, C, R> {
 
   // --- parts -------------------------------------------------------------------------------------------------------
 
-  private newBallot(): Version {
-    return { stamp: this.world.clock.next(), actor: this.world.actor };
+  /** undefined: there are no stamps at the moment, since the disk does not take the clock's next ceiling. */
+  private newBallot(): Version | undefined {
+    try {
+      return { stamp: this.world.clock.next(), actor: this.world.actor };
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'refused') return undefined;
+      throw error;
+    }
   }
 
   /**
@@ -446,8 +464,9 @@ export class RegisterCore<V, C, R> {
    * of this one: after each refusal the ballots of this node go further ahead.
    */
   private goAhead(tries: number): void {
-    const { clock } = this.world;
-    clock.observe(clock.next() + Math.min(MAX_MARK_AHEAD_MS, 2 ** Math.min(tries, 20)) * STAMPS_PER_MS);
+    const from = this.newBallot();
+    if (from === undefined) return;
+    this.world.clock.observe(from.stamp + Math.min(MAX_MARK_AHEAD_MS, 2 ** Math.min(tries, 20)) * STAMPS_PER_MS);
   }
 
   private newAttempt(

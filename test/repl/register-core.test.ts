@@ -249,3 +249,25 @@ void test('promises of former owners are no leave to accept: the change begins a
   assert.equal(a.outcomes[0]?.kind, 'done');
   assert.ok(owners.filter((owner) => owner.held.value === 5).length > 3, 'both majorities have it');
 });
+
+void test('without stamps a change waits: before PREPARE, and between PREPARE and ACCEPT', () => {
+  const owners = threeOwners();
+  const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
+  a.clock.isUsedUp = true;
+  a.submit(5);
+  assert.deepEqual(a.sent, []);
+  a.clock.isUsedUp = false;
+  a.wake();
+  assert.deepEqual(kinds(a), ['prepare>0', 'prepare>1', 'prepare>2']);
+  a.clock.isUsedUp = true;
+  a.settle(owners);
+  assert.deepEqual(a.outcomes, [], 'nothing was proposed');
+  a.clock.isUsedUp = false;
+  a.wake();
+  a.settle(owners);
+  assert.deepEqual([a.outcomes.length, ...owners.map((owner) => owner.held.value)], [1, 5, 5, 5]);
+  a.clock.isUsedUp = true;
+  a.submit(7, a.nowMs + 50);
+  while (a.outcomes.length < 2) a.wake();
+  assert.deepEqual(a.outcomes[1], { kind: 'no-quorum' });
+});

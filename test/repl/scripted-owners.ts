@@ -4,6 +4,7 @@
  */
 
 import { must, unreachable } from '../../src/assert.ts';
+import { EngineError } from '../../src/engine/engine-error.ts';
 import { Acceptor } from '../../src/repl/acceptor.ts';
 import type { OwnerAnswer, OwnerRequest, RowName } from '../../src/repl/owner-message.ts';
 import { PromiseTable } from '../../src/repl/promise-table.ts';
@@ -17,7 +18,10 @@ export const ROW: RowName = '\0\x01row';
 export class CountingClock {
   last = 0;
   limit = Number.POSITIVE_INFINITY;
+  /** There are no stamps at the moment. */
+  isUsedUp = false;
   next(): number {
+    if (this.isUsedUp) throw new EngineError('refused', 'the ceiling cannot be made durable');
     return ++this.last;
   }
   observe(stamp: number): boolean {
