@@ -7,6 +7,9 @@ export const OVERLOADED = 'ERR too many requests are under way at this node; not
 
 export const DAMAGED_ROW = 'ERR the row cannot be read: its owners hold what is no state of a row';
 
+export const TOO_LARGE =
+  'ERR the value would be larger than 31 MiB, which nodes of a cluster do not send one another; nothing was changed';
+
 /** Several rows in one command that changes them, before there are transactions over several rows. */
 export function notAtomic(command: string): string {
   return `ERR '${command}' is not atomic across rows in a cluster yet; use it with one key`;

@@ -6,6 +6,7 @@
  */
 
 import { DamagedError } from '../cluster/byte-cursor.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import type { Clock } from '../env.ts';
 import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-rows.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
@@ -15,9 +16,15 @@ import { type Row, type RowMark, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { DAMAGED_ROW, notAtomic } from './errors-cluster.ts';
+import { DAMAGED_ROW, NO_QUORUM, notAtomic, TOO_LARGE } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, type Reply } from './reply.ts';
 import { isRowChanged } from './transaction.ts';
+
+/**
+ * The longest state that a change may bring about, in bytes: with the row's name it must fit into a message between nodes
+ * (bus-core.ts), else its owners could never agree on it.
+ */
+export const MAX_STATE_BYTES = 31 * 1024 * 1024;
 
 /** A command with its words and the logical database that it runs in. */
 export interface RowCommand {
@@ -63,6 +70,7 @@ export class RowHandler {
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
+      if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
       if (this.given.missed !== undefined) return new ErrorReply(notAtomic(command.name));
       throw thrown;
     }
@@ -73,7 +81,21 @@ export class RowHandler {
     this.begin(call.database);
     this.given.give(row, state);
     const reply = this.reply(call.command, call.args, context);
-    this.state = ballot === undefined || reply instanceof ErrorReply ? state : this.after(row, state, ballot);
+    this.state = state;
+    return ballot === undefined || reply instanceof ErrorReply ? reply : this.become(row, state, ballot, reply);
+  }
+
+  /** Sets `state` to what the row is after what was staged; the reply, or why it cannot become that. */
+  private become(row: RowName, state: Uint8Array | undefined, ballot: Version, reply: Reply): Reply {
+    let after: Uint8Array | undefined;
+    try {
+      after = this.after(row, state, ballot);
+    } catch (thrown) {
+      if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
+      throw thrown;
+    }
+    if (after !== undefined && after !== state && after.length > MAX_STATE_BYTES) return new ErrorReply(TOO_LARGE);
+    this.state = after;
     return reply;
   }
 
@@ -98,8 +120,7 @@ export class RowHandler {
       view.database = call.database;
       return this.reply(call.command, call.args, context);
     });
-    this.state = this.after(row, state, ballot);
-    return replies;
+    return this.become(row, state, ballot, replies);
   }
 
   /** The state of the one row that was given, after what was staged. */
@@ -120,4 +141,9 @@ export class RowHandler {
     }
     return state;
   }
+}
+
+/** A new dot could not be given: the disk does not take the clock's next ceiling. */
+function isWithoutStamps(thrown: unknown): boolean {
+  return thrown instanceof EngineError && thrown.code === 'refused';
 }

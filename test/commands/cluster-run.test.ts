@@ -418,3 +418,16 @@ void test('a state that is damaged is an error to whoever meets it', async () =>
   assert.match(show(await cluster.run(2, 'GET', 'key')) as string, /^-ERR the row cannot be read/);
   assert.match(show(await cluster.run(2, 'INCR', 'key')) as string, /^-ERR the row cannot be read/);
 });
+
+void test('a value that nodes could not send one another is refused, in EXEC too, and nothing is changed', async () => {
+  const cluster = new FakeCluster();
+  const client = cluster.node(1).client(1);
+  const reply = async (...words: string[]) => cluster.loop.settle(cluster.node(1).reply(words, client));
+  assert.equal(await reply('SET', 'key', 'before'), OK);
+  assert.match(String(show(await reply('SETRANGE', 'key', String(32 * 1024 * 1024), 'x'))), /larger than 31 MiB/);
+  await reply('MULTI');
+  await reply('APPEND', 'key', '!');
+  await reply('SETRANGE', 'key', String(32 * 1024 * 1024), 'x');
+  assert.match(String(show(await reply('EXEC'))), /larger than 31 MiB/);
+  assert.equal(show(await reply('GET', 'key')), 'before');
+});
