@@ -93,8 +93,12 @@ export class SlotMoves {
 
   private giveUpEnded(next: Topology): void {
     for (const running of this.running) {
-      const { owners, slots } = running.batch;
-      const goOn = slots.every((slot) => isSameMove((next.slots[slot] as SlotEntry).owners, owners));
+      const { owners, slots, epoch } = running.batch;
+      // What was cancelled and began anew is another move: the owners may have gone on by themselves in between.
+      const goOn = slots.every((slot) => {
+        const entry = next.slots[slot] as SlotEntry;
+        return entry.since <= epoch && isSameMove(entry.owners, owners);
+      });
       if (goOn) continue;
       running.move.cancel();
       this.running.delete(running);
