@@ -20,7 +20,10 @@ export interface ClusterView {
    * the pseudo slot of the topology's own row: the voters. Requires: there is a document.
    */
   owners(slot: number): Owners;
-  /** The identity of a member. Requires: it is one. */
+  /**
+   * The identity of a member. Of who was forgotten meanwhile, while work begun under an earlier document goes on, a name
+   * that nobody has: what is sent to it is `unsent`.
+   */
   nameOf(id: MemberId): NodeName;
   /** False at once when the bus says so, or when SWIM says dead or left. This node itself is healthy. */
   isHealthy(id: MemberId): boolean;

@@ -50,6 +50,9 @@ const MAX_SOURCES = 8;
 /** Who waits for an epoch at most: requests of voters and owners that came from the future. */
 export const MAX_AWAITING = 100_000;
 
+/** No node's identity. */
+const NOBODY: NodeName = '';
+
 export interface KeeperOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'log'>;
   readonly identity: NodeName;
@@ -119,7 +122,7 @@ export class TopologyKeeper implements ClusterView {
   }
 
   nameOf(id: MemberId): NodeName {
-    return this.memberOf(id).identity;
+    return this.members.get(id)?.identity ?? NOBODY;
   }
 
   memberOf(id: MemberId): Member {

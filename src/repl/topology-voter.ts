@@ -16,7 +16,7 @@
  *   common; two further apart never meet (topology.ts: voters change by one).
  */
 
-import { concatBytes, copyOf } from '../bytes.ts';
+import { concatBytes, copyOf, EMPTY } from '../bytes.ts';
 import type { Answer, Arrival } from '../cluster/bus.ts';
 import { METHOD_FAILED } from '../cluster/bus-method.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
@@ -65,6 +65,8 @@ export class TopologyVoter {
   private current: Held<Uint8Array> = { version: ZERO_VERSION, value: undefined };
   /** Settled once the version held is durable; rejected when it could not be made so. */
   private durable: Promise<void> = Promise.resolve();
+  /** It could not be made so: it is tried again with the next request. */
+  private hasFailed = false;
 
   constructor(options: VoterOptions) {
     this.values = options.values;
@@ -91,6 +93,8 @@ export class TopologyVoter {
 
   /** The node has become a member of another cluster: what it accepted for the former one is nothing. */
   forget(): void {
+    this.hasFailed = false;
+    this.durable = Promise.resolve();
     this.current = { version: ZERO_VERSION, value: undefined };
   }
 
@@ -125,6 +129,7 @@ export class TopologyVoter {
       answer(REFUSED);
       return;
     }
+    if (this.hasFailed) this.persist();
     switch (request.kind) {
       case 'prepare': {
         const { version, value } = this.current;
@@ -163,14 +168,22 @@ export class TopologyVoter {
     }
     if (verdict.kind === 'apply') {
       this.current = { version: ballot, value };
-      const version = new Uint8Array(VERSION_BYTES);
-      writeVersion(version, 0, ballot);
-      this.durable = this.values.setValue(TOPOLOGY_REGISTER, concatBytes(version, value));
-      this.durable.catch((error: unknown) => {
-        this.log.error('an accepted topology cannot be made durable', { reason: String(error) });
-      });
+      this.persist();
     }
     this.whenDurable(answer, { kind: 'accepted' });
+  }
+
+  private persist(): void {
+    const { version, value } = this.current;
+    const bytes = new Uint8Array(VERSION_BYTES);
+    writeVersion(bytes, 0, version);
+    this.hasFailed = false;
+    const durable = this.values.setValue(TOPOLOGY_REGISTER, concatBytes(bytes, value ?? EMPTY));
+    this.durable = durable;
+    durable.catch((error: unknown) => {
+      if (durable === this.durable) this.hasFailed = true;
+      this.log.error('an accepted topology cannot be made durable', { reason: String(error) });
+    });
   }
 
   /** Never rejected: what cannot be made durable is answered as a refusal for now. */

@@ -238,3 +238,30 @@ void test(`${SEEDS} seeds from ${FIRST_SEED}: of each epoch there is one documen
   t.diagnostic(`${acknowledged} changes acknowledged, ${epochs} epochs`);
   assert.ok(acknowledged > SEEDS && epochs > 5 * SEEDS, 'something happened');
 });
+
+void test('a voter whose disk did not take a document goes on when it does', async () => {
+  const net = new TopologyNet(3);
+  const [node] = (await cluster(net, 1)) as [TopologyNode];
+  const { setValue } = node.values;
+  let refusals = 3;
+  node.values.setValue = async (name, value) => {
+    if (name === 'topology-register' && refusals-- > 0) throw new Error('no space');
+    await setValue.call(node.values, name, value);
+  };
+  await net.loop.settle(change(node, trace('a')));
+  assert.ok(refusals < 0);
+  assert.equal(node.topology.policies.length, 1);
+});
+
+void test('what was begun while somebody was a member has a name to send to when they are none any more', async () => {
+  const net = new TopologyNet(4);
+  const [first, second] = (await cluster(net, 2)) as [TopologyNode, TopologyNode];
+  const { self } = second.keeper;
+  await net.loop.settle(
+    change(first, (topology) => (topology.members.length === 1 ? [] : [{ kind: 'remove-member', id: self }])),
+  );
+  assert.equal(first.topology.members.length, 1);
+  assert.equal(first.keeper.nameOf(self), '');
+  assert.equal(first.keeper.isHealthy(self), false);
+  assert.doesNotThrow(() => first.keeper.rttMs(self));
+});
