@@ -108,7 +108,10 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { host } = this;
     // What is wrong with its words shows itself before anything is sent.
     const reply = host.handler.run(this, this.client.context, this.row, undefined, ZERO_VERSION);
+    const { level, client } = this;
     if (reply instanceof ErrorReply) this.finish(reply);
+    // By another node's clock the session may have seen more than this one has given: its write would come before that.
+    else if (level.name === 'session' && !host.levels.follow(client.cluster.session.highest)) this.failed('no-quorum');
     else host.levels.write(this.row, this.level, this, this.deadlineMs);
   }
 

@@ -151,6 +151,11 @@ export class LevelRun {
     return this.env.clock.monotonicUs() / 1000;
   }
 
+  /** Versions given from now on are above this one. False: it is too far ahead of this node's clock for now. */
+  follow(version: Version): boolean {
+    return this.hlc.observe(version.stamp);
+  }
+
   /** Of this node, above all that it gave and heard of. */
   newVersion(): Version {
     return { stamp: this.hlc.next(), actor: this.actor };

@@ -39,12 +39,15 @@ const MAX_NAME_BYTES = 1_024;
 
 export class SessionToken {
   private floor: Version = ZERO_VERSION;
+  /** Of all that the session has seen: what it writes must be above it. */
+  highest: Version = ZERO_VERSION;
   private readonly rows = new Map<RowName, Version>();
 
   /** The session has seen the row in this version. */
   note(row: RowName, version: Version): void {
     const known = this.rows.get(row);
     if (known !== undefined && compareVersions(known, version) >= 0) return;
+    this.highest = maxVersion(this.highest, version);
     if (row.length > MAX_NAME_BYTES) {
       this.floor = maxVersion(this.floor, version);
       return;
@@ -61,13 +64,14 @@ export class SessionToken {
 
   /** Takes in what another token has seen. */
   join(other: SessionToken): void {
-    this.floor = maxVersion(this.floor, other.floor);
+    this.raiseFloor(other.floor);
     for (const [row, version] of other.rows) this.note(row, version);
   }
 
   /** Everything seen so far counts into the floor: for what was seen before the rows were kept. */
   raiseFloor(version: Version): void {
     this.floor = maxVersion(this.floor, version);
+    this.highest = maxVersion(this.highest, version);
   }
 
   encode(): string {
@@ -91,7 +95,7 @@ export class SessionToken {
     const token = new SessionToken();
     try {
       const from = new ByteReader(bytes, BODY_AT);
-      token.floor = readVersion(from.raw(VERSION_BYTES), 0);
+      token.raiseFloor(readVersion(from.raw(VERSION_BYTES), 0));
       for (let left = from.u16(); left > 0; left--) {
         const row = latin1(from.raw(from.u16()));
         token.note(row, readVersion(from.raw(VERSION_BYTES), 0));
