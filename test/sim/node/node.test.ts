@@ -105,12 +105,14 @@ void test('a session does not read behind what it wrote, though a majority has n
   assert.equal(await stage.askAll(1, [...resume, ['GET', 'k']]), '$v');
 });
 
-const MUTANTS_IN_TEST: readonly MutantName[] = ['answersClientsBeforeDurable'];
+/** The seed that is written down may have changed its meaning a little since. */
+const SEEDS_AFTER_FIRST = 10;
+const MUTANTS_IN_TEST: readonly MutantName[] = ['answersClientsBeforeDurable', 'readsOwnCopy'];
 const chosen = process.env['KVORUM_SIM_MUTANTS'] === 'all' ? (Object.keys(mutants) as MutantName[]) : MUTANTS_IN_TEST;
 for (const name of chosen) {
   void test(`the wrong product ${name} is caught`, async () => {
     const { seed } = mutants[name];
-    const { caught, output } = await hunt(name, { seed, seeds: 1 });
+    const { caught, output } = await hunt(name, { seed, seeds: SEEDS_AFTER_FIRST });
     assert.ok(caught, output);
   });
 }
