@@ -11,7 +11,8 @@
 
 import { copyOf, latin1 } from '../bytes.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
-import { Found, lookup, type Batch, type Store } from '../engine/store.ts';
+import { EngineError } from '../engine/engine-error.ts';
+import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/store.ts';
 import { Head, readHead, rowType } from './head.ts';
 import { SWEEP_BATCH_ROWS, type KeyspaceState } from './keyspace.ts';
 import { slotOfRow, type RowName } from './owner-message.ts';
@@ -65,17 +66,23 @@ export class ClusterExpiry {
     const { store } = this.options;
     const nowMs = this.options.nowMs();
     const entries = await this.dueEntries(nowMs);
-    const batch = this.batch;
-    batch.clear();
     for (const entry of entries) {
       if (this.expiring.size >= MAX_EXPIRING) return false;
-      if (!(await this.look(entry))) batch.delete(entry);
       this.after = entry;
+      const isOfRow = await this.look(entry);
+      // At once: while others are looked at, the row may come back with this deadline, and with its entry.
+      if (!isOfRow && store.refusal === undefined) this.drop(entry);
     }
-    if (batch.count > 0 && store.refusal === undefined) store.write(batch);
     if (entries.length === SWEEP_BATCH_ROWS) return true;
     this.after = undefined;
     return false;
+  }
+
+  private drop(entry: Uint8Array): void {
+    const { batch } = this;
+    batch.clear();
+    batch.delete(entry);
+    this.options.store.write(batch);
   }
 
   private async dueEntries(nowMs: number): Promise<Uint8Array[]> {
@@ -95,17 +102,20 @@ export class ClusterExpiry {
     return entries;
   }
 
-  /** Expires the row of an entry, if that is this node's to do. False: the row does not have this deadline. */
+  /**
+   * Expires the row of an entry, if that is this node's to do. False: the row does not have this deadline. A row that a
+   * damaged table may hold is passed over.
+   */
   private async look(entry: Uint8Array): Promise<boolean> {
-    const { store, state } = this.options;
+    const { state } = this.options;
     const key = entry.subarray(ENTRY_HEADER);
     const found = new Found();
-    let outcome = store.get(key, key.length, found);
-    while (outcome === lookup.MISS) {
-      await store.fetch(key);
-      outcome = store.get(key, key.length, found);
+    try {
+      if ((await this.find(key, found)) === lookup.ABSENT) return false;
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'corruption') return true;
+      throw error;
     }
-    if (outcome === lookup.ABSENT) return false;
     const { head } = this;
     readHead(head, found.bytes, found.start, found.end);
     const database = databaseOfHead(key);
@@ -115,6 +125,16 @@ export class ClusterExpiry {
     const row = latin1(key);
     if (this.isOurs(row) && !this.expiring.has(row)) this.expire(row);
     return true;
+  }
+
+  private async find(key: Uint8Array, found: Found): Promise<Lookup> {
+    const { store } = this.options;
+    let outcome = store.get(key, key.length, found);
+    while (outcome === lookup.MISS) {
+      await store.fetch(key);
+      outcome = store.get(key, key.length, found);
+    }
+    return outcome;
   }
 
   /** Whether this node is the first healthy owner of the row's slot. */

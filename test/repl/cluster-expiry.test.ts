@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EngineError } from '../../src/engine/engine-error.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
 import { ClusterExpiry } from '../../src/repl/cluster-expiry.ts';
 import { expiryKey } from '../../src/repl/row-key.ts';
@@ -95,5 +96,48 @@ void test('the first healthy owner ends rows whose deadline has passed', async (
   await cluster.run(9_600);
   await sweepAll();
   assert.equal(ended.get(3), 1);
+  cluster.close();
+});
+
+void test('a row that a damaged table may hold does not keep those behind it', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwners(), random: new Prng(2) });
+  const { kernel } = cluster;
+  const rows = Array.from({ length: 3 }, (_, i) => rowOf(`key:${i}`)).sort();
+  for (const [i, row] of rows.entries()) {
+    cluster.node(2).coordinator.change(
+      row,
+      (_state, ballot) => ({ state: stringState('v', ballot, BENCH_MS + 500 + i), reply: 0 }),
+      400,
+      () => 0,
+    );
+  }
+  await cluster.run(1_000);
+  const { store, state, view, coordinator } = cluster.node(2);
+  const damaged = Buffer.from(rows[0] as string, 'latin1');
+  const ended: string[] = [];
+  const expiry = new ClusterExpiry({
+    store: new Proxy(store, {
+      get(target, name) {
+        if (name !== 'get') {
+          const member: unknown = Reflect.get(target, name, target);
+          return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+        }
+        return (key: Uint8Array, length: number, found: Found) => {
+          if (damaged.equals(key.subarray(0, length))) throw new EngineError('corruption', 'a damaged table');
+          return target.get(key, length, found);
+        };
+      },
+    }),
+    state,
+    view,
+    change: (row, change, timeoutMs, done) => {
+      ended.push(row);
+      coordinator.change(row, change, kernel.nowMs + timeoutMs, done);
+    },
+    nowMs: () => Math.floor(BENCH_MS + kernel.nowMs),
+    onExpired: () => undefined,
+  });
+  assert.equal(await expiry.sweep(), false);
+  assert.deepEqual(ended, rows.slice(1));
   cluster.close();
 });
