@@ -21,6 +21,8 @@ export interface BackgroundOptions {
   readonly hlc: Hlc;
   /** Rows are other nodes' too, and end by the register: sweeps those, true when there are more. undefined: they are not. */
   sweepShared(): Promise<boolean> | undefined;
+  /** Rows are other nodes' too. */
+  isShared(): boolean;
 }
 
 export function startBackground(options: BackgroundOptions): Background {
@@ -31,6 +33,7 @@ class Ticker implements Background {
   private readonly server: Server;
   private readonly hlc: Hlc;
   private readonly sweepShared: () => Promise<boolean> | undefined;
+  private readonly mayWrite: () => boolean;
   private timer: Timer | undefined = undefined;
   private sweep: Promise<void> | undefined = undefined;
   private stopped = false;
@@ -41,6 +44,7 @@ class Ticker implements Background {
     this.server = server;
     this.hlc = options.hlc;
     this.sweepShared = () => options.sweepShared();
+    this.mayWrite = () => !options.isShared();
     server.config.follow('hz', (hz) => {
       this.timer?.cancel();
       if (!this.stopped) this.timer = server.env.timers.every(1000 / Math.min(hz, MAX_HZ), () => this.tick());
@@ -81,7 +85,7 @@ class Ticker implements Background {
     const { clock, timers } = this.server.env;
     const { keyspace } = this.server;
     while (!this.stopped && keyspace.store.refusal === undefined) {
-      if (!(await (this.sweepShared() ?? keyspace.sweepExpired(clock.wallMs())))) return;
+      if (!(await (this.sweepShared() ?? keyspace.sweepExpired(clock.wallMs(), this.mayWrite)))) return;
       if (clock.monotonicUs() - startUs > SWEEP_BUDGET_US) return;
       await new Promise<void>((resolve) => timers.atTurnEnd(resolve));
     }

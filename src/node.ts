@@ -135,7 +135,12 @@ export class Node {
     });
     server.front = this.front.stats;
     this.doors = new Doors({ server, front: this.front, log: env.log });
-    this.background = startBackground({ server, hlc, sweepShared: () => this.cluster?.sweepExpired() });
+    this.background = startBackground({
+      server,
+      hlc,
+      sweepShared: () => this.cluster?.sweepExpired(),
+      isShared: () => this.cluster?.isShared === true,
+    });
     server.shutdown = async ({ now }) => {
       await this.close(now ? 0 : SHUTDOWN_GRACE_MS);
       options.onShutdown();

@@ -275,9 +275,10 @@ export class Keyspace {
   /**
    * Deletes rows whose deadline has passed, at most SWEEP_BATCH_ROWS a call. True: there may be more.
    * Reads the index through a cursor; what is on disk is awaited. Rows that a damaged table may hold are passed over:
-   * readers see them as an error, as they do before their deadline.
+   * readers see them as an error, as they do before their deadline. `mayWrite`: whether the rows are still this node's
+   * alone when they have been read.
    */
-  async sweepExpired(nowMs: number): Promise<boolean> {
+  async sweepExpired(nowMs: number, mayWrite = (): boolean => true): Promise<boolean> {
     const due = await this.expiredEntries(nowMs);
     const isWhole = due.length === SWEEP_BATCH_ROWS;
     const keys: Uint8Array[] = [];
@@ -286,7 +287,7 @@ export class Keyspace {
     if (!isWhole) this.sweepFrom = undefined;
     else if (keys.length < due.length) this.sweepFrom = nextKey(due.at(-1) as Uint8Array);
     if (keys.length === 0) return isWhole;
-    if (this.store.refusal !== undefined) return false;
+    if (this.store.refusal !== undefined || !mayWrite()) return false;
     const batch = this.batch;
     batch.clear();
     const stamp = this.hlc.next();
