@@ -127,7 +127,12 @@ export class ClusterRun implements RunHost {
 
   /** Whether this command goes through here, rather than to the rows of this node. */
   takes(command: Command): boolean {
-    return command.access !== 'none' && (this.view.isShared || this.view.topology === undefined);
+    return command.access !== 'none' && !this.isAlone;
+  }
+
+  /** Rows are this node's alone, and it is not leaving its cluster for another one. */
+  get isAlone(): boolean {
+    return !this.view.isShared && this.view.topology !== undefined;
   }
 
   /** Whether the command must wait until those of this connection that are under way are answered. */

@@ -197,7 +197,7 @@ export class Dispatcher {
       this.countHits(view);
       return;
     }
-    if (this.cluster?.isShared === true && changesRows(view)) throw new CommandError(localOnly(command.name));
+    if (this.cluster?.isAlone === false && changesRows(view)) throw new CommandError(localOnly(command.name));
     const written = this.keyspace.commit(view);
     if (written > this.sequence) this.sequence = written;
   }
