@@ -28,7 +28,7 @@ const firstSeed: Readonly<Record<string, number>> = {
   readsFirstAnswer: 1,
   answersBeforeDurable: 988,
   ignoresIncoming: 1,
-  noFence: 162,
+  noFence: 259,
   copiesFromOne: 44,
   copiesNothing: 25,
 };
