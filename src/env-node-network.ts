@@ -202,6 +202,9 @@ export class NodeNetwork implements Network {
       allowHalfOpen: true,
       onread: this.#readInto((end, bytes) => opened.connection?.received(bytes, end)),
     } as SocketConstructorOpts);
+    // As options of `connect` they are passed over without a word: a frame then waits 40 ms for the one before it.
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY_MS);
     const connection = new NodeConnection(socket);
     opened.connection = connection;
     let isOpen = false;
@@ -213,7 +216,7 @@ export class NodeNetwork implements Network {
     });
     const { timeoutMs } = options;
     if (timeoutMs !== undefined) socket.setTimeout(timeoutMs, () => socket.destroy(new Error('no answer')));
-    socket.connect({ host: options.host, port: options.port, noDelay: true, keepAlive: true }, () => {
+    socket.connect({ host: options.host, port: options.port }, () => {
       isOpen = true;
       if (timeoutMs !== undefined) socket.setTimeout(0).removeAllListeners('timeout');
       connection.open((it) => options.onOpen(it));
