@@ -18,6 +18,7 @@
  */
 
 import { assert } from '../assert.ts';
+import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { readStamp, writeStamp } from './row-key.ts';
 
 export const rowType = { DELETED: 0, STRING: 1, HASH: 2, LIST: 3, SET: 4, SORTED_SET: 5, STREAM: 6 } as const;
@@ -147,21 +148,4 @@ export function writeHead(target: Uint8Array, at: number, head: Head): number {
     end += 4;
   }
   return end;
-}
-
-export function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
-}
-
-export function writeU32(target: Uint8Array, at: number, value: number): void {
-  target[at] = value >>> 24;
-  target[at + 1] = value >>> 16;
-  target[at + 2] = value >>> 8;
-  target[at + 3] = value;
 }

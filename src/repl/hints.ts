@@ -21,7 +21,7 @@ import { distinctOwners } from '../cluster/owners.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store } from '../engine/store.ts';
 import type { Env, Timer } from '../env.ts';
-import { readU32, writeU32 } from './head.ts';
+import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { HintCore, type HintEffect, type HintEvent, type HintLimits } from './hint-core.ts';
 import { slotOfRow, type AcceptRequest, type OwnerAnswer, type RowName } from './owner-message.ts';
 import { localKey } from './row-key.ts';

@@ -18,9 +18,10 @@
 
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import { compareBytes } from '../bytes.ts';
+import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
-import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead, writeU32 } from './head.ts';
+import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead } from './head.ts';
 import type { Hlc } from './hlc.ts';
 import {
   databaseOfHead,

@@ -9,7 +9,8 @@
 
 import { assert } from '../assert.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
-import { headFlag, readU32, writeU32 } from './head.ts';
+import { readU32, writeU32 } from '../cluster/big-endian.ts';
+import { headFlag } from './head.ts';
 
 const ENTRY_LENGTH = 7;
 

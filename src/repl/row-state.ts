@@ -22,7 +22,8 @@
 
 import { EMPTY } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
-import { type Head, headFlag, readU32, rowType, writeU32, type RowType } from './head.ts';
+import { readU32, writeU32 } from '../cluster/big-endian.ts';
+import { type Head, headFlag, rowType, type RowType } from './head.ts';
 import { readStamp, writeStamp } from './row-key.ts';
 import type { Version } from './version.ts';
 

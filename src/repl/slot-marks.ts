@@ -16,7 +16,7 @@
 
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
-import { readU32, writeU32 } from './head.ts';
+import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { localKey } from './row-key.ts';
 import { compareVersions, readVersion, VERSION_BYTES, writeVersion, type Version } from './version.ts';
 

@@ -8,7 +8,7 @@
  * life in their stamp: no version is given twice.
  */
 
-import { readU32, writeU32 } from './head.ts';
+import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { readStamp, writeStamp } from './row-key.ts';
 
 export interface Version {

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { RawClient } from '../support/raw-client.ts';
+import { isSettled } from '../support/cluster-process.ts';
 import { freePort, KVORUM_MAIN, type ServerProcess, startServer } from '../support/server-process.ts';
 
 const SECRET = 'nemesis';
@@ -186,18 +186,4 @@ function makeNamespace(bridge: string, namespace: string, i: number): void {
 function run(command: string, words: readonly string[]): void {
   const finished = spawnSync(command, [...words], { encoding: 'utf8' });
   if (finished.status !== 0) throw new Error(`${command} ${words.join(' ')}: ${finished.stderr}`);
-}
-
-async function isSettled(address: Address, size: number): Promise<boolean> {
-  const client = await RawClient.connect(address).catch(() => undefined);
-  if (client === undefined) return false;
-  try {
-    const lines = String(await client.call('CLUSTER', 'INFO')).split('\r\n');
-    const wanted = ['cluster_state:ok', `cluster_known_nodes:${size}`, 'cluster_slots_moving:0'];
-    return [...wanted, 'cluster_slots_short_of_replicas:0'].every((line) => lines.includes(line));
-  } catch {
-    return false;
-  } finally {
-    await client.close();
-  }
 }

@@ -1,6 +1,6 @@
 /** Several nodes of Kvorum as child processes that form one cluster, for tests and benches. */
 
-import { RawClient } from './raw-client.ts';
+import { RawClient, type RawClientOptions } from './raw-client.ts';
 import { freePort, type ServerProcess, startKvorum } from './server-process.ts';
 
 /** How long the nodes may take to become members and to hand over the slots. */
@@ -37,7 +37,7 @@ export class ClusterProcess {
   async settle(size: number): Promise<void> {
     const deadlineMs = performance.now() + FORM_TIMEOUT_MS;
     for (const node of this.nodes) {
-      while (node.running && !(await isSettled(node, size))) {
+      while (node.running && !(await isSettled({ port: node.port }, size))) {
         if (performance.now() > deadlineMs) throw new Error(`no cluster of ${size} after a while:\n${node.output}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
@@ -65,18 +65,21 @@ export async function startCluster(options: ClusterOptions): Promise<ClusterProc
   return cluster;
 }
 
-async function isSettled(node: ServerProcess, size: number): Promise<boolean> {
-  const client = await RawClient.connect({ port: node.port });
+/** Whether a node answers and sees `size` members, all slots with their owners and no slot on the move. */
+export async function isSettled(at: RawClientOptions, size: number): Promise<boolean> {
+  const client = await RawClient.connect(at).catch(() => undefined);
+  if (client === undefined) return false;
   try {
-    const info = String(await client.call('CLUSTER', 'INFO'));
-    const value = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1];
-    return (
-      value('cluster_state') === 'ok' &&
-      value('cluster_known_nodes') === String(size) &&
-      value('cluster_size') === String(size) &&
-      value('cluster_slots_moving') === '0' &&
-      value('cluster_slots_short_of_replicas') === '0'
-    );
+    const lines = String(await client.call('CLUSTER', 'INFO')).split('\r\n');
+    return [
+      'cluster_state:ok',
+      `cluster_known_nodes:${size}`,
+      `cluster_size:${size}`,
+      'cluster_slots_moving:0',
+      'cluster_slots_short_of_replicas:0',
+    ].every((line) => lines.includes(line));
+  } catch {
+    return false;
   } finally {
     await client.close();
   }
