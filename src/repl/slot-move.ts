@@ -186,10 +186,10 @@ export class SlotMove {
     const { epoch, owners } = this.batch;
     const payload = encodeMoveRequest({ kind: 'raise', version: this.highest, slots: this.ranges });
     const timeoutMs = this.world.limits?.timeoutMs ?? MOVE_ASK_TIMEOUT_MS;
-    let open = 0;
-    for (const to of owners.incoming) {
-      if (this.raised.has(to)) continue;
-      open++;
+    const asked = owners.incoming.filter((to) => !this.raised.has(to));
+    // Counted before anybody is asked: whoever is out of reach answers in the same moment.
+    let open = asked.length;
+    for (const to of asked) {
       this.world.ask(to, { method: MOVE_METHOD, payload, epoch, timeoutMs }, (answered) => {
         if (this.over) return;
         open--;
@@ -201,6 +201,7 @@ export class SlotMove {
           this.raiseTimer = this.world.env.timers.after(RAISE_RETRY_MS, () => this.raise());
         }
       });
+      if (this.over) return;
     }
   }
 

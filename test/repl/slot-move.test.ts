@@ -6,7 +6,7 @@ import { SLOT_COUNT } from '../../src/cluster/slot.ts';
 import { applyChanges, type SlotEntry, type Topology } from '../../src/cluster/topology.ts';
 import { rowType } from '../../src/repl/head.ts';
 import { decodeRowState, encodeRowState } from '../../src/repl/row-state.ts';
-import { batchesOf, decodeMoveRequest, encodeMoveRequest, SlotMove } from '../../src/repl/slot-move.ts';
+import { batchesOf, decodeMoveRequest, encodeMoveRequest, MOVE_METHOD, SlotMove } from '../../src/repl/slot-move.ts';
 import { Prng } from '../sim/prng.ts';
 import { rowOf, stringState, threeMembers } from './owner-bench.ts';
 import { TestCluster } from './owner-cluster.ts';
@@ -175,6 +175,42 @@ void test('incoming owners promise no less than those that were fenced before th
     return told[0] === 'conflict';
   });
   assert.ok(raised.length >= 2);
+  cluster.close();
+});
+
+void test('owners out of reach, which answer in the same moment, are asked again no more often than others', async () => {
+  const first = threeMembers();
+  const cluster = new TestCluster({ members: 3, topology: first, random: new Prng(4) });
+  const slot = 42;
+  const moving = applyChanges(first, [{ kind: 'start-moves', moves: [{ slot, to: [1, 2, 3] }] }]);
+  const driver = cluster.node(1);
+  for (const node of cluster.nodes) node.hear(moving);
+  const { owners } = moving.slots[slot] as SlotEntry;
+  let raises = 0;
+  const move = new SlotMove(
+    {
+      env: driver.env,
+      ask: (to, request, answered) => {
+        const isRaise = request.method === MOVE_METHOD && decodeMoveRequest(request.payload).kind === 'raise';
+        if (!isRaise) driver.askMember(to, request, answered);
+        else {
+          raises++;
+          if (to === 2) driver.env.timers.after(5, () => answered(Uint8Array.of(0)));
+          else answered(undefined);
+        }
+      },
+      settle: (_row, _epoch, settled) => settled(true),
+    },
+    { slots: [slot], owners, epoch: moving.epoch },
+    () => assert.fail('nobody has promised'),
+  );
+  // Time goes on by itself while answers of this node are on their way in promises.
+  const goOn = (): void => cluster.kernel.after(1, goOn);
+  goOn();
+  move.start();
+  await cluster.run(1_000);
+  assert.ok(raises > 30 && raises <= 3 * 20, `${raises} questions in a second, one round each 50 ms`);
+  move.cancel();
   cluster.close();
 });
 
