@@ -1,4 +1,4 @@
-/** What a node does by the clock: it sweeps expired rows, keeps the clock's ceiling ahead and samples its rates. */
+/** What a node does by the clock: it sweeps expired rows and what large collections left behind, keeps the clock's ceiling ahead and samples its rates. */
 
 import { EngineError } from './engine/engine-error.ts';
 import type { Timer } from './env.ts';
@@ -85,7 +85,8 @@ class Ticker implements Background {
     const { clock, timers } = this.server.env;
     const { keyspace } = this.server;
     while (!this.stopped && keyspace.store.refusal === undefined) {
-      if (!(await (this.sweepShared() ?? keyspace.sweepExpired(clock.wallMs(), this.mayWrite)))) return;
+      const mayBeMore = await (this.sweepShared() ?? keyspace.sweepExpired(clock.wallMs(), this.mayWrite));
+      if (!mayBeMore && !(await keyspace.collectGarbage())) return;
       if (clock.monotonicUs() - startUs > SWEEP_BUDGET_US) return;
       await new Promise<void>((resolve) => timers.atTurnEnd(resolve));
     }

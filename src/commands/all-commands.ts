@@ -8,6 +8,7 @@ import { commandCommands } from './command-commands.ts';
 import { configCommands } from './config-commands.ts';
 import { connectionCommands } from './connection.ts';
 import { debugCommands } from './debug.ts';
+import { hashCommands } from './hash.ts';
 import { infoCommands } from './info.ts';
 import { keyCommands } from './key.ts';
 import { latencyCommands } from './latency.ts';
@@ -21,6 +22,7 @@ import { stringCommands } from './string.ts';
 
 export const allCommands: readonly Command[] = [
   ...stringCommands,
+  ...hashCommands,
   ...keyCommands,
   ...connectionCommands,
   ...clientCommands,

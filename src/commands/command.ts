@@ -92,6 +92,8 @@ export interface Command {
   readonly doc: CommandDoc;
   readonly run?: Run;
   readonly runSliced?: RunSliced;
+  /** With both `run` and `runSliced`: whether this reply is so long that it is made in slices. Throws `Miss`. */
+  readonly isLong?: (view: View, args: Args) => boolean;
   /** For a command that wraps another one: the words of that; notes at the client what it says. Throws `CommandError`. */
   readonly unwrap?: (args: Args, client: Client) => Args;
   /** For container commands (CONFIG GET, CLIENT LIST, …): rows whose name is the subcommand's. */

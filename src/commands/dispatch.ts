@@ -14,7 +14,8 @@
 import { EngineError } from '../engine/engine-error.ts';
 import type { Store } from '../engine/store.ts';
 import { DiskError } from '../env.ts';
-import { Miss, type Row, type View } from '../repl/view.ts';
+import { Miss } from '../repl/miss.ts';
+import type { Row, View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
@@ -253,7 +254,8 @@ export class Dispatcher {
 
   private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
     if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
-    return command.run === undefined ? this.runSliced(command, args, context) : command.run(this.view, args, context);
+    const isSliced = command.run === undefined || command.isLong?.(this.view, args) === true;
+    return isSliced ? this.runSliced(command, args, context) : command.run(this.view, args, context);
   }
 
   private async prefetch(client: Client, command: Command, args: Args, miss: Miss): Promise<void> {

@@ -13,7 +13,8 @@
 import { compareBytes, copyOf } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import { boundAt, type RowScan, type ScanOptions, scanStep } from '../repl/row-scan.ts';
-import { Miss, type View } from '../repl/view.ts';
+import { Miss } from '../repl/miss.ts';
+import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';

@@ -8,7 +8,8 @@
 
 import { copyOf, EMPTY } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
-import { Miss, type View } from '../repl/view.ts';
+import { Miss } from '../repl/miss.ts';
+import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';

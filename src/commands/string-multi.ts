@@ -1,7 +1,8 @@
 /** Several strings at once: MGET, MSET, MSETNX, MSETEX. */
 
 import { rowType } from '../repl/head.ts';
-import { Miss, type Row, type View } from '../repl/view.ts';
+import { Miss } from '../repl/miss.ts';
+import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, KeyFinder, KeyRange } from './command.ts';
 import { CommandError, wrongArity } from './errors.ts';

@@ -5,6 +5,7 @@
  */
 
 import { latin1 } from '../bytes.ts';
+import { packCollection } from './element-pack.ts';
 import { type Head, headFlag, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
 import {
@@ -19,7 +20,8 @@ import {
 import { decodeSiblings, encodeSiblings } from './sibling-codec.ts';
 import { EMPTY_ROW, type VersionVector, writeSibling } from './siblings.ts';
 import { type Version, ZERO_VERSION } from './version.ts';
-import { Miss, type Row, type RowMark, type RowSource, type View } from './view.ts';
+import { Miss } from './miss.ts';
+import type { Row, RowMark, RowSource, View } from './view.ts';
 
 /** Beyond so many rows a map finds them. */
 const LINEAR_ROWS = 8;
@@ -83,6 +85,10 @@ export function stateAfter(
   if (!row.live) return before === undefined ? undefined : deletedRowState(ballot);
   const { type, expiresAtMs } = row;
   const parts = { type, expiresAtMs, modified: ballot };
+  const { elements } = row;
+  if (elements !== undefined && row.replaced) {
+    return stateOf(parts, packCollection(elements.count, elements.meta, elements.merged()));
+  }
   if (row.value === undefined) {
     // Only the deadline has changed.
     const siblings = (row.before.flags & headFlag.SIBLINGS) !== 0;

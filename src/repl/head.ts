@@ -8,8 +8,10 @@
  * u64  version: stamp      u32  version: actor
  * [u64 deadline in ms]                          flag EXPIRES
  * [u64 stamp, u32 actor: modification version]  flag MODIFIED (else it is the version)
- * [u64 stamp, u32 actor: deleted up to]         flag CLEARED
- * string: the value (with flag SIBLINGS several, see sibling-codec.ts); or, with flag APART, u32 length of the value that stands in element STRING_ELEMENT
+ * [u64 stamp, u32 actor: deleted up to]         flag CLEARED; of a collection in cells the stamp is their generation
+ * string:     the value (with flag SIBLINGS several, see sibling-codec.ts)
+ * collection: element-pack.ts; with flag CELLS what stands in front of the elements, which are in cells (element-cells.ts)
+ * either, with flag APART: u32 length of the value, which stands in element STRING_ELEMENT
  * ```
  *
  * BORN and DIED are not state but what this write did to the number of live rows (+1, -1), so that replaying a WAL
@@ -26,9 +28,21 @@ export type RowType = (typeof rowType)[keyof typeof rowType];
 
 const FORMAT = 1;
 
-export const headFlag = { EXPIRES: 1, MODIFIED: 2, CLEARED: 4, APART: 8, BORN: 16, DIED: 32, SIBLINGS: 64 } as const;
+export const headFlag = {
+  EXPIRES: 1,
+  MODIFIED: 2,
+  CLEARED: 4,
+  APART: 8,
+  BORN: 16,
+  DIED: 32,
+  SIBLINGS: 64,
+  CELLS: 128,
+} as const;
 
-/** Longest string value kept in the head; a longer one stands apart so that an EXPIRE does not rewrite it. */
+/**
+ * Longest value kept in the head; a longer string stands apart, so that an EXPIRE does not rewrite it, and the elements of a
+ * longer collection in cells.
+ */
 export const MAX_INLINE_BYTES = 1024;
 
 const FIXED_LENGTH = 15;

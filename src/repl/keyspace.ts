@@ -9,6 +9,7 @@
  * "databases"  256 × u8: physical database of each logical one
  * "counts"     see row-counts.ts
  * "mark…"      flush marks of a slot: see slot-marks.ts
+ * "cells…"     cells that no head names any more: see cell-garbage.ts
  * "dropped"    u16 BE each: slots whose rows have left this node with the batch that wrote this
  * ```
  *
@@ -21,7 +22,11 @@ import { compareBytes } from '../bytes.ts';
 import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
-import { ELEMENT_HEADER, Head, headFlag, headLength, readHead, rowType, writeHead } from './head.ts';
+import { collectGarbage, garbageKey } from './cell-garbage.ts';
+import { CellElements, cellKey } from './element-cells.ts';
+import { packCollection, packedLength } from './element-pack.ts';
+import type { Elements } from './elements.ts';
+import { ELEMENT_HEADER, Head, headFlag, headLength, MAX_INLINE_BYTES, readHead, rowType, writeHead } from './head.ts';
 import type { Hlc } from './hlc.ts';
 import {
   databaseOfHead,
@@ -53,6 +58,17 @@ export const DROPPED_KEY: Uint8Array = localKey('dropped');
 export const SWEEP_BATCH_ROWS = 200;
 
 const NOTHING = new Uint8Array(0);
+
+/** What the flags of a head say about its value. */
+const VALUE_FLAGS = headFlag.SIBLINGS | headFlag.APART | headFlag.CELLS | headFlag.CLEARED;
+
+/** An element to be written; value undefined: deleted, stored false: it was never there. */
+interface ChangedElement {
+  readonly tag: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+  readonly stored?: boolean;
+}
 
 /** Up to this length a loop (1.4 ns a byte) copies faster than `set`. */
 const LOOP_COPY_BYTES = 12;
@@ -180,6 +196,7 @@ export class Keyspace {
   private readonly hlc: Hlc;
   private readonly actor: number;
   private readonly batch: Batch;
+  private readonly garbageBatch: Batch;
   private readonly head = new Head();
   /** Rows that the sweeper or a write found expired. */
   expiredRows = 0;
@@ -194,6 +211,7 @@ export class Keyspace {
     this.hlc = options.hlc;
     this.actor = options.actor;
     this.batch = options.store.newBatch();
+    this.garbageBatch = options.store.newBatch();
   }
 
   newView(): View {
@@ -299,6 +317,11 @@ export class Keyspace {
     return isWhole;
   }
 
+  /** Deletes some cells that nothing names any more. True: there may be more. Throws `EngineError`. */
+  collectGarbage(): Promise<boolean> {
+    return collectGarbage(this.store, this.garbageBatch);
+  }
+
   /** Brings a row into memory; false: a damaged table may hold it. */
   private async isReadable(physical: Uint8Array): Promise<boolean> {
     try {
@@ -351,6 +374,8 @@ export class Keyspace {
       element[physical.length] = STRING_ELEMENT;
       batch.delete(element);
     }
+    if ((head.flags & headFlag.CELLS) !== 0)
+      batch.put(garbageKey(head.clearedStamp, physical, physical.length), NOTHING);
     // Expiry is no change of the user's: the modification version stays, as WATCH in Redis sees it.
     const dead = new Head();
     dead.type = rowType.DELETED;
@@ -368,35 +393,69 @@ export class Keyspace {
     const head = this.head;
     const { live } = row;
     if (!live && !row.counted) return;
-    const apartBefore = before.type === rowType.STRING && (before.flags & headFlag.APART) !== 0;
-    const value = row.value;
-    let flags = 0;
-    let inline: Uint8Array = NOTHING;
+    head.flags = 0;
     head.apartLength = 0;
-    if (live) {
-      if (row.expiresAtMs !== 0) flags |= headFlag.EXPIRES;
-      if (value === undefined) {
-        flags |= before.flags & headFlag.SIBLINGS;
-        if (apartBefore) {
-          flags |= headFlag.APART;
-          head.apartLength = before.apartLength;
-        } else inline = (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd);
-      } else if (standsApart(value.length)) {
-        flags |= headFlag.APART;
-        head.apartLength = value.length;
-        putElement(batch, elementKey(row), stamp, this.actor, value);
-      } else inline = value;
+    head.clearedStamp = 0;
+    head.clearedActor = 0;
+    const inline = live ? this.putValue(batch, row, stamp) : NOTHING;
+    const { flags } = head;
+    if ((before.flags & headFlag.APART) !== 0 && (flags & headFlag.APART) === 0) batch.delete(elementKey(row));
+    if ((before.flags & headFlag.CELLS) !== 0 && head.clearedStamp !== before.clearedStamp) {
+      batch.put(garbageKey(before.clearedStamp, row.head, row.headLength), NOTHING);
     }
-    if (apartBefore && (flags & headFlag.APART) === 0) batch.delete(elementKey(row));
-    if (live && !row.counted) flags |= headFlag.BORN;
-    if (!live && row.counted) flags |= headFlag.DIED;
+    if (live && row.expiresAtMs !== 0) head.flags |= headFlag.EXPIRES;
+    if (live && !row.counted) head.flags |= headFlag.BORN;
+    if (!live && row.counted) head.flags |= headFlag.DIED;
     head.type = row.type;
-    head.flags = flags;
     head.stamp = stamp;
     head.actor = this.actor;
     head.expiresAtMs = row.expiresAtMs;
     putHead(batch, row.head, row.headLength, head, inline);
     this.indexExpiry(batch, row);
+  }
+
+  /** Adds what stands apart from the head of a live row, and tells the head's flags; returns what stands in it. */
+  private putValue(batch: Batch, row: Row, stamp: number): Uint8Array {
+    const { head } = this;
+    const { before, value, elements } = row;
+    if (elements !== undefined && row.replaced) return this.putElements(batch, row, elements, stamp);
+    if (value === undefined) {
+      head.flags = before.flags & VALUE_FLAGS;
+      head.apartLength = before.apartLength;
+      head.clearedStamp = before.clearedStamp;
+      head.clearedActor = before.clearedActor;
+      return (before.flags & headFlag.APART) === 0
+        ? (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd)
+        : NOTHING;
+    }
+    if (!standsApart(value.length)) return value;
+    head.flags = headFlag.APART;
+    head.apartLength = value.length;
+    putElement(batch, elementKey(row), stamp, this.actor, value);
+    return NOTHING;
+  }
+
+  /** Adds the elements that have changed; all of them when the collection leaves its head. */
+  private putElements(batch: Batch, row: Row, elements: Elements, stamp: number): Uint8Array {
+    const { head } = this;
+    const { base, count, meta } = elements;
+    let { staged }: { staged: readonly ChangedElement[] } = elements;
+    let generation = stamp;
+    if (base instanceof CellElements) generation = base.generation;
+    else {
+      const merged = elements.merged();
+      if (packedLength(count, meta, merged) <= MAX_INLINE_BYTES) return packCollection(count, meta, merged);
+      staged = merged;
+    }
+    head.flags = headFlag.CELLS | headFlag.CLEARED;
+    head.clearedStamp = generation;
+    for (const { tag, key, value, stored } of staged) {
+      if (value === undefined && stored === false) continue;
+      const cell = cellKey(row.head, row.headLength, generation, tag, key);
+      if (value === undefined) batch.delete(cell);
+      else putElement(batch, cell, stamp, this.actor, value);
+    }
+    return packCollection(count, meta, []);
   }
 
   private indexExpiry(batch: Batch, row: Row): void {

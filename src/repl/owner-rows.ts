@@ -16,8 +16,12 @@
 
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/store.ts';
+import { garbageKey } from './cell-garbage.ts';
+import { CellElements } from './element-cells.ts';
+import { packCollection, readCollectionHead } from './element-pack.ts';
 import { ELEMENT_HEADER, Head, headFlag, readHead, rowType } from './head.ts';
 import { putElement, putHead, type KeyspaceState } from './keyspace.ts';
+import { Miss } from './miss.ts';
 import type { RowName } from './owner-message.ts';
 import { expiryKey, STRING_ELEMENT, SYSTEM_DATABASE } from './row-key.ts';
 import { deletedRowState, newRowState, type RowState } from './row-state.ts';
@@ -49,6 +53,9 @@ export class OwnerRows {
   private counted = false;
   /** The row stands under its slot's flush mark. */
   private flushed = false;
+
+  /** What `readState` has missed of the row's cells. */
+  private missedCells: Miss | undefined = undefined;
 
   /** The row that was looked up last, and the store's sequence then. */
   private lookedUp: RowName = '';
@@ -121,7 +128,30 @@ export class OwnerRows {
     const head = this.key.slice(0, this.keyLength);
     const outcome = this.store.get(head, head.length, this.found);
     if (outcome === lookup.MISS) return this.store.fetch(head);
-    return this.store.fetch(this.elementKey());
+    const { missedCells } = this;
+    this.missedCells = undefined;
+    return missedCells === undefined ? this.store.fetch(this.elementKey()) : missedCells.load();
+  }
+
+  /**
+   * The elements of a collection that stands in cells, as a single node wrote it, in one piece; undefined: `fetch` them.
+   * Once written as a register it stays in one piece.
+   */
+  private packCells(): Uint8Array | undefined {
+    const { before, key, keyLength } = this;
+    const { count, meta } = readCollectionHead(
+      (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd),
+    );
+    const cells = new CellElements(this.store, key, keyLength, before.clearedStamp, (sequence) => {
+      if (sequence > this.sequence) this.sequence = sequence;
+    });
+    try {
+      return packCollection(count, meta, [...cells.all()]);
+    } catch (thrown) {
+      if (!(thrown instanceof Miss)) throw thrown;
+      this.missedCells = thrown;
+      return undefined;
+    }
   }
 
   /** Puts the state of the row that was looked up last, in memory of its own, into `stateRead`. False: `fetch` it. */
@@ -139,6 +169,13 @@ export class OwnerRows {
     let bytes = before.bytes as Uint8Array;
     let start = before.valueStart;
     let end = before.valueEnd;
+    if ((before.flags & headFlag.CELLS) !== 0) {
+      const packed = this.packCells();
+      if (packed === undefined) return false;
+      bytes = packed;
+      start = 0;
+      end = packed.length;
+    }
     if ((before.flags & headFlag.APART) !== 0) {
       const element = this.elementKey();
       const outcome = this.store.get(element, element.length, elementFound);
@@ -187,6 +224,9 @@ export class OwnerRows {
     // The element of a record under a mark goes too: nothing names it any more.
     const apartBefore = this.hasRecord && (before.flags & headFlag.APART) !== 0;
     if (apartBefore && (flags & headFlag.APART) === 0) batch.delete(this.elementKey());
+    if (this.hasRecord && (before.flags & headFlag.CELLS) !== 0) {
+      batch.put(garbageKey(before.clearedStamp, key, keyLength), NOTHING);
+    }
     after.type = state === undefined ? rowType.DELETED : state.type;
     after.flags = flags;
     after.stamp = version.stamp;

@@ -28,6 +28,9 @@ export const LOCAL_PREFIX = 0x4001;
 /** Element tag of a string's bytes when they do not fit into the head. */
 export const STRING_ELEMENT = 0x01;
 
+/** Element tag of the cells of a large collection: see element-cells.ts. */
+export const CELL_ELEMENT = 0x02;
+
 /** Bytes of a head's key besides the escaped key. */
 export const HEAD_OVERHEAD = 4;
 

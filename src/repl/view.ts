@@ -9,23 +9,19 @@
  * `sequenceSeen` is at least the sequence of every record that was read.
  */
 
-import { latin1 } from '../bytes.ts';
+import { EMPTY, latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
+import { CellElements } from './element-cells.ts';
+import { PackedElements, readCollectionHead } from './element-pack.ts';
+import { Elements } from './elements.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
+import { Miss } from './miss.ts';
 import { databaseOfHead, maxHeadLength, slotOfHead, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
 import { RowScan, type ScanOptions } from './row-scan.ts';
 import { decodeSiblings, visibleSibling } from './sibling-codec.ts';
 import { EMPTY_ROW, type Sibling, type SiblingRow } from './siblings.ts';
-
-/** Thrown by a read that needs the disk: await `load()`, then run the handler again. */
-export class Miss {
-  readonly load: () => Promise<void>;
-  constructor(load: () => Promise<void>) {
-    this.load = load;
-  }
-}
 
 /** Where a view finds rows, if not in the store. */
 export interface RowSource {
@@ -55,8 +51,10 @@ export class Row {
   expired = false;
   type: RowType = rowType.DELETED;
   expiresAtMs = 0;
-  /** The value that this view gave the row; undefined: as before. */
+  /** The string that this view gave the row; undefined: as before. */
   value: Uint8Array | undefined = undefined;
+  /** The elements of a collection, once this view has looked at them. */
+  elements: Elements | undefined = undefined;
   /** The concurrent values that this view gave the row, `value` among them. */
   siblings: SiblingRow | undefined = undefined;
   dirty = false;
@@ -76,6 +74,7 @@ export class Row {
     this.type = rowType.DELETED;
     this.expiresAtMs = 0;
     this.value = undefined;
+    this.elements = undefined;
     this.siblings = undefined;
     this.dirty = false;
     this.replaced = false;
@@ -131,6 +130,10 @@ export class View {
     this.store = store;
     this.source = source;
   }
+
+  private readonly saw = (sequence: number): void => {
+    if (sequence > this.sequenceSeen) this.sequenceSeen = sequence;
+  };
 
   /** Forgets everything staged and starts over for a command at `nowMs` in `database`. */
   begin(database: number, nowMs: number): void {
@@ -201,7 +204,30 @@ export class View {
     row.siblings = siblings;
   }
 
-  /** The value as it is stored. Requires: row.live, type STRING. Throws `Miss`. */
+  /** The elements of a collection. Requires: row.live, not a string. Throws `Miss`. */
+  elements(row: Row): Elements {
+    if (row.elements !== undefined) return row.elements;
+    const value = this.stored(row);
+    const { count, meta, end } = readCollectionHead(value);
+    const { flags, clearedStamp } = row.before;
+    const base =
+      (flags & headFlag.CELLS) === 0
+        ? new PackedElements(value, end)
+        : new CellElements(this.store, row.head, row.headLength, clearedStamp, this.saw);
+    row.elements = new Elements(row, base, count, meta);
+    return row.elements;
+  }
+
+  /** Makes the row an empty collection without a deadline, whatever it was. */
+  create(row: Row, type: RowType): Elements {
+    this.setString(row, EMPTY, 0);
+    row.type = type;
+    row.value = undefined;
+    row.elements = new Elements(row, PackedElements.NONE, 0, EMPTY);
+    return row.elements;
+  }
+
+  /** The value as it is stored. Requires: row.live. Throws `Miss`. */
   stored(row: Row): Uint8Array {
     const before = row.before;
     if ((before.flags & headFlag.APART) === 0) {
@@ -221,6 +247,7 @@ export class View {
     row.expired = false;
     row.type = rowType.STRING;
     row.value = value;
+    row.elements = undefined;
     row.siblings = undefined;
     row.expiresAtMs = expiresAtMs;
     row.replaced = true;
@@ -239,6 +266,7 @@ export class View {
     row.live = false;
     row.type = rowType.DELETED;
     row.value = undefined;
+    row.elements = undefined;
     row.expiresAtMs = 0;
     row.replaced = true;
     row.dirty = true;
@@ -247,7 +275,16 @@ export class View {
 
   /** Makes `to` what `from` is, with its deadline. Requires: from.live. Throws `Miss`. */
   copyRow(from: Row, to: Row): void {
-    this.setString(to, this.string(from), from.expiresAtMs);
+    if (from.type === rowType.STRING) {
+      this.setString(to, this.string(from), from.expiresAtMs);
+      return;
+    }
+    const source = this.elements(from);
+    const elements = source.merged();
+    const target = this.create(to, from.type);
+    target.meta = source.meta;
+    for (const { tag, key, value } of elements) target.add(tag, key, value);
+    to.expiresAtMs = from.expiresAtMs;
   }
 
   /** Forgets the rows that it has only looked at: for walks over many. */

@@ -14,7 +14,7 @@ import type { Log } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import type { View } from '../../src/repl/view.ts';
-import { Miss } from '../../src/repl/view.ts';
+import { Miss } from '../../src/repl/miss.ts';
 import { SimDisk } from '../sim/disk.ts';
 import { EventLoop, Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';

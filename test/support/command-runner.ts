@@ -25,7 +25,8 @@ import { CommandTable } from '../../src/commands/table.ts';
 import type { Env } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
-import { Miss, type View } from '../../src/repl/view.ts';
+import { Miss } from '../../src/repl/miss.ts';
+import type { View } from '../../src/repl/view.ts';
 import { MemoryStore } from './memory-store.ts';
 
 /** When the runner's clock starts: 2023-11-14. */

@@ -1,0 +1,314 @@
+/**
+ * The elements of a collection (hash, list, set, sorted set, stream) as one view sees and changes them: an ordered map
+ * from (tag, key) to value, small ones packed into the row's head, large ones in cells of their own. Commands
+ * do not see which.
+ *
+ * Tags tell kinds of elements apart; a type's file says which it uses. Those with tag ELEMENT are counted: `count` is
+ * what HLEN, LLEN, SCARD, ZCARD and XLEN answer. `meta` are bytes of the type's own (list: its first position; stream: its
+ * last id, …) that stand in the head and are written with every change, so they should be few.
+ *
+ * Invariants: what is staged shadows the base and is seen by every later read; a walk sees the elements as they were when
+ * it began. Keys and values are kept as given until the view commits, in the same turn: nobody may change their bytes.
+ * Bytes that come out of `get` or a walk belong to the store: those of a walk are valid until its next step, and what
+ * is put back or kept beyond that must be copied.
+ */
+
+import { compareBytes, EMPTY, latin1 } from '../bytes.ts';
+import { Miss } from './miss.ts';
+import type { PackedElement } from './element-pack.ts';
+import type { Row } from './view.ts';
+
+/** Tag of the elements that are counted: fields, members, list positions, entries. Tags go from here to 0xfe. */
+export const ELEMENT = 0x10;
+
+/** Keys in [lower, upper); an absent bound is none. With `reverse` the greatest first. */
+export interface TagRange {
+  readonly lower?: Uint8Array;
+  /** Exclusive: `keyAfter` makes an inclusive one of it. */
+  readonly upper?: Uint8Array;
+  readonly reverse?: boolean;
+}
+
+/** Steps over elements of one tag in the order of their keys. Must be closed. */
+export interface ElementSteps {
+  /** Of the element that the last step stands on; valid until the next step. */
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** Throws `Miss`: await its `load`, then step again. */
+  next(): boolean;
+  close(): void;
+}
+
+/** What is stored of a collection. */
+export interface ElementBase {
+  /** The value, valid until the turn ends. Throws `Miss`. */
+  find(tag: number, key: Uint8Array): Uint8Array | undefined;
+  steps(tag: number, range: TagRange): ElementSteps;
+  /** Every element, by tag and then by key; bytes as `find`. Throws `Miss`. */
+  all(): Iterable<PackedElement>;
+}
+
+/** A change that is not written yet; value undefined: a deletion. */
+export interface StagedElement {
+  readonly tag: number;
+  readonly key: Uint8Array;
+  value: Uint8Array | undefined;
+  /** The base has it. */
+  readonly stored: boolean;
+}
+
+/** Beyond so many changes a map finds them. */
+const LINEAR_CHANGES = 12;
+
+export class Elements {
+  readonly base: ElementBase;
+  /** Elements with tag ELEMENT. */
+  count: number;
+  private metaBytes: Uint8Array;
+  /** What the view changes, in the order of the changes. */
+  readonly staged: StagedElement[] = [];
+  private places: Map<string, StagedElement> | undefined = undefined;
+  private readonly row: Row;
+
+  constructor(row: Row, base: ElementBase, count: number, meta: Uint8Array) {
+    this.row = row;
+    this.base = base;
+    this.count = count;
+    this.metaBytes = meta;
+  }
+
+  get meta(): Uint8Array {
+    return this.metaBytes;
+  }
+
+  set meta(bytes: Uint8Array) {
+    this.metaBytes = bytes;
+    this.touch();
+  }
+
+  /** The value; valid until the turn ends. Throws `Miss`. */
+  get(tag: number, key: Uint8Array): Uint8Array | undefined {
+    const staged = this.change(tag, key);
+    return staged === undefined ? this.base.find(tag, key) : staged.value;
+  }
+
+  /** Throws `Miss`. */
+  has(tag: number, key: Uint8Array): boolean {
+    return this.get(tag, key) !== undefined;
+  }
+
+  /** Sets an element; true when there was none. Throws `Miss`. */
+  set(tag: number, key: Uint8Array, value: Uint8Array): boolean {
+    const staged = this.change(tag, key);
+    if (staged === undefined) {
+      const stored = this.base.find(tag, key) !== undefined;
+      this.stage(tag, key, value, stored);
+      if (!stored) this.counted(tag, 1);
+      return !stored;
+    }
+    const isNew = staged.value === undefined;
+    staged.value = value;
+    this.touch();
+    if (isNew) this.counted(tag, 1);
+    return isNew;
+  }
+
+  /** As `set`, of an element of which the caller knows that it is not there: nothing is looked up. */
+  add(tag: number, key: Uint8Array, value: Uint8Array): void {
+    const staged = this.change(tag, key);
+    if (staged === undefined) this.stage(tag, key, value, false);
+    else staged.value = value;
+    this.touch();
+    this.counted(tag, 1);
+  }
+
+  /** As `set`, of an element of which the caller knows that it is there. */
+  replace(tag: number, key: Uint8Array, value: Uint8Array): void {
+    const staged = this.change(tag, key);
+    if (staged === undefined) this.stage(tag, key, value, true);
+    else staged.value = value;
+    this.touch();
+  }
+
+  /** Deletes an element; true when it was there. Throws `Miss`. */
+  delete(tag: number, key: Uint8Array): boolean {
+    return this.take(tag, key) !== undefined;
+  }
+
+  /** As `delete`, of an element of which the caller knows that it is there: nothing is looked up. */
+  drop(tag: number, key: Uint8Array): void {
+    const staged = this.change(tag, key);
+    if (staged === undefined) this.stage(tag, key, undefined, true);
+    else staged.value = undefined;
+    this.touch();
+    this.counted(tag, -1);
+  }
+
+  /** Deletes an element and returns what its value was, valid until the turn ends. Throws `Miss`. */
+  take(tag: number, key: Uint8Array): Uint8Array | undefined {
+    const value = this.get(tag, key);
+    if (value !== undefined) this.drop(tag, key);
+    return value;
+  }
+
+  /** A walk over the elements of a tag, in the order of their keys as bytes. Must be closed. */
+  walk(tag: number, range: TagRange = {}): ElementSteps {
+    const base = this.base.steps(tag, range);
+    const staged = this.stagedIn(tag, range);
+    return staged.length === 0 ? base : new MergedSteps(base, staged, range.reverse === true);
+  }
+
+  /** Calls `visit` with each element of a walk until it returns false. Key and value are valid during the call. Throws `Miss`. */
+  each(tag: number, range: TagRange, visit: (key: Uint8Array, value: Uint8Array) => boolean | void): void {
+    const steps = this.walk(tag, range);
+    let missed = false;
+    try {
+      while (steps.next()) if (visit(steps.key, steps.value) === false) return;
+    } catch (thrown) {
+      if (!(thrown instanceof Miss)) throw thrown;
+      missed = true;
+      // The handler runs again from its start: this walk is over when its block has come.
+      throw new Miss(() => thrown.load().finally(() => steps.close()));
+    } finally {
+      if (!missed) steps.close();
+    }
+  }
+
+  /** The elements after the changes, of every tag, by tag and then by key. Throws `Miss`. */
+  merged(): PackedElement[] {
+    const changes = this.staged.toSorted(compareElements);
+    const merged: PackedElement[] = [];
+    let at = 0;
+    const put = ({ tag, key, value }: StagedElement): void => {
+      if (value !== undefined) merged.push({ tag, key, value });
+    };
+    for (const element of this.base.all()) {
+      let order = -1;
+      while (at < changes.length) {
+        order = compareElements(changes[at] as StagedElement, element);
+        if (order > 0) break;
+        put(changes[at++] as StagedElement);
+        if (order === 0) break;
+      }
+      if (order !== 0) merged.push(element);
+    }
+    while (at < changes.length) put(changes[at++] as StagedElement);
+    return merged;
+  }
+
+  private touch(): void {
+    this.row.dirty = true;
+    this.row.replaced = true;
+  }
+
+  private counted(tag: number, by: 1 | -1): void {
+    if (tag === ELEMENT) this.count += by;
+  }
+
+  private stage(tag: number, key: Uint8Array, value: Uint8Array | undefined, stored: boolean): void {
+    const change: StagedElement = { tag, key, value, stored };
+    this.staged.push(change);
+    this.places?.set(placeName(tag, key), change);
+    this.touch();
+  }
+
+  private change(tag: number, key: Uint8Array): StagedElement | undefined {
+    const { staged } = this;
+    if (staged.length === 0) return undefined;
+    if (staged.length > LINEAR_CHANGES) {
+      this.places ??= new Map(staged.map((each) => [placeName(each.tag, each.key), each]));
+      return this.places.get(placeName(tag, key));
+    }
+    return staged.find((each) => each.tag === tag && isSame(each.key, key));
+  }
+
+  private stagedIn(tag: number, range: TagRange): StagedElement[] {
+    if (this.staged.length === 0) return this.staged;
+    const { lower, upper } = range;
+    const inside = this.staged
+      .filter((each) => each.tag === tag)
+      .filter((each) => lower === undefined || compareBytes(each.key, lower) >= 0)
+      .filter((each) => upper === undefined || compareBytes(each.key, upper) < 0)
+      .map((each) => ({ ...each }));
+    return inside.sort(range.reverse === true ? (a, b) => compareElements(b, a) : compareElements);
+  }
+}
+
+/** The least key above this one: as an upper bound it takes the key in, as a lower bound it leaves it out. */
+export function keyAfter(key: Uint8Array): Uint8Array {
+  const after = new Uint8Array(key.length + 1);
+  after.set(key);
+  return after;
+}
+
+/** The least key above every key that begins with this prefix; undefined: there is none. */
+export function keyPastPrefix(prefix: Uint8Array): Uint8Array | undefined {
+  let length = prefix.length;
+  while (length > 0 && prefix[length - 1] === 0xff) length--;
+  if (length === 0) return undefined;
+  const past = prefix.slice(0, length);
+  past[length - 1] = (past[length - 1] as number) + 1;
+  return past;
+}
+
+/** The steps of the base with the changes in between. */
+class MergedSteps implements ElementSteps {
+  private readonly base: ElementSteps;
+  private readonly staged: readonly StagedElement[];
+  private readonly sign: 1 | -1;
+  private at = 0;
+  /** The base's next element has been stepped to and not shown. */
+  private ahead = false;
+  private ended = false;
+  key: Uint8Array = EMPTY;
+  value: Uint8Array = EMPTY;
+
+  constructor(base: ElementSteps, staged: readonly StagedElement[], reverse: boolean) {
+    this.base = base;
+    this.staged = staged;
+    this.sign = reverse ? -1 : 1;
+  }
+
+  next(): boolean {
+    const { base, staged } = this;
+    for (;;) {
+      if (!this.ahead && !this.ended) {
+        this.ahead = base.next();
+        this.ended = !this.ahead;
+      }
+      const change = staged[this.at];
+      const order = change === undefined ? 1 : this.ahead ? compareBytes(change.key, base.key) * this.sign : -1;
+      if (change === undefined || order > 0) {
+        if (!this.ahead) return false;
+        this.ahead = false;
+        this.key = base.key;
+        this.value = base.value;
+        return true;
+      }
+      this.at++;
+      if (order === 0) this.ahead = false;
+      if (change.value === undefined) continue;
+      this.key = change.key;
+      this.value = change.value;
+      return true;
+    }
+  }
+
+  close(): void {
+    this.base.close();
+  }
+}
+
+function compareElements(a: { tag: number; key: Uint8Array }, b: { tag: number; key: Uint8Array }): number {
+  return a.tag === b.tag ? compareBytes(a.key, b.key) : a.tag - b.tag;
+}
+
+function placeName(tag: number, key: Uint8Array): string {
+  return String.fromCharCode(tag) + latin1(key);
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
