@@ -167,7 +167,9 @@ export class ClusterExpiry {
  */
 export function expiredState(state: Uint8Array | undefined, nowMs: number): Uint8Array | undefined {
   if (state === undefined) return undefined;
-  const { type, expiresAtMs, modified } = decodeRowState(state);
+  const { type, expiresAtMs, modified, lock } = decodeRowState(state);
+  // Whoever holds the lock ends the row, or whoever meets it once the lock has gone.
+  if (lock !== undefined) return undefined;
   if (type === rowType.DELETED || expiresAtMs === 0 || expiresAtMs > nowMs) return undefined;
   return deletedRowState(modified);
 }

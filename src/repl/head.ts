@@ -8,9 +8,10 @@
  * u64  version: stamp      u32  version: actor
  * [u64 deadline in ms]                          flag EXPIRES
  * [u64 stamp, u32 actor: modification version]  flag MODIFIED (else it is the version)
- * [u64 stamp, u32 actor: deleted up to]         flag CLEARED; of a collection in cells the stamp is their generation
+ * [u64 generation of its cells]                 flag CELLS: a collection whose elements stand in cells, see element-cells.ts
+ * [24 bytes: lock of a transaction]             flag LOCKED, see row-lock.ts
  * string:     the value (with flag SIBLINGS several, see sibling-codec.ts)
- * collection: element-pack.ts; with flag CELLS what stands in front of the elements, which are in cells (element-cells.ts)
+ * collection: element-pack.ts; with flag CELLS only what stands in front of the elements
  * either, with flag APART: u32 length of the value, which stands in element STRING_ELEMENT
  * ```
  *
@@ -22,6 +23,7 @@
 import { assert } from '../assert.ts';
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { readStamp, writeStamp } from './row-key.ts';
+import { LOCK_BYTES } from './row-lock.ts';
 
 export const rowType = { DELETED: 0, STRING: 1, HASH: 2, LIST: 3, SET: 4, SORTED_SET: 5, STREAM: 6 } as const;
 export type RowType = (typeof rowType)[keyof typeof rowType];
@@ -31,12 +33,12 @@ const FORMAT = 1;
 export const headFlag = {
   EXPIRES: 1,
   MODIFIED: 2,
-  CLEARED: 4,
+  CELLS: 4,
   APART: 8,
   BORN: 16,
   DIED: 32,
   SIBLINGS: 64,
-  CELLS: 128,
+  LOCKED: 128,
 } as const;
 
 /**
@@ -60,8 +62,10 @@ export class Head {
   expiresAtMs = 0;
   modifiedStamp = 0;
   modifiedActor = 0;
-  clearedStamp = 0;
-  clearedActor = 0;
+  /** Of the cells that the elements stand in; only with flag CELLS. */
+  generation = 0;
+  /** Only with flag LOCKED; `bytes` as long as they are valid. */
+  lock: Uint8Array | undefined = undefined;
   /** Inline value: bytes[valueStart, valueEnd). */
   bytes: Uint8Array | undefined = undefined;
   valueStart = 0;
@@ -78,8 +82,8 @@ export class Head {
     this.expiresAtMs = 0;
     this.modifiedStamp = 0;
     this.modifiedActor = 0;
-    this.clearedStamp = 0;
-    this.clearedActor = 0;
+    this.generation = 0;
+    this.lock = undefined;
     this.bytes = undefined;
     this.valueStart = 0;
     this.valueEnd = 0;
@@ -108,12 +112,15 @@ export function readHead(head: Head, bytes: Uint8Array, start: number, end: numb
     head.modifiedActor = readU32(bytes, at + 8);
     at += 12;
   }
-  head.clearedStamp = 0;
-  head.clearedActor = 0;
-  if ((flags & headFlag.CLEARED) !== 0) {
-    head.clearedStamp = readStamp(bytes, at);
-    head.clearedActor = readU32(bytes, at + 8);
-    at += 12;
+  head.generation = 0;
+  if ((flags & headFlag.CELLS) !== 0) {
+    head.generation = readStamp(bytes, at);
+    at += 8;
+  }
+  head.lock = undefined;
+  if ((flags & headFlag.LOCKED) !== 0) {
+    head.lock = bytes.subarray(at, at + LOCK_BYTES);
+    at += LOCK_BYTES;
   }
   head.apartLength = 0;
   if ((flags & headFlag.APART) !== 0) {
@@ -130,7 +137,8 @@ export function headLength(flags: number, payloadLength: number): number {
   let length = FIXED_LENGTH + payloadLength;
   if ((flags & headFlag.EXPIRES) !== 0) length += 8;
   if ((flags & headFlag.MODIFIED) !== 0) length += 12;
-  if ((flags & headFlag.CLEARED) !== 0) length += 12;
+  if ((flags & headFlag.CELLS) !== 0) length += 8;
+  if ((flags & headFlag.LOCKED) !== 0) length += LOCK_BYTES;
   if ((flags & headFlag.APART) !== 0) length += 4;
   return length;
 }
@@ -152,10 +160,13 @@ export function writeHead(target: Uint8Array, at: number, head: Head): number {
     writeU32(target, end + 8, head.modifiedActor);
     end += 12;
   }
-  if ((head.flags & headFlag.CLEARED) !== 0) {
-    writeStamp(target, end, head.clearedStamp);
-    writeU32(target, end + 8, head.clearedActor);
-    end += 12;
+  if ((head.flags & headFlag.CELLS) !== 0) {
+    writeStamp(target, end, head.generation);
+    end += 8;
+  }
+  if ((head.flags & headFlag.LOCKED) !== 0) {
+    target.set(head.lock as Uint8Array, end);
+    end += LOCK_BYTES;
   }
   if ((head.flags & headFlag.APART) !== 0) {
     writeU32(target, end, head.apartLength);

@@ -60,7 +60,7 @@ export const SWEEP_BATCH_ROWS = 200;
 const NOTHING = new Uint8Array(0);
 
 /** What the flags of a head say about its value. */
-const VALUE_FLAGS = headFlag.SIBLINGS | headFlag.APART | headFlag.CELLS | headFlag.CLEARED;
+const VALUE_FLAGS = headFlag.SIBLINGS | headFlag.APART | headFlag.CELLS;
 
 /** An element to be written; value undefined: deleted, stored false: it was never there. */
 interface ChangedElement {
@@ -374,8 +374,7 @@ export class Keyspace {
       element[physical.length] = STRING_ELEMENT;
       batch.delete(element);
     }
-    if ((head.flags & headFlag.CELLS) !== 0)
-      batch.put(garbageKey(head.clearedStamp, physical, physical.length), NOTHING);
+    if ((head.flags & headFlag.CELLS) !== 0) batch.put(garbageKey(head.generation, physical, physical.length), NOTHING);
     // Expiry is no change of the user's: the modification version stays, as WATCH in Redis sees it.
     const dead = new Head();
     dead.type = rowType.DELETED;
@@ -395,13 +394,12 @@ export class Keyspace {
     if (!live && !row.counted) return;
     head.flags = 0;
     head.apartLength = 0;
-    head.clearedStamp = 0;
-    head.clearedActor = 0;
+    head.generation = 0;
     const inline = live ? this.putValue(batch, row, stamp) : NOTHING;
     const { flags } = head;
     if ((before.flags & headFlag.APART) !== 0 && (flags & headFlag.APART) === 0) batch.delete(elementKey(row));
-    if ((before.flags & headFlag.CELLS) !== 0 && head.clearedStamp !== before.clearedStamp) {
-      batch.put(garbageKey(before.clearedStamp, row.head, row.headLength), NOTHING);
+    if ((before.flags & headFlag.CELLS) !== 0 && head.generation !== before.generation) {
+      batch.put(garbageKey(before.generation, row.head, row.headLength), NOTHING);
     }
     if (live && row.expiresAtMs !== 0) head.flags |= headFlag.EXPIRES;
     if (live && !row.counted) head.flags |= headFlag.BORN;
@@ -422,8 +420,7 @@ export class Keyspace {
     if (value === undefined) {
       head.flags = before.flags & VALUE_FLAGS;
       head.apartLength = before.apartLength;
-      head.clearedStamp = before.clearedStamp;
-      head.clearedActor = before.clearedActor;
+      head.generation = before.generation;
       return (before.flags & headFlag.APART) === 0
         ? (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd)
         : NOTHING;
@@ -447,8 +444,8 @@ export class Keyspace {
       if (packedLength(count, meta, merged) <= MAX_INLINE_BYTES) return packCollection(count, meta, merged);
       staged = merged;
     }
-    head.flags = headFlag.CELLS | headFlag.CLEARED;
-    head.clearedStamp = generation;
+    head.flags = headFlag.CELLS;
+    head.generation = generation;
     for (const { tag, key, value, stored } of staged) {
       if (value === undefined && stored === false) continue;
       const cell = cellKey(row.head, row.headLength, generation, tag, key);

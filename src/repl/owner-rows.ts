@@ -142,7 +142,7 @@ export class OwnerRows {
     const { count, meta } = readCollectionHead(
       (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd),
     );
-    const cells = new CellElements(this.store, key, keyLength, before.clearedStamp, (sequence) => {
+    const cells = new CellElements(this.store, key, keyLength, before.generation, (sequence) => {
       if (sequence > this.sequence) this.sequence = sequence;
     });
     try {
@@ -163,7 +163,7 @@ export class OwnerRows {
     const { type, expiresAtMs } = before;
     const modified = { stamp: before.modifiedStamp, actor: before.modifiedActor };
     if (type === rowType.DELETED) {
-      if (modified.stamp !== 0) this.stateRead = deletedRowState(modified);
+      if (modified.stamp !== 0 || before.lock !== undefined) this.stateRead = deletedRowState(modified, before.lock);
       return true;
     }
     let bytes = before.bytes as Uint8Array;
@@ -188,7 +188,7 @@ export class OwnerRows {
       end = elementFound.end;
     }
     const siblings = (before.flags & headFlag.SIBLINGS) !== 0;
-    const state = newRowState({ type, expiresAtMs, modified, siblings }, end - start);
+    const state = newRowState({ type, expiresAtMs, modified, siblings, lock: before.lock }, end - start);
     state.set(bytes.subarray(start, end), state.length - (end - start));
     this.stateRead = state;
     return true;
@@ -211,6 +211,8 @@ export class OwnerRows {
     let inline: Uint8Array = NOTHING;
     if (expiresAtMs !== 0) flags |= headFlag.EXPIRES;
     if (state?.siblings === true) flags |= headFlag.SIBLINGS;
+    after.lock = state?.lock;
+    if (after.lock !== undefined) flags |= headFlag.LOCKED;
     if (modified.stamp !== version.stamp || modified.actor !== version.actor) flags |= headFlag.MODIFIED;
     if (isCounted && live !== this.counted) flags |= live ? headFlag.BORN : headFlag.DIED;
     if (live) {
@@ -225,7 +227,7 @@ export class OwnerRows {
     const apartBefore = this.hasRecord && (before.flags & headFlag.APART) !== 0;
     if (apartBefore && (flags & headFlag.APART) === 0) batch.delete(this.elementKey());
     if (this.hasRecord && (before.flags & headFlag.CELLS) !== 0) {
-      batch.put(garbageKey(before.clearedStamp, key, keyLength), NOTHING);
+      batch.put(garbageKey(before.generation, key, keyLength), NOTHING);
     }
     after.type = state === undefined ? rowType.DELETED : state.type;
     after.flags = flags;

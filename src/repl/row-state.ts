@@ -5,10 +5,12 @@
  * ```
  * u8   format (1)
  * u8   type, as in a head; 0 = deleted
- * u8   flags: 1 EXPIRES, 2 SIBLINGS
+ * u8   flags: 1 EXPIRES, 2 SIBLINGS, 4 LOCKED
  * u64  modified: stamp     u32  modified: actor
  * [u64 deadline in ms]                          flag EXPIRES
+ * [24 bytes: lock of a transaction]             flag LOCKED, see row-lock.ts
  * string: its value, to the end (with flag SIBLINGS several, see sibling-codec.ts)
+ * collection: see element-pack.ts
  * ```
  *
  * `modified` is the version of the last change of the value or of the row's existence: what WATCH and the level
@@ -25,17 +27,22 @@ import { DamagedError } from '../cluster/byte-cursor.ts';
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { type Head, headFlag, rowType, type RowType } from './head.ts';
 import { readStamp, writeStamp } from './row-key.ts';
-import type { Version } from './version.ts';
+import { decodeLock, encodeLock, LOCK_BYTES, type RowLock } from './row-lock.ts';
+import { type Version, ZERO_VERSION } from './version.ts';
 
 const FORMAT = 1;
 const EXPIRES = 1;
 const SIBLINGS = 2;
+const LOCKED = 4;
+const ALL_FLAGS = EXPIRES | SIBLINGS | LOCKED;
 
 /** Bytes of a state without a deadline, before its value. */
 export const STATE_HEADER_BYTES = 15;
 
 /** Bytes of a deadline. */
 const DEADLINE_BYTES = 8;
+
+const NEVER_WRITTEN = { type: rowType.DELETED, expiresAtMs: 0, modified: ZERO_VERSION } as const;
 
 export interface RowState {
   readonly type: RowType;
@@ -44,13 +51,18 @@ export interface RowState {
   readonly modified: Version;
   /** The value is several, side by side. */
   readonly siblings?: boolean;
-  /** Of a string; empty otherwise. */
+  /** The lock of a transaction, LOCK_BYTES as row-lock.ts writes them. */
+  readonly lock?: Uint8Array | undefined;
+  /** Empty in a deleted row. */
   readonly value: Uint8Array;
 }
 
-/** Bytes of a state before its value. */
-export function stateValueStart(expiresAtMs: number): number {
-  return expiresAtMs === 0 ? STATE_HEADER_BYTES : STATE_HEADER_BYTES + DEADLINE_BYTES;
+/** Bytes of a state with these flags before its value. */
+function valueStartOf(flags: number): number {
+  let start = STATE_HEADER_BYTES;
+  if ((flags & EXPIRES) !== 0) start += DEADLINE_BYTES;
+  if ((flags & LOCKED) !== 0) start += LOCK_BYTES;
+  return start;
 }
 
 /** In memory of its own. Requires: a deleted row has neither deadline nor value. */
@@ -63,21 +75,24 @@ export function encodeRowState(state: RowState): Uint8Array {
 
 /** As `encodeRowState`, with room for a value of `valueLength` bytes at the end, which the caller fills. */
 export function newRowState(state: Omit<RowState, 'value'>, valueLength: number): Uint8Array {
-  const { type, expiresAtMs, modified } = state;
-  const start = stateValueStart(expiresAtMs);
+  const { type, expiresAtMs, modified, lock } = state;
+  let flags = (expiresAtMs === 0 ? 0 : EXPIRES) | (state.siblings === true ? SIBLINGS : 0);
+  if (lock !== undefined) flags |= LOCKED;
+  const start = valueStartOf(flags);
   const bytes = Buffer.allocUnsafe(start + valueLength);
   bytes[0] = FORMAT;
   bytes[1] = type;
-  bytes[2] = (expiresAtMs === 0 ? 0 : EXPIRES) | (state.siblings === true ? SIBLINGS : 0);
+  bytes[2] = flags;
   writeStamp(bytes, 3, modified.stamp);
   writeU32(bytes, 11, modified.actor);
   if (expiresAtMs !== 0) writeStamp(bytes, STATE_HEADER_BYTES, expiresAtMs);
+  if (lock !== undefined) bytes.set(lock, start - LOCK_BYTES);
   return bytes;
 }
 
 /** The state of a row that was deleted by the change with this version. */
-export function deletedRowState(modified: Version): Uint8Array {
-  return newRowState({ type: rowType.DELETED, expiresAtMs: 0, modified }, 0);
+export function deletedRowState(modified: Version, lock?: Uint8Array): Uint8Array {
+  return newRowState({ type: rowType.DELETED, expiresAtMs: 0, modified, lock }, 0);
 }
 
 /** The parts; `value` is a view into `bytes`. Throws `DamagedError`. */
@@ -86,32 +101,35 @@ export function decodeRowState(bytes: Uint8Array): RowState {
     throw new DamagedError('a row’s state of no known format');
   const type = bytes[1] as number;
   const flags = bytes[2] as number;
-  if (!isRowType(type) || flags > (EXPIRES | SIBLINGS)) throw new DamagedError('a row’s state of no known type');
+  if (!isRowType(type) || flags > ALL_FLAGS) throw new DamagedError('a row’s state of no known type');
   const expires = (flags & EXPIRES) !== 0;
   const siblings = (flags & SIBLINGS) !== 0;
-  const start = expires ? STATE_HEADER_BYTES + DEADLINE_BYTES : STATE_HEADER_BYTES;
-  if (bytes.length < start) throw new DamagedError('a row’s state without its deadline');
+  const start = valueStartOf(flags);
+  if (bytes.length < start) throw new DamagedError('a row’s state without its deadline or lock');
   const stamp = readStamp(bytes, 3);
   const expiresAtMs = expires ? readStamp(bytes, STATE_HEADER_BYTES) : 0;
   if (!Number.isSafeInteger(stamp) || !Number.isSafeInteger(expiresAtMs) || (expires && expiresAtMs === 0)) {
     throw new DamagedError('a row’s state with a number out of range');
   }
-  if (type === rowType.DELETED && bytes.length !== STATE_HEADER_BYTES) {
+  if (type === rowType.DELETED && (expires || bytes.length !== start)) {
     throw new DamagedError('a deleted row with a value');
   }
   const value = bytes.length === start ? EMPTY : bytes.subarray(start);
   const modified = { stamp, actor: readU32(bytes, 11) };
+  if ((flags & LOCKED) !== 0) {
+    return { type, expiresAtMs, modified, siblings, lock: bytes.subarray(start - LOCK_BYTES, start), value };
+  }
   return siblings ? { type, expiresAtMs, modified, siblings, value } : { type, expiresAtMs, modified, value };
 }
 
 /** Fills `head` with the state, its version aside; no object is made. Throws `DamagedError`. */
 export function readRowState(bytes: Uint8Array, head: Head): void {
   const flags = bytes[2] as number;
-  if (bytes.length < STATE_HEADER_BYTES || bytes[0] !== FORMAT || flags > (EXPIRES | SIBLINGS)) {
+  if (bytes.length < STATE_HEADER_BYTES || bytes[0] !== FORMAT || flags > ALL_FLAGS) {
     throw new DamagedError('a row’s state of no known format');
   }
   const expires = (flags & EXPIRES) !== 0;
-  const start = expires ? STATE_HEADER_BYTES + DEADLINE_BYTES : STATE_HEADER_BYTES;
+  const start = valueStartOf(flags);
   const type = bytes[1] as number;
   if (!isRowType(type) || bytes.length < start) throw new DamagedError('a row’s state of no known type');
   const stamp = readStamp(bytes, 3);
@@ -126,6 +144,36 @@ export function readRowState(bytes: Uint8Array, head: Head): void {
   head.bytes = bytes;
   head.valueStart = start;
   head.valueEnd = bytes.length;
+}
+
+/** Whether a transaction has its lock on a row in this state. */
+export function isLockedState(state: Uint8Array | undefined): state is Uint8Array {
+  return state !== undefined && ((state[2] as number) & LOCKED) !== 0;
+}
+
+/** The lock. Requires: isLockedState. */
+export function lockOfState(state: Uint8Array): RowLock {
+  const start = valueStartOf(state[2] as number);
+  return decodeLock(state.subarray(start - LOCK_BYTES, start));
+}
+
+/** The same with this lock; a row that was never written becomes one that is deleted, with version zero. */
+export function lockedState(state: Uint8Array | undefined, lock: RowLock): Uint8Array {
+  const bytes = encodeLock(lock);
+  if (state === undefined) return newRowState({ ...NEVER_WRITTEN, lock: bytes }, 0);
+  return encodeRowState({ ...decodeRowState(state), lock: bytes });
+}
+
+/** The same without a lock. */
+export function unlockedState(state: Uint8Array): Uint8Array | undefined {
+  const decoded = decodeRowState(state);
+  if (decoded.type === rowType.DELETED && decoded.modified.stamp === 0) return undefined;
+  return encodeRowState({ ...decoded, lock: undefined });
+}
+
+/** The same as a change with this version has made it. */
+export function modifiedState(state: Uint8Array, modified: Version): Uint8Array {
+  return encodeRowState({ ...decodeRowState(state), modified });
 }
 
 /** The version of the last change. Requires: a state. */

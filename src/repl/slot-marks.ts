@@ -39,9 +39,9 @@ export interface RowsLeft {
 
 export class SlotMarks {
   /** By slot; marks of every database. */
-  private readonly every: (Version | undefined)[] = Array.from({ length: SLOT_COUNT });
+  private every: (Version | undefined)[] = [];
   /** By database, then by slot. */
-  private readonly single: ((Version | undefined)[] | undefined)[] = Array.from({ length: 256 });
+  private readonly single: ((Version | undefined)[] | undefined)[] = [];
   /** Whether there is any mark at all: most nodes never see one, and then a look-up costs a test. */
   private isUsed = false;
 
@@ -66,6 +66,7 @@ export class SlotMarks {
     for (const { database, mark } of marks) {
       this.isUsed = true;
       if (database === EVERY_DATABASE) {
+        if (this.every.length === 0) this.every = Array.from({ length: SLOT_COUNT });
         const known = this.every[slot];
         if (known === undefined || compareVersions(known, mark) < 0) this.every[slot] = mark;
       } else {

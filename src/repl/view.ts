@@ -209,11 +209,11 @@ export class View {
     if (row.elements !== undefined) return row.elements;
     const value = this.stored(row);
     const { count, meta, end } = readCollectionHead(value);
-    const { flags, clearedStamp } = row.before;
+    const { flags, generation } = row.before;
     const base =
       (flags & headFlag.CELLS) === 0
         ? new PackedElements(value, end)
-        : new CellElements(this.store, row.head, row.headLength, clearedStamp, this.saw);
+        : new CellElements(this.store, row.head, row.headLength, generation, this.saw);
     row.elements = new Elements(row, base, count, meta);
     return row.elements;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { LOCK_BYTES } from '../../src/repl/row-lock.ts';
 import { Head, headFlag, headLength, readHead, rowType, writeHead } from '../../src/repl/head.ts';
 
 const stamps = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
@@ -8,14 +9,14 @@ const actors = fc.integer({ min: 0, max: 0xffff_ffff });
 
 const heads = fc
   .record({
-    flags: fc.nat(63),
+    flags: fc.nat(255),
     stamp: stamps,
     actor: actors,
     expiresAtMs: stamps,
     modifiedStamp: stamps,
     modifiedActor: actors,
-    clearedStamp: stamps,
-    clearedActor: actors,
+    generation: stamps,
+    lock: fc.uint8Array({ minLength: LOCK_BYTES, maxLength: LOCK_BYTES }),
     apartLength: actors,
   })
   .map((fields) => Object.assign(new Head(), fields, { type: rowType.STRING }));
@@ -37,7 +38,11 @@ test('a head reads back as it was written, with its value behind it', () => {
       assert.equal(read.expiresAtMs, has(headFlag.EXPIRES) ? head.expiresAtMs : 0);
       assert.equal(read.modifiedStamp, has(headFlag.MODIFIED) ? head.modifiedStamp : head.stamp);
       assert.equal(read.modifiedActor, has(headFlag.MODIFIED) ? head.modifiedActor : head.actor);
-      assert.equal(read.clearedStamp, has(headFlag.CLEARED) ? head.clearedStamp : 0);
+      assert.equal(read.generation, has(headFlag.CELLS) ? head.generation : 0);
+      assert.deepEqual(
+        read.lock === undefined ? undefined : Uint8Array.from(read.lock),
+        has(headFlag.LOCKED) ? head.lock : undefined,
+      );
       assert.equal(read.apartLength, has(headFlag.APART) ? head.apartLength : 0);
     }),
   );
