@@ -1,5 +1,7 @@
 /** The commands on lists. */
 
 import type { Command } from './command.ts';
+import { listEndCommands } from './list-ends.ts';
+import { listPlainCommands } from './list-plain.ts';
 
-export const listCommands: readonly Command[] = [];
+export const listCommands: readonly Command[] = [...listPlainCommands, ...listEndCommands];

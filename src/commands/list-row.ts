@@ -1,0 +1,201 @@
+/**
+ * A list as the elements of a row. An element's key is its position, u64 BE; positions are dense, so that the element at
+ * an index is found by reckoning, and pushing or popping writes one element however long the list is or was. The meta
+ * bytes hold the first position (u64 BE); without any it is MIDDLE, where lists begin.
+ *
+ * Invariants: the elements are those at first … first + count - 1; a walk begins and ends at live positions, so that it
+ * never meets what pops have left behind.
+ *
+ * Positions are safe integers: at a million pushes a second on one side they last for 142 years.
+ */
+
+import { assert } from '../assert.ts';
+import { copyOf, equalBytes } from '../bytes.ts';
+import { type Elements, ELEMENT, type TagRange } from '../repl/elements.ts';
+import { rowType } from '../repl/head.ts';
+import { readStamp, writeStamp } from '../repl/row-key.ts';
+import type { Row, View } from '../repl/view.ts';
+import type { Args } from './args.ts';
+import { commandsOf, docsOf, typedRowAt } from './collection-row.ts';
+
+export const listCommand = commandsOf('list');
+export const listDoc = docsOf('list');
+
+/** Where the first element of a list stands. */
+const MIDDLE = 2 ** 52;
+
+const POSITION_BYTES = 8;
+
+/** An end of a list. */
+export type End = 'head' | 'tail';
+
+export class List {
+  private readonly elements: Elements;
+  private first: number;
+
+  constructor(elements: Elements) {
+    this.elements = elements;
+    const { meta } = elements;
+    this.first = meta.length === 0 ? MIDDLE : readStamp(meta, 0);
+  }
+
+  get length(): number {
+    return this.elements.count;
+  }
+
+  /** The element at an index in [0, length), valid until the turn ends. Throws `Miss`. */
+  at(index: number): Uint8Array {
+    const value = this.elements.get(ELEMENT, positionKey(this.first + index));
+    assert(value !== undefined, 'an element at every position of a list');
+    return value;
+  }
+
+  /** Requires: 0 ≤ index < length. */
+  set(index: number, value: Uint8Array): void {
+    this.elements.replace(ELEMENT, positionKey(this.first + index), value);
+  }
+
+  push(end: End, value: Uint8Array): void {
+    const { elements } = this;
+    if (end === 'tail') elements.add(ELEMENT, positionKey(this.first + elements.count), value);
+    else {
+      elements.add(ELEMENT, positionKey(this.first - 1), value);
+      this.startAt(this.first - 1);
+    }
+  }
+
+  /** Takes the element at an end; its bytes are valid until the turn ends. Requires: not empty. Throws `Miss`. */
+  pop(end: End): Uint8Array {
+    const { elements } = this;
+    const position = end === 'head' ? this.first : this.first + elements.count - 1;
+    const value = elements.take(ELEMENT, positionKey(position));
+    assert(value !== undefined, 'an element at each end of a list');
+    if (end === 'head') this.startAt(position + 1);
+    return value;
+  }
+
+  /** Elements [start, end) as a range to walk. Requires: 0 ≤ start < end ≤ length. */
+  range(start: number, end: number, reverse = false): TagRange {
+    return { lower: positionKey(this.first + start), upper: positionKey(this.first + end), reverse };
+  }
+
+  /** Calls `visit` with the elements [start, end) and their indexes until it returns false. Throws `Miss`. */
+  each(start: number, end: number, visit: (value: Uint8Array, index: number) => boolean | void, reverse = false): void {
+    if (start >= end) return;
+    let index = reverse ? end - 1 : start;
+    this.elements.each(ELEMENT, this.range(start, end, reverse), (_key, value) => {
+      const at = index;
+      index += reverse ? -1 : 1;
+      return visit(value, at);
+    });
+  }
+
+  /** The elements [start, end) in memory of their own. Throws `Miss`. */
+  copy(start: number, end: number): Uint8Array[] {
+    const values: Uint8Array[] = [];
+    this.each(start, end, (value) => {
+      values.push(copyOf(value));
+    });
+    return values;
+  }
+
+  /** Indexes of the elements that equal `value`, `most` of them, the last ones when `reverse`; rising. Throws `Miss`. */
+  indexesOf(value: Uint8Array, most: number, reverse = false): number[] {
+    const indexes: number[] = [];
+    this.each(
+      0,
+      this.length,
+      (each, index) => {
+        if (equalBytes(each, value)) indexes.push(index);
+        return indexes.length < most;
+      },
+      reverse,
+    );
+    return reverse ? indexes.reverse() : indexes;
+  }
+
+  /** Puts an element before the one at `index`, or at the end; moves what stands on the shorter side. Throws `Miss`. */
+  insert(index: number, value: Uint8Array): void {
+    const { length } = this;
+    if (index < length / 2) {
+      const moved = this.copy(0, index);
+      this.push('head', moved[0] ?? value);
+      moved.forEach((each, i) => this.set(i, each));
+    } else {
+      const moved = this.copy(index, length);
+      this.push('tail', moved.at(-1) ?? value);
+      moved.forEach((each, i) => this.set(index + 1 + i, each));
+    }
+    this.set(index, value);
+  }
+
+  /** Takes out the elements at these indexes, which rise; moves what stands on the shorter side. Throws `Miss`. */
+  remove(indexes: readonly number[]): void {
+    if (indexes.length === 0) return;
+    const { length } = this;
+    const firstGone = indexes[0] as number;
+    const lastGone = indexes.at(-1) as number;
+    const gone = new Set(indexes);
+    if (lastGone + 1 < length - firstGone) {
+      const kept = this.copy(0, lastGone + 1).filter((_, i) => !gone.has(i));
+      kept.forEach((each, i) => this.set(indexes.length + i, each));
+      this.dropHead(indexes.length);
+    } else {
+      const kept = this.copy(firstGone, length).filter((_, i) => !gone.has(firstGone + i));
+      kept.forEach((each, i) => this.set(firstGone + i, each));
+      this.dropTail(indexes.length);
+    }
+  }
+
+  /** Takes the first `count` elements out. */
+  dropHead(count: number): void {
+    if (count === 0) return;
+    for (let i = 0; i < count; i++) this.elements.drop(ELEMENT, positionKey(this.first + i));
+    this.startAt(this.first + count);
+  }
+
+  /** Takes the last `count` elements out. */
+  dropTail(count: number): void {
+    for (let i = 0; i < count; i++) this.elements.drop(ELEMENT, positionKey(this.first + this.elements.count - 1));
+  }
+
+  private startAt(position: number): void {
+    this.first = position;
+    this.elements.meta = positionKey(position);
+  }
+}
+
+function positionKey(position: number): Uint8Array {
+  const key = new Uint8Array(POSITION_BYTES);
+  writeStamp(key, 0, position);
+  return key;
+}
+
+/** The list of a live row. Throws `Miss`. */
+export function listOf(view: View, row: Row): List {
+  return new List(view.elements(row));
+}
+
+/** The list at the key that word i names; undefined: there is no such key. Throws `Miss`, `CommandError`. */
+export function listAt(view: View, args: Args, i: number): List | undefined {
+  const row = typedRowAt(view, args, i, rowType.LIST);
+  return row.live ? listOf(view, row) : undefined;
+}
+
+/** The list of a row that is a list or nothing; a missing one becomes an empty list, which the caller must fill. */
+export function listToFill(view: View, row: Row): List {
+  return new List(row.live ? view.elements(row) : view.create(row, rowType.LIST));
+}
+
+/** An index as commands write it, where -1 is the last, in [0, length); undefined: outside. */
+export function indexOf(index: number, length: number): number | undefined {
+  const at = index < 0 ? index + length : index;
+  return at >= 0 && at < length ? at : undefined;
+}
+
+/** The range from `start` to `stop`, both inclusive and as commands write them, as [start, end) in [0, length). */
+export function boundsOf(start: number, stop: number, length: number): readonly [start: number, end: number] {
+  const from = Math.max(start < 0 ? start + length : start, 0);
+  const end = Math.min((stop < 0 ? stop + length : stop) + 1, length);
+  return from < end ? [from, end] : [0, 0];
+}
