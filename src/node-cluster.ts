@@ -219,6 +219,7 @@ export class NodeCluster {
       });
       return run;
     });
+    server.pubsub.tellOthers = (payload) => this.tellMembers(busMethod.PUBLISH, payload);
     this.seeds = seedsOf(config);
     this.busAt = { host: listenHost(config), port: busPortOf(config) };
     this.listenTo({ voter, serve: (run as unknown as ClusterRun).serve });
@@ -276,6 +277,7 @@ export class NodeCluster {
     bus.onRequest(busMethod.TOPOLOGY_ASK, voter.onAsk);
     bus.onNotice(busMethod.SWIM, membership.onNotice);
     this.serve(busMethod.FORWARD, serve);
+    this.hear(busMethod.PUBLISH, (payload) => this.options.server.pubsub.arrived(payload));
     this.door.serve(bus);
   }
 
@@ -291,6 +293,26 @@ export class NodeCluster {
         answer(utf8(thrown.message), METHOD_FAILED);
       }
     });
+  }
+
+  /** Listens to a notice; one that is none is dropped. */
+  private hear(method: number, handler: (payload: Uint8Array) => void): void {
+    this.bus.onNotice(method, (arrival) => {
+      try {
+        handler(arrival.message.payload);
+      } catch (thrown) {
+        if (!(thrown instanceof DamagedError)) throw thrown;
+        this.options.env.log.error('a notice that is not to be read', { from: arrival.from, reason: thrown.message });
+      }
+    });
+  }
+
+  /** Sends a notice to every other member. */
+  private tellMembers(method: number, payload: Uint8Array): void {
+    const { topology, self, epoch } = this.keeper;
+    if (topology === undefined) return;
+    const outgoing = { method, priority: priority.CLIENT, deadlineMs: Number.POSITIVE_INFINITY, epoch, payload };
+    for (const { id } of topology.members) if (id !== self) this.bus.notice(this.keeper.nameOf(id), outgoing);
   }
 
   // --- worlds ------------------------------------------------------------------------------------------------------

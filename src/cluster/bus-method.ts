@@ -23,6 +23,8 @@ export const busMethod = {
   LIST: 19,
   COUNT: 20,
   FLUSH: 21,
+  /** A notice: a message for subscribers: commands/pubsub-feed.ts. */
+  PUBLISH: 22,
 } as const;
 
 /** Method of an answer as its handler gives it. */

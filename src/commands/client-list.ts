@@ -1,6 +1,7 @@
 /** One line of CLIENT LIST: what is known of a connection. */
 
 import type { Client } from './client.ts';
+import { topicKind } from './pubsub-topics.ts';
 import type { Server } from './server-state.ts';
 
 /** Kinds that TYPE of CLIENT LIST and KILL know. */
@@ -25,13 +26,13 @@ export function clientType(word: string): ClientType | undefined {
 export function typeOf(client: Client): ClientType {
   // Redis counts a client that MONITORs among the replicas.
   if (client.monitor) return 'replica';
-  return client.connection.outputClass === 'pubsub' ? 'pubsub' : 'normal';
+  return client.subscriptions === undefined ? 'normal' : 'pubsub';
 }
 
 function flagsOf(client: Client): string {
   let flags = '';
   if (client.monitor) flags += 'O';
-  if (typeOf(client) === 'pubsub') flags += 'P';
+  if (client.subscriptions !== undefined) flags += 'P';
   if (client.queue !== undefined) flags += 'x';
   if (client.readonly) flags += 'r';
   if (client.noEvict) flags += 'e';
@@ -46,6 +47,7 @@ function queuedBytes(client: Client): number {
 
 export function clientLine(server: Server, client: Client): string {
   const counters = client.connection.counters();
+  const { subscriptions } = client;
   const ageSeconds = Math.floor((server.env.clock.wallMs() - client.createdMs) / 1000);
   const multiBytes = queuedBytes(client);
   const total =
@@ -60,9 +62,9 @@ export function clientLine(server: Server, client: Client): string {
     ['idle', counters.idleSeconds],
     ['flags', flagsOf(client)],
     ['db', client.database],
-    ['sub', 0],
-    ['psub', 0],
-    ['ssub', 0],
+    ['sub', subscriptions?.of(topicKind.CHANNEL).size ?? 0],
+    ['psub', subscriptions?.of(topicKind.PATTERN).size ?? 0],
+    ['ssub', subscriptions?.of(topicKind.SHARD).size ?? 0],
     ['multi', client.queue?.length ?? -1],
     ['qbuf', counters.queryBuffer],
     ['qbuf-free', counters.queryBufferFree],

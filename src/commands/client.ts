@@ -4,6 +4,7 @@ import type { RowMark } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { ClientCluster } from './client-cluster.ts';
 import type { Command, Context } from './command.ts';
+import type { Subscriptions } from './pubsub-topics.ts';
 import type { Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
 
@@ -77,6 +78,8 @@ export class Client {
   execReplies: Map<number, Reply | Promise<Reply>> | undefined = undefined;
   watched: WatchedKey[] = [];
   monitor = false;
+  /** What it listens to; undefined: nothing. */
+  subscriptions: Subscriptions | undefined = undefined;
   noEvict = false;
   noTouch = false;
   readonly = false;
@@ -101,5 +104,12 @@ export class Client {
     this.createdMs = options.nowMs;
     this.lastCommandMs = options.nowMs;
     this.authenticated = options.authenticated;
+  }
+
+  /** What is pushed to a client that does not read must end somewhere, and a client that only listens is not idle. */
+  noteFeeds(): void {
+    const isFed = this.monitor || this.subscriptions !== undefined;
+    this.connection.idleExempt = isFed;
+    this.connection.outputClass = isFed ? 'pubsub' : 'normal';
   }
 }

@@ -19,8 +19,9 @@ const HELLO_WITHOUT_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time';
 export const BAD_CLIENT_NAME = 'ERR Client names cannot contain spaces, newlines or special characters.';
 
-function ping(_view: View, args: Args): Reply {
+function ping(_view: View, args: Args, { client }: Context): Reply {
   if (args.count > 2) throw new CommandError(wrongArity('ping'));
+  if (client.subscriptions !== undefined && client.protocol === 2) return ['pong', args.count === 1 ? '' : args.at(1)];
   return args.count === 1 ? PONG : args.at(1);
 }
 
@@ -99,6 +100,7 @@ function quit(_view: View, _args: Args, { client }: Context): Reply {
 export function resetClient(server: Server, client: Client): void {
   forgetTransaction(client);
   server.monitors.remove(client);
+  server.pubsub.drop(client);
   client.connection.setReplyMode('on');
   client.connection.setProtocol(2);
   client.protocol = 2;

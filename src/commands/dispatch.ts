@@ -21,9 +21,10 @@ import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import { type ClusterHost, type ClusterRun, whenSettled } from './cluster-run.ts';
 import type { Command, Context } from './command.ts';
-import { CommandError, NO_AUTH, wrongArity } from './errors.ts';
+import { CommandError, NO_AUTH, onlySubscribing, wrongArity } from './errors.ts';
 import { localOnly } from './errors-cluster.ts';
 import { AFTER_PENDING, type AfterPending, PendingReply } from './pending-reply.ts';
+import { isRefusedToSubscriber } from './pubsub.ts';
 import { ErrorReply, ownBytes, QUEUED, type Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
 import { CommandTable, keyIndexes } from './table.ts';
@@ -138,6 +139,7 @@ export class Dispatcher {
     if (client.queue !== undefined && command.flags.includes('no_multi')) {
       return new ErrorReply('ERR Command not allowed inside a transaction');
     }
+    if (isRefusedToSubscriber(client, command)) return new ErrorReply(onlySubscribing(this.fullName(command, args)));
     return this.writeRefusal(client, command);
   }
 

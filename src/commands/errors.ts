@@ -27,6 +27,11 @@ export function wrongArity(command: string): string {
   return `ERR wrong number of arguments for '${command}' command`;
 }
 
+/** To a subscriber that speaks RESP2; `command`: its full name. */
+export function onlySubscribing(command: string): string {
+  return `ERR Can't execute '${command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
+}
+
 export function invalidExpire(command: string): string {
   return `ERR invalid expire time in '${command}' command`;
 }

@@ -5,6 +5,7 @@
 
 import { typeOf } from './client-list.ts';
 import { humanBytes, type InfoFields, percent, secondsOf } from './info-format.ts';
+import { topicKind } from './pubsub-topics.ts';
 import { REDIS_VERSION, type Server } from './server-state.ts';
 
 const SECONDS_A_DAY = 86_400;
@@ -174,8 +175,9 @@ export function statFields(server: Server): InfoFields {
     ['evicted_clients', 0],
     ['keyspace_hits', server.keyspaceHits],
     ['keyspace_misses', server.keyspaceMisses],
-    ['pubsub_channels', 0],
-    ['pubsub_patterns', 0],
+    ['pubsub_channels', server.pubsub.topics.count(topicKind.CHANNEL)],
+    ['pubsub_patterns', server.pubsub.topics.count(topicKind.PATTERN)],
+    ['pubsubshard_channels', server.pubsub.topics.count(topicKind.SHARD)],
     ['latest_fork_usec', 0],
     ['total_forks', 0],
     ['migrate_cached_sockets', 0],

@@ -16,6 +16,7 @@ const BY_FLAGS: readonly (readonly [flags: string, names: string])[] = [
   ['RW access delete', 'getdel rename renamenx'],
   ['RM delete', 'del unlink delex delifeq'],
   ['RO access', 'copy'],
+  ['not_key', 'ssubscribe sunsubscribe spublish'],
 ];
 
 /** Commands whose second key is treated in another way than the first. */

@@ -16,17 +16,14 @@ export class MonitorFeed {
 
   add(client: Client): void {
     client.monitor = true;
-    client.connection.idleExempt = true;
-    // What is pushed to a client that does not read must end somewhere; `normal` has no limit.
-    client.connection.outputClass = 'pubsub';
+    client.noteFeeds();
     this.watchers.add(client);
   }
 
   remove(client: Client): void {
     if (!this.watchers.delete(client)) return;
     client.monitor = false;
-    client.connection.idleExempt = false;
-    client.connection.outputClass = 'normal';
+    client.noteFeeds();
   }
 
   /** Tells every watcher. `timeUs` since 1970. */

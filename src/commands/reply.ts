@@ -29,6 +29,7 @@ export type Reply =
   | VerbatimReply
   | BigNumberReply
   | PushReply
+  | Replies
   | NoReply;
 
 /** `+text`. Text has no CR or LF. */
@@ -110,6 +111,14 @@ export class PushReply {
   readonly items: readonly Reply[];
   constructor(items: readonly Reply[]) {
     this.items = items;
+  }
+}
+
+/** Several replies one after another to one command: what SUBSCRIBE answers. They go past the reply mode, as pushes do. */
+export class Replies {
+  readonly replies: readonly Reply[];
+  constructor(replies: readonly Reply[]) {
+    this.replies = replies;
   }
 }
 

@@ -13,6 +13,7 @@ import { type Machine, NO_MACHINE } from './machine.ts';
 import { MonitorFeed } from './monitor-feed.ts';
 import type { CommandObserver } from './observer.ts';
 import { Pause } from './pause.ts';
+import { PubSubFeed } from './pubsub-feed.ts';
 import { RateMeter } from './rate-meter.ts';
 import { Saves } from './saves.ts';
 import { ScanTokens } from './scan-tokens.ts';
@@ -63,6 +64,7 @@ export class Server {
   readonly slowlog = new Slowlog();
   readonly latency = new LatencyMonitor();
   readonly monitors = new MonitorFeed();
+  readonly pubsub = new PubSubFeed();
   readonly pause: Pause;
   readonly opsRate = new RateMeter();
   readonly inputRate = new RateMeter();

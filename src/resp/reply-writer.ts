@@ -15,6 +15,7 @@ import {
   NoReply,
   NullArray,
   PushReply,
+  Replies,
   SetReply,
   SimpleString,
   VerbatimReply,
@@ -85,6 +86,7 @@ function writeOther(out: Output, reply: OtherReply, protocol: Protocol): void {
   else if (reply instanceof MapReply) writeMap(out, reply, protocol);
   else if (reply instanceof SetReply) writeItems(out, isResp3 ? type.SET : type.ARRAY, reply.members, protocol);
   else if (reply instanceof PushReply) writeItems(out, isResp3 ? type.PUSH : type.ARRAY, reply.items, protocol);
+  else if (reply instanceof Replies) for (const each of reply.replies) writeReply(out, each, protocol);
   else if (reply instanceof VerbatimReply) writeVerbatim(out, reply, isResp3);
   else if (reply instanceof BigNumberReply) writeBigNumber(out, reply.digits, isResp3);
   else assert(reply instanceof NoReply, 'a reply is one of the kinds that reply.ts lists');

@@ -13,7 +13,7 @@
 
 import type { Args } from '../commands/args.ts';
 import { AfterPending, PendingReply } from '../commands/pending-reply.ts';
-import type { Reply } from '../commands/reply.ts';
+import { PushReply, Replies, type Reply } from '../commands/reply.ts';
 import { assert } from '../assert.ts';
 import type { Connection, ConnectionEvents } from '../env.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -306,7 +306,7 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   }
 
   private answer(reply: Reply): void {
-    if (this.replyMode !== 'on' && !this.isReplyWanted()) return;
+    if (this.replyMode !== 'on' && !this.isReplyWanted() && !isPush(reply)) return;
     if (this.underWay.length > 0) this.underWay.addReady(reply, this.port.sequenceToAwait());
     else this.write(reply, this.port.sequenceToAwait());
   }
@@ -483,4 +483,9 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
   private isClosing(): boolean {
     return (this.halted & (halt.CLOSING | halt.CLOSED)) !== 0;
   }
+}
+
+/** What goes past the reply mode: the answers of SUBSCRIBE and its kin. */
+function isPush(reply: Reply): boolean {
+  return reply instanceof PushReply || reply instanceof Replies;
 }
