@@ -11,7 +11,7 @@ import { bitmapCommands } from '../../src/commands/bitmap.ts';
 import { CommandRunner } from '../support/command-runner.ts';
 
 function bitsOf(bytes: Uint8Array): number[] {
-  return [...bytes].flatMap((byte) => [...byte.toString(2).padStart(8, '0')].map(Number));
+  return [...bytes].flatMap((byte) => Array.from({ length: 8 }, (_, i) => (byte >> (7 - i)) & 1));
 }
 
 /** Bytes at any alignment, with long runs of the same byte. */
