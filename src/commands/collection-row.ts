@@ -28,6 +28,12 @@ export function elementsAt(view: View, args: Args, i: number, type: RowType): El
   return row.live ? view.elements(row) : undefined;
 }
 
+/** As `elementsAt`, for a reader that takes more than a turn. */
+export function lastingElementsAt(view: View, args: Args, i: number, type: RowType): Elements | undefined {
+  const row = typedRowAt(view, args, i, type);
+  return row.live ? view.lastingElements(row) : undefined;
+}
+
 /** As `elementsAt`; a missing key becomes an empty collection, which the caller must fill. */
 export function elementsToFill(view: View, args: Args, i: number, type: RowType): Elements {
   const row = typedRowAt(view, args, i, type);

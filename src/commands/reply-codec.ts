@@ -11,6 +11,7 @@
  *   7 null   11 null array   12 OK   13 no reply   14 true   15 false
  *   16 array, 17 set, 18 map (keys and values in turn)  u32 number of replies | replies
  *   19 verbatim text                            u8 (0 txt, 1 mkd) | as 2
+ *   20 pairs                                    as 18
  * ```
  *
  * Valid if and only if every tag is known, lengths fit what is there and nothing is left; anything else is a
@@ -31,6 +32,7 @@ import {
   NULL_ARRAY,
   NullArray,
   OK,
+  PairsReply,
   type Reply,
   SetReply,
   SimpleString,
@@ -57,6 +59,7 @@ const tag = {
   SET: 17,
   MAP: 18,
   VERBATIM: 19,
+  PAIRS: 20,
 } as const;
 
 /** The whole of the reply OK. */
@@ -89,6 +92,7 @@ function writeRare(out: ByteWriter, reply: RareReply): void {
   else if (reply instanceof BigNumberReply) out.u8(tag.BIG_NUMBER).block(utf8(reply.digits));
   else if (reply instanceof SetReply) writeMany(out, tag.SET, reply.members);
   else if (reply instanceof MapReply) writeMany(out, tag.MAP, reply.entries.flat());
+  else if (reply instanceof PairsReply) writeMany(out, tag.PAIRS, reply.pairs.flat());
   else {
     assert(reply instanceof VerbatimReply, 'a reply to a command');
     out
@@ -144,7 +148,9 @@ function readRare(from: ByteReader, kind: number, depth: number): Reply {
     case tag.SET:
       return new SetReply(readMany(from, depth));
     case tag.MAP:
-      return mapOf(readMany(from, depth));
+      return new MapReply(pairsOf(readMany(from, depth)));
+    case tag.PAIRS:
+      return new PairsReply(pairsOf(readMany(from, depth)));
     case tag.SIMPLE:
       return new SimpleString(textOf(from.block()));
     case tag.NULL_ARRAY:
@@ -178,11 +184,11 @@ function readMany(from: ByteReader, depth: number): Reply[] {
   return replies;
 }
 
-function mapOf(flat: readonly Reply[]): MapReply {
-  if (flat.length % 2 !== 0) throw new DamagedError('a map with a key and no value');
+function pairsOf(flat: readonly Reply[]): [Reply, Reply][] {
+  if (flat.length % 2 !== 0) throw new DamagedError('a pair of which one is missing');
   const entries: [Reply, Reply][] = [];
   for (let i = 0; i < flat.length; i += 2) entries.push([flat[i] as Reply, flat[i + 1] as Reply]);
-  return new MapReply(entries);
+  return entries;
 }
 
 function bigintOf(digits: string): bigint {

@@ -25,6 +25,7 @@ export type Reply =
   | DoubleReply
   | BooleanReply
   | MapReply
+  | PairsReply
   | SetReply
   | VerbatimReply
   | BigNumberReply
@@ -77,6 +78,14 @@ export class MapReply {
   readonly entries: readonly (readonly [Reply, Reply])[];
   constructor(entries: readonly (readonly [Reply, Reply])[]) {
     this.entries = entries;
+  }
+}
+
+/** A flat array of two replies after two in RESP2, an array of arrays of two in RESP3: members with their scores. */
+export class PairsReply {
+  readonly pairs: readonly (readonly [Reply, Reply])[];
+  constructor(pairs: readonly (readonly [Reply, Reply])[]) {
+    this.pairs = pairs;
   }
 }
 
@@ -143,5 +152,6 @@ export function ownBytes(reply: Reply): Reply {
   if (reply instanceof SetReply) return new SetReply(reply.members.map(ownBytes));
   if (reply instanceof MapReply)
     return new MapReply(reply.entries.map(([key, value]) => [ownBytes(key), ownBytes(value)]));
+  if (reply instanceof PairsReply) return new PairsReply(reply.pairs.map(([a, b]) => [ownBytes(a), ownBytes(b)]));
   return reply;
 }

@@ -134,9 +134,9 @@ function scanStart(view: View, cursor: number, filter: ScanFilter, tokens: ScanT
   return isOurs ? { slot, endSlot, after } : { slot, endSlot };
 }
 
-/** The cursor as C's strtoul reads it; one that no server gave ends the walk. */
-export function cursorOf(args: Args): number {
-  const match = args.length(1) > MAX_CURSOR_LENGTH ? null : /^(?:([+-]?)0*([0-9]{1,20}))?$/.exec(args.text(1));
+/** The cursor at word `at` as C's strtoul reads it; one that no server gave ends the walk. */
+export function cursorOf(args: Args, at = 1): number {
+  const match = args.length(at) > MAX_CURSOR_LENGTH ? null : /^(?:([+-]?)0*([0-9]{1,20}))?$/.exec(args.text(at));
   if (match === null) throw new CommandError('ERR invalid cursor');
   const [, sign, digits = '0'] = match;
   if (digits.length === CURSOR_MAX.length && digits > CURSOR_MAX) throw new CommandError('ERR invalid cursor');

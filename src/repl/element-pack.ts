@@ -126,6 +126,11 @@ export class PackedElements implements ElementBase {
     this.start = start;
   }
 
+  /** The same in memory of its own, for a walk that takes more than a turn. */
+  copy(): PackedElements {
+    return new PackedElements(this.bytes.slice(this.start), 0);
+  }
+
   find(tag: number, key: Uint8Array): Uint8Array | undefined {
     const { bytes, start } = this;
     if (bytes.length - start > LINEAR_BYTES) {

@@ -9,7 +9,7 @@
  * `sequenceSeen` is at least the sequence of every record that was read.
  */
 
-import { EMPTY, latin1 } from '../bytes.ts';
+import { copyOf, EMPTY, latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import { CellElements } from './element-cells.ts';
@@ -216,6 +216,13 @@ export class View {
         : new CellElements(this.store, row.head, row.headLength, generation, this.saw);
     row.elements = new Elements(row, base, count, meta);
     return row.elements;
+  }
+
+  /** As `elements`, for walks that take more than a turn; nothing may be changed in them. Throws `Miss`. */
+  lastingElements(row: Row): Elements {
+    const { base, count, meta } = this.elements(row);
+    if (!(base instanceof PackedElements)) return this.elements(row);
+    return new Elements(row, base.copy(), count, copyOf(meta));
   }
 
   /** Makes the row an empty collection without a deadline, whatever it was. */

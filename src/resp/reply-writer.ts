@@ -14,6 +14,7 @@ import {
   MapReply,
   NoReply,
   NullArray,
+  PairsReply,
   PushReply,
   Replies,
   SetReply,
@@ -84,6 +85,7 @@ function writeOther(out: Output, reply: OtherReply, protocol: Protocol): void {
   else if (reply instanceof DoubleReply) writeDouble(out, reply.value, isResp3);
   else if (reply instanceof BooleanReply) writeBoolean(out, reply.value, isResp3);
   else if (reply instanceof MapReply) writeMap(out, reply, protocol);
+  else if (reply instanceof PairsReply) writePairs(out, reply, protocol);
   else if (reply instanceof SetReply) writeItems(out, isResp3 ? type.SET : type.ARRAY, reply.members, protocol);
   else if (reply instanceof PushReply) writeItems(out, isResp3 ? type.PUSH : type.ARRAY, reply.items, protocol);
   else if (reply instanceof Replies) for (const each of reply.replies) writeReply(out, each, protocol);
@@ -254,5 +256,15 @@ function writeMap(out: Output, reply: MapReply, protocol: Protocol): void {
   for (const [key, value] of entries) {
     writeReply(out, key, protocol);
     writeReply(out, value, protocol);
+  }
+}
+
+function writePairs(out: Output, reply: PairsReply, protocol: Protocol): void {
+  const { pairs } = reply;
+  writeHeader(out, type.ARRAY, protocol === 3 ? pairs.length : pairs.length * 2);
+  for (const [a, b] of pairs) {
+    if (protocol === 3) writeHeader(out, type.ARRAY, 2);
+    writeReply(out, a, protocol);
+    writeReply(out, b, protocol);
   }
 }

@@ -15,6 +15,7 @@ import {
   MapReply,
   NullArray,
   ownBytes,
+  PairsReply,
   type Reply,
   SetReply,
   SimpleString,
@@ -196,5 +197,6 @@ export function show(reply: Reply): unknown {
   if (reply instanceof DoubleReply || reply instanceof BooleanReply) return reply.value;
   if (reply instanceof SetReply) return reply.members.map(show);
   if (reply instanceof MapReply) return reply.entries.map(([name, value]) => [show(name), show(value)]);
+  if (reply instanceof PairsReply) return reply.pairs.map(([a, b]) => [show(a), show(b)]);
   return reply;
 }

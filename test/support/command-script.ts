@@ -11,7 +11,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { ErrorReply, MapReply, NullArray, type Reply, SimpleString } from '../../src/commands/reply.ts';
+import { ErrorReply, MapReply, NullArray, PairsReply, type Reply, SimpleString } from '../../src/commands/reply.ts';
 import type { CommandRunner } from './command-runner.ts';
 import type { RawClient } from './raw-client.ts';
 import { RespError, RespMap, RespNullArray, RespSimple, type RespValue } from './resp-decoder.ts';
@@ -94,6 +94,7 @@ export function renderReply(reply: Reply): string {
   if (reply instanceof ErrorReply) return `-${reply.message}`;
   if (reply instanceof Uint8Array) return JSON.stringify(Buffer.from(reply).toString('latin1'));
   if (Array.isArray(reply)) return `[${(reply as readonly Reply[]).map(renderReply).join(', ')}]`;
+  if (reply instanceof PairsReply) return `[${reply.pairs.flat().map(renderReply).join(', ')}]`;
   if (reply instanceof MapReply) return `[${reply.entries.flat().map(renderReply).join(', ')}]`;
   if (reply === null || reply instanceof NullArray) return 'null';
   return typeof reply === 'string' ? JSON.stringify(reply) : String(reply);
