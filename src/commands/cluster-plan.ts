@@ -5,14 +5,10 @@ import type { Command } from './command.ts';
 import { keyIndexes } from './table.ts';
 
 /**
- * `LOCAL`: touches no row, or only what this node has; `ROW`: one row; `READ`: reads of several rows; `SPLIT`: one by one;
- * `EXEC`; `KEYSPACE`: whole databases; `ROWS`: changes of several rows.
+ * `LOCAL`: touches no row, or only what this node has; `ROW`: one row; `READ`: reads of several rows; `EXEC`; `KEYSPACE`: whole databases; `ROWS`: changes of several rows.
  */
-export const plan = { LOCAL: 0, ROW: 1, READ: 2, SPLIT: 3, EXEC: 4, KEYSPACE: 5, ROWS: 6 } as const;
+export const plan = { LOCAL: 0, ROW: 1, READ: 2, EXEC: 3, KEYSPACE: 4, ROWS: 5 } as const;
 export type Plan = (typeof plan)[keyof typeof plan];
-
-/** Commands that count what they did to each of their keys: with several keys each key is a command of its own. */
-const SPLIT_NAMES: ReadonlySet<string> = new Set(['del', 'unlink']);
 
 /** What this node has of a slot: cluster-aware tools ask for it and expect no more. */
 const LOCAL_READS: ReadonlySet<string> = new Set(['countkeysinslot', 'getkeysinslot']);
@@ -43,10 +39,11 @@ export function planOf(command: Command, args: Args, planned: Planned): void {
     planned.kind = plan.ROW;
     return;
   }
-  if (shape.otherwise !== plan.READ && shape.otherwise !== plan.SPLIT && shape.otherwise !== plan.ROWS) return;
+  if (shape.otherwise !== plan.READ && shape.otherwise !== plan.ROWS) return;
   // WATCH leaves a mark at the connection: it is never run by the row's coordinator.
   if (command.name === 'watch') return;
   const keys = keyIndexes(command, args);
+  if (command.mayMeetOtherRows === true) return;
   if (keys.length === 1) {
     planned.kind = plan.ROW;
     planned.keyAt = keys[0] as number;
@@ -58,7 +55,8 @@ function shapeOf(command: Command): Shape {
   if (access === 'none' || LOCAL_READS.has(name)) return { keyAt: 0, otherwise: plan.LOCAL };
   if (name === 'exec') return { keyAt: 0, otherwise: plan.EXEC };
   if (keys === undefined) return { keyAt: 0, otherwise: plan.KEYSPACE };
-  const several = access === 'read' ? plan.READ : SPLIT_NAMES.has(name) ? plan.SPLIT : plan.ROWS;
-  const isOne = 'first' in keys && keys.first === keys.last && access !== 'transaction';
+  const several = access === 'read' ? plan.READ : plan.ROWS;
+  const isOne =
+    'first' in keys && keys.first === keys.last && access !== 'transaction' && command.mayMeetOtherRows !== true;
   return { keyAt: isOne ? keys.first : 0, otherwise: several };
 }

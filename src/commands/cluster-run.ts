@@ -6,8 +6,8 @@
  * one row, read                 quorum read here, then the handler                      (row-run.ts)
  * one row, changed              at the row's coordinator, here or forwarded             (row-run.ts, served-run.ts)
  * several rows, read            quorum reads in parallel, then the handler
- * DEL, UNLINK of several rows   one change for each row, in parallel; the sum
- * EXEC on one row               one change                                              (exec-run.ts)
+ * several rows, changed         a transaction                                           (cluster-transactions.ts)
+ * EXEC                          on one row one change (exec-run.ts), else a transaction
  * whole databases               lists and counts of the owners of all slots             (cluster-keyspace.ts)
  * no row                        at this node, as ever
  * ```
@@ -23,7 +23,7 @@ import { DamagedError } from '../cluster/byte-cursor.ts';
 import { METHOD_FAILED } from '../cluster/bus-method.ts';
 import type { Policy } from '../cluster/policy.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
-import type { Coordinator, ReadOutcome } from '../repl/coordinator.ts';
+import type { Coordinator } from '../repl/coordinator.ts';
 import type { Forwarder } from '../repl/forward.ts';
 import { isPast, modifiedOf } from '../repl/given-rows.ts';
 import type { Ledger } from '../repl/ledger.ts';
@@ -33,8 +33,9 @@ import { type RowName, slotOfRow } from '../repl/owner-message.ts';
 import type { RowLists } from '../repl/row-lists.ts';
 import { keyOfHead } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import type { Version } from '../repl/version.ts';
-import type { Row } from '../repl/view.ts';
+import { ROW_OP_FORMAT, type Writes } from '../repl/row-op.ts';
+import { type Version, ZERO_VERSION } from '../repl/version.ts';
+import type { Row, RowMark } from '../repl/view.ts';
 import { Args } from './args.ts';
 import { Client, type QueuedCommand } from './client.ts';
 import { ClusterKeyspace } from './cluster-keyspace.ts';
@@ -42,8 +43,9 @@ import { plan, Planned, planOf } from './cluster-plan.ts';
 import type { Command, Context } from './command.ts';
 import { explainOwners } from './cluster-explain.ts';
 import { type ChangePolicies, ClusterLevels } from './cluster-levels.ts';
+import { ClusterTransactions } from './cluster-transactions.ts';
 import { wrongArity } from './errors.ts';
-import { failureText, notAtomic, NOT_JOINED, OVERLOADED } from './errors-cluster.ts';
+import { failureText, notAtomic, NOT_JOINED, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
 import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
 import { NO_CONNECTION } from './no-connection.ts';
@@ -62,6 +64,8 @@ const MAX_FREE_RUNS = 1024;
 /** Rows of one command; a larger one would hold the loop and the bus for too long. */
 export const MAX_ROWS = 100_000;
 
+const NO_MARKS: readonly RowMark[] = [];
+
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
 
@@ -78,6 +82,7 @@ export class ClusterRun implements RunHost {
   readonly forwarder: Forwarder;
   readonly handler: RowHandler;
   readonly levels: LevelRun;
+  readonly transactions: ClusterTransactions;
   private readonly server: Server;
   private readonly host: ClusterHost;
   private readonly view: ClusterView;
@@ -113,6 +118,8 @@ export class ClusterRun implements RunHost {
     this.keyspace = new ClusterKeyspace({ server, coordinator, lists, requestTimeoutMs });
     this.levels = options.levels;
     const { view, levels: runs, changePolicies } = options;
+    const { forwarder } = options;
+    this.transactions = new ClusterTransactions({ env: server.env, coordinator, forwarder, view });
     this.rules = new ClusterLevels({ view, runs, config: server.config, changePolicies });
     server.rows = this;
     this.handler = new RowHandler(server.keyspace, server.env.clock);
@@ -164,8 +171,6 @@ export class ClusterRun implements RunHost {
       }
       case plan.READ:
         return this.counted(client, command, args, startUs, (words) => this.readRows(client, command, words));
-      case plan.SPLIT:
-        return this.counted(client, command, args, startUs, (words) => this.split(client, command, words));
       case plan.EXEC:
         return this.exec(client, command, args, startUs);
       case plan.KEYSPACE:
@@ -174,7 +179,7 @@ export class ClusterRun implements RunHost {
         if (command.name === 'mset' && args.count % 2 === 1 && this.isWeak(client, args)) {
           return this.counted(client, command, args, startUs, (words) => this.setEach(client, words));
         }
-        return this.refuse(client, command, args, startUs, notAtomic(command.name));
+        return this.counted(client, command, args, startUs, (words) => this.changeRows(client, command, words));
       default:
         return unreachable(planned.kind);
     }
@@ -186,6 +191,10 @@ export class ClusterRun implements RunHost {
   readonly serve = (arrival: Arrival, answer: Answer): void => {
     if (!this.coordinator.isReady || this.view.topology === undefined) {
       answer(encodeForwardAnswer(undefined));
+      return;
+    }
+    if (arrival.message.payload[0] === ROW_OP_FORMAT) {
+      this.transactions.serve(arrival.message.payload, answer);
       return;
     }
     let request: ForwardedRequest;
@@ -206,8 +215,11 @@ export class ClusterRun implements RunHost {
     this.stranger.protocol = request.isResp3 ? 3 : 2;
     const marks = request.isExec ? request.marks : undefined;
     const { row } = request;
-    const task = new ServedRun({ handler, context: this.stranger.context, row, calls, marks, answer });
-    this.coordinator.submit(row, task, this.coordinator.nowMs() + request.leftMs);
+    const deadlineMs = this.coordinator.nowMs() + request.leftMs;
+    const { context } = this.stranger;
+    const { transactions } = this;
+    const again = (task: ServedRun): void => this.coordinator.submit(row, task, deadlineMs);
+    again(new ServedRun({ handler, context, row, calls, marks, answer, transactions, deadlineMs, again }));
   };
 
   private resolve(request: ForwardedRequest): RowCommand[] | undefined {
@@ -346,6 +358,7 @@ export class ClusterRun implements RunHost {
       ...coordinator.counts,
       ...forwarder.counts,
       ...levels.counts,
+      ...this.transactions.protocol.counts,
       underWay: coordinator.pending + forwarder.pending,
       discardedWrites: levels.ledger.count,
     };
@@ -437,7 +450,7 @@ export class ClusterRun implements RunHost {
     states: Map<RowName, Uint8Array | undefined>,
     deadlineMs: number,
   ): Promise<ErrorReply | undefined> {
-    const outcomes = await Promise.all(rows.map((row) => this.readRow(row, deadlineMs)));
+    const outcomes = await Promise.all(rows.map((row) => this.transactions.readThrough(row, deadlineMs)));
     const nowMs = this.server.env.clock.wallMs();
     const past: RowName[] = [];
     for (const [i, outcome] of outcomes.entries()) {
@@ -451,10 +464,6 @@ export class ClusterRun implements RunHost {
     return ended.find((reply) => reply instanceof ErrorReply);
   }
 
-  private readRow(row: RowName, deadlineMs: number): Promise<ReadOutcome> {
-    return new Promise((resolve) => this.coordinator.read(row, deadlineMs, resolve));
-  }
-
   /** Commits the end of a row past its deadline: EXISTS, run as a change, meets it. */
   private endPast(client: Client, row: RowName): Promise<Reply> {
     const exists = this.host.table.get('exists') as Command;
@@ -462,12 +471,47 @@ export class ClusterRun implements RunHost {
     return this.runPart(client, exists, words, row);
   }
 
-  private split(client: Client, command: Command, args: Args): Promise<Reply> {
-    const byRow = new Map<RowName, number>();
-    for (const i of keyIndexes(command, args)) byRow.set(this.rowAt(client.database, args, i), i);
-    if (byRow.size > MAX_ROWS) return Promise.resolve(new ErrorReply(OVERLOADED));
-    const parts = [...byRow].map(([row, i]) => this.runPart(client, command, Args.of(args.at(0), args.at(i)), row));
-    return Promise.all(parts).then(sumOf);
+  /** A command that changes several rows, as a transaction. */
+  private async changeRows(client: Client, command: Command, args: Args): Promise<Reply> {
+    const { database } = client;
+    const rows = new Map<RowName, readonly RowMark[]>();
+    for (const i of keyIndexes(command, args)) rows.set(this.rowAt(database, args, i), NO_MARKS);
+    const replies = await this.transact(client, rows, [{ command, args, database }]);
+    return Array.isArray(replies) ? (replies[0] as Reply) : replies;
+  }
+
+  /** Runs commands on several rows, all or nothing: their replies, a null array when a mark no longer holds, or an error. */
+  private async transact(
+    client: Client,
+    rows: ReadonlyMap<RowName, readonly RowMark[]>,
+    calls: readonly RowCommand[],
+  ): Promise<Reply> {
+    if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
+    const { handler, transactions } = this;
+    let replies: readonly Reply[] = [];
+    let changed: Writes = new Map();
+    const outcome = await transactions.protocol.run({
+      rows,
+      deadlineMs: this.deadlineMs(),
+      body: (states) => {
+        this.rules.follow(handler);
+        const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
+        if ('missed' in ran) return ran;
+        ({ replies, writes: changed } = ran);
+        return changed;
+      },
+    });
+    this.server.keyspace.changes += outcome === 'committed' ? changed.size : 0;
+    switch (outcome) {
+      case 'committed':
+        return replies;
+      case 'stale':
+        return NULL_ARRAY;
+      case 'rows':
+        return new ErrorReply(TOO_MANY_ROUNDS);
+      default:
+        return new ErrorReply(failureText(outcome));
+    }
   }
 
   /** One change that is a part of another command. `words`: the name and one key. */
@@ -492,23 +536,29 @@ export class ClusterRun implements RunHost {
       forgetTransaction(client);
       return this.refuse(client, command, args, startUs, planned.message);
     }
-    if (planned.row === undefined) return undefined;
+    if (planned.rows.size === 0) return undefined;
     forgetTransaction(client);
-    const { row } = planned;
-    return this.counted(client, command, args, startUs, () => this.execOn(client, queue, planned, row, startUs));
+    return this.counted(client, command, args, startUs, () => this.execOn(client, queue, planned, startUs));
+  }
+
+  /** The replies of the commands on rows; a null array or an error. */
+  private execRows(client: Client, planned: ExecPlan): Promise<Reply> {
+    const { rows, calls } = planned;
+    if (rows.size > 1) return this.transact(client, rows, calls);
+    const [row] = rows.keys();
+    return new Promise((ended) => {
+      const deadlineMs = this.deadlineMs();
+      new ExecRun({ host: this, client, plan: planned, row: row as RowName, deadlineMs, ended }).start();
+    });
   }
 
   private async execOn(
     client: Client,
     queue: readonly QueuedCommand[],
     planned: ExecPlan,
-    row: RowName,
     startUs: number,
   ): Promise<Reply> {
-    const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
-    const replies = await new Promise<Reply>((ended) => {
-      new ExecRun({ host: this, client, plan: planned, row, deadlineMs, ended }).start();
-    });
+    const replies = await this.execRows(client, planned);
     if (replies === NULL_ARRAY || !Array.isArray(replies)) return replies;
     const all = await Promise.all(
       queue.map(async (queued, i) => {
@@ -529,14 +579,4 @@ export function whenSettled(pending: PendingReply): Promise<Reply> {
   return new Promise((resolve) => {
     pending.onSettled = () => resolve(pending.reply as Reply);
   });
-}
-
-/** The sum of numbers; the first error when there is one. */
-function sumOf(replies: readonly Reply[]): Reply {
-  let sum = 0;
-  for (const reply of replies) {
-    if (typeof reply !== 'number') return reply;
-    sum += reply;
-  }
-  return sum;
 }

@@ -3,6 +3,7 @@
  * handler. Rows stand in the file of their group (`string.ts`, `key.ts`, …); `table.ts` gathers them.
  */
 
+import type { RowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Client } from './client.ts';
@@ -79,6 +80,29 @@ export type Run = (view: View, args: Args, context: Context) => Reply | Promise<
  */
 export type RunSliced = (view: View, args: Args, context: Context) => Generator<Promise<void> | undefined, Reply>;
 
+/**
+ * How a command waits while there is nothing for it. Its `run` is the form that does not wait: it answers null (`null` or
+ * `NULL_ARRAY`) when there is nothing, and that is also what is answered when the time is up.
+ */
+export interface Blocking {
+  /** How long these words wait, in ms; Infinity: for ever; undefined: they do not wait. Throws `CommandError`. */
+  timeoutMs(args: Args): number | undefined;
+  /** The type of the rows that it waits for; while a row has another one it goes on waiting. */
+  readonly type: RowType;
+  /** The words that name the rows it waits for; without it all its keys. */
+  rows?(args: Args): readonly number[];
+  /** The words that try the key at word i alone, for `run`. */
+  only(args: Args, i: number): Args;
+  /** What a waiter is told when the row at word i is no more, or of another type; without it, it goes on waiting. */
+  gone?(args: Args, i: number, view: View): Reply;
+  /** The words to wait with, where those that were sent depend on the moment (`$`). Called right after `run` found nothing. */
+  settled?(view: View, args: Args, context: Context): Args;
+  /** The same in a cluster: `ask` runs one command that reads, on the row of the key at its word `keyAt`. */
+  settledFar?(args: Args, ask: (words: Args, keyAt: number) => Promise<Reply>): Promise<Args>;
+  /** The words that put back what this reply has taken from the key at word i, for a client that is gone. */
+  undo?(args: Args, i: number, reply: Reply): Args | undefined;
+}
+
 export interface Command {
   /** Lower case. */
   readonly name: string;
@@ -87,6 +111,8 @@ export interface Command {
   readonly flags: readonly CommandFlag[];
   readonly keys?: KeyRange | KeyFinder;
   readonly access: Access;
+  /** It may look at rows that its words do not name as keys (MOVE, SORT BY, scripts). */
+  readonly mayMeetOtherRows?: boolean;
   /** ACL categories without the `@`; `slow` or `fast` and `read` or `write` follow from the flags. */
   readonly categories: readonly string[];
   readonly doc: CommandDoc;
@@ -94,6 +120,8 @@ export interface Command {
   readonly runSliced?: RunSliced;
   /** With both `run` and `runSliced`: whether this reply is so long that it is made in slices. Throws `Miss`. */
   readonly isLong?: (view: View, args: Args) => boolean;
+  /** For a command that may wait for other clients. */
+  readonly blocks?: Blocking;
   /** For a command that wraps another one: the words of that; notes at the client what it says. Throws `CommandError`. */
   readonly unwrap?: (args: Args, client: Client) => Args;
   /** For container commands (CONFIG GET, CLIENT LIST, …): rows whose name is the subcommand's. */

@@ -10,9 +10,12 @@ export const DAMAGED_ROW = 'ERR the row cannot be read: its owners hold what is 
 export const TOO_LARGE =
   'ERR the value would be larger than 31 MiB, which nodes of a cluster do not send one another; nothing was changed';
 
-/** Several rows in one command that changes them, before there are transactions over several rows. */
+export const TOO_MANY_ROUNDS =
+  'ERR the keys of this command depend on too many values that it reads; name them as its keys; nothing was changed';
+
+/** What cannot be run over rows that are other nodes' too: it has no handler for single rows, or is too long. */
 export function notAtomic(command: string): string {
-  return `ERR '${command}' is not atomic across rows in a cluster yet; use it with one key`;
+  return `ERR '${command}' cannot be run as one change of rows in a cluster`;
 }
 
 export function notForCluster(command: string): string {

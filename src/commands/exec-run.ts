@@ -1,8 +1,7 @@
 /**
- * EXEC in a cluster: the queued commands of one client whose keys are one row, as one change of that row. Commands that
- * touch no row run at the client's node once the change is done; their replies stand in their places.
- *
- * Before there are transactions over several rows, an EXEC with several (those of WATCH included) is refused.
+ * EXEC in a cluster: the queued commands of one client whose keys are one row (those of WATCH included), as one change of
+ * that row; with several rows they are a transaction (cluster-run.ts). Commands that touch no row run at the client's node
+ * once that is done; their replies stand in their places.
  */
 
 import type { RowTask } from '../repl/coordinator.ts';
@@ -10,6 +9,7 @@ import type { ForwardTask } from '../repl/forward.ts';
 import { modifiedOf } from '../repl/given-rows.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
+import { isLockedState } from '../repl/row-state.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
@@ -25,12 +25,11 @@ import { keyIndexes } from './table.ts';
 
 /** A queue that is sorted by where its commands run. */
 export interface ExecPlan {
-  /** The one row; undefined: no command and no watch names one. */
-  readonly row: RowName | undefined;
+  /** The rows that commands and WATCH name, with the marks of WATCH. */
+  readonly rows: ReadonlyMap<RowName, readonly RowMark[]>;
   readonly calls: readonly RowCommand[];
   /** For each queued command its place in `calls`; -1: it runs at the client's node. */
   readonly places: readonly number[];
-  readonly marks: readonly RowMark[];
 }
 
 /** Sorts the queue of a client; an error when it cannot run in a cluster. */
@@ -39,7 +38,7 @@ export function planExec(
   watched: readonly WatchedKey[],
   options: { database: number; databases: number; physicalDatabase(logical: number): number },
 ): ExecPlan | ErrorReply {
-  const rows = new Set<RowName>();
+  const rows = new Map<RowName, RowMark[]>();
   const calls: RowCommand[] = [];
   const places: number[] = [];
   const planned = new Planned();
@@ -53,19 +52,21 @@ export function planExec(
     }
     if (planned.kind === plan.KEYSPACE) return new ErrorReply(notForCluster(command.name));
     for (const i of keyIndexes(command, args)) {
-      rows.add(
-        rowNameOf(options.physicalDatabase(database), args.bytes, args.starts[i] as number, args.ends[i] as number),
-      );
+      const physical = options.physicalDatabase(database);
+      const row = rowNameOf(physical, args.bytes, args.starts[i] as number, args.ends[i] as number);
+      if (!rows.has(row)) rows.set(row, []);
     }
     places.push(calls.length);
     calls.push({ command, args, database });
   }
-  for (const { key, database: of } of watched) {
-    rows.add(rowNameOf(options.physicalDatabase(of), key, 0, key.length));
+  for (const { key, database: of, mark } of watched) {
+    const row = rowNameOf(options.physicalDatabase(of), key, 0, key.length);
+    const marks = rows.get(row);
+    if (marks === undefined) rows.set(row, [mark]);
+    else marks.push(mark);
   }
-  if (rows.size > 1 || calls.length > MAX_FORWARDED_COMMANDS) return new ErrorReply(notAtomic('exec'));
-  const [row] = rows;
-  return { row, calls, places, marks: watched.map((each) => each.mark) };
+  if (calls.length > MAX_FORWARDED_COMMANDS) return new ErrorReply(notAtomic('exec'));
+  return { rows, calls, places };
 }
 
 function databaseAfter(args: QueuedCommand['args'], before: number, databases: number): number {
@@ -83,6 +84,9 @@ export class ExecRun implements RowTask, ForwardTask {
   private readonly client: Client;
   private readonly plan: ExecPlan;
   private readonly row: RowName;
+  private readonly marks: readonly RowMark[];
+  /** The row as the last run has found it, when the lock of a transaction was on it. */
+  private locked: Uint8Array | undefined = undefined;
   private readonly deadlineMs: number;
   private readonly ended: (reply: Reply) => void;
   private reply: Reply = null;
@@ -100,12 +104,13 @@ export class ExecRun implements RowTask, ForwardTask {
     this.client = options.client;
     this.plan = options.plan;
     this.row = options.row;
+    this.marks = this.plan.rows.get(this.row) ?? [];
     this.deadlineMs = options.deadlineMs;
     this.ended = (reply) => options.ended(reply);
   }
 
   start(): void {
-    const { host, plan: queue, row } = this;
+    const { host, plan: queue, row, marks } = this;
     const target = host.forwarder.coordinatorOf(slotOfRow(row));
     if (target === host.self) {
       this.runHere();
@@ -116,7 +121,7 @@ export class ExecRun implements RowTask, ForwardTask {
       isExec: true,
       leftMs: this.deadlineMs - host.coordinator.nowMs(),
       row,
-      marks: queue.marks,
+      marks,
       commands: queue.calls,
     });
     host.forwarder.forward(target, row, payload, this, this.deadlineMs);
@@ -124,15 +129,22 @@ export class ExecRun implements RowTask, ForwardTask {
 
   run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
     const { handler } = this.host;
-    const { calls, marks } = this.plan;
-    this.reply = handler.runAll(calls, marks, this.client.context, this.row, state, ballot);
+    const { calls } = this.plan;
+    this.locked = isLockedState(state) ? state : undefined;
+    if (this.locked !== undefined) return state;
+    this.reply = handler.runAll(calls, this.marks, this.client.context, this.row, state, ballot);
     this.modified = modifiedOf(handler.state);
     return handler.state;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
-    if (outcome.kind === 'done') this.succeed(this.modified, ownBytes(this.reply));
-    else this.failed(outcome.kind);
+    const { locked } = this;
+    if (outcome.kind !== 'done') this.failed(outcome.kind);
+    else if (locked === undefined) this.succeed(this.modified, ownBytes(this.reply));
+    else {
+      const again = (): void => this.start();
+      this.host.transactions.whenUnlocked(this.row, locked, this.deadlineMs, again, (reason) => this.failed(reason));
+    }
   }
 
   runHere(): void {

@@ -91,6 +91,7 @@ export const plainKeyCommands: readonly Command[] = [
     flags: ['write', 'fast'],
     keys: FIRST_KEY,
     access: 'transaction',
+    mayMeetOtherRows: true,
     doc: keyDoc('Moves a key to another database if it has none of that name.', '1.0.0'),
     run: move,
   }),

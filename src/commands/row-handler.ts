@@ -5,20 +5,22 @@
  * Invariant: handlers are synchronous, so that one view serves all; what it was filled with is gone with the next run.
  */
 
+import { latin1 } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import type { Clock } from '../env.ts';
 import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-rows.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { RowName } from '../repl/owner-message.ts';
+import type { Writes } from '../repl/row-op.ts';
 import type { Version } from '../repl/version.ts';
-import { type Row, type RowMark, View } from '../repl/view.ts';
+import { isRowChanged, type Row, type RowMark, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { DAMAGED_ROW, NO_QUORUM, notAtomic, TOO_LARGE } from './errors-cluster.ts';
-import { ErrorReply, NULL_ARRAY, type Reply } from './reply.ts';
-import { isRowChanged } from './transaction.ts';
+import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
+import type { Slices } from './scan.ts';
 
 /**
  * The longest state that a change may bring about, in bytes: with the row's name it must fit into a message between nodes
@@ -64,9 +66,10 @@ export class RowHandler {
 
   /** What the handler answers, over the rows that were given. An error is a reply; when a row was missing, `given.missed`. */
   reply(command: Command, args: Args, context: Context): Reply {
-    if (command.run === undefined) return new ErrorReply(notAtomic(command.name));
     try {
-      return command.run(this.view, args, context) as Reply;
+      if (command.run !== undefined) return command.run(this.view, args, context) as Reply;
+      const slices = command.runSliced?.(this.view, args, context);
+      return slices === undefined ? new ErrorReply(notAtomic(command.name)) : lastOf(slices);
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
@@ -123,23 +126,67 @@ export class RowHandler {
     return this.become(row, state, ballot, replies);
   }
 
+  /**
+   * Runs the commands of a transaction on several rows: their replies in memory of their own, and what the rows become; or
+   * the row that was not among them. Versions are those of `ballot`: whoever writes the rows puts its own in their place.
+   */
+  runRows(
+    calls: readonly RowCommand[],
+    context: Context,
+    states: ReadonlyMap<RowName, Uint8Array | undefined>,
+    ballot: Version,
+  ): { readonly replies: readonly Reply[]; readonly writes: Writes } | { readonly missed: RowName } {
+    this.begin(calls[0]?.database ?? 0);
+    const { view, given } = this;
+    for (const [row, state] of states) given.give(row, state);
+    const replies: Reply[] = [];
+    for (const call of calls) {
+      view.database = call.database;
+      replies.push(this.reply(call.command, call.args, context));
+      if (given.missed !== undefined) return { missed: given.missed };
+    }
+    const writes = new Map<RowName, Uint8Array | undefined>();
+    let bytes = 0;
+    for (let i = 0; i < view.rowCount; i++) {
+      const row = view.rows[i] as Row;
+      const name = latin1(row.head, 0, row.headLength);
+      const before = states.get(name);
+      const after = this.afterRow(row, name, before, ballot);
+      if (after === before) continue;
+      writes.set(name, after);
+      bytes += after?.length ?? 0;
+    }
+    if (bytes > MAX_STATE_BYTES) return { replies: calls.map(() => new ErrorReply(TOO_LARGE)), writes: new Map() };
+    return { replies: replies.map(ownBytes), writes };
+  }
+
   /** The state of the one row that was given, after what was staged. */
   private after(name: RowName, state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
-    const { view, ttlMsOf } = this;
-    const { rows, rowCount } = view;
+    const { rows, rowCount } = this.view;
     for (let i = 0; i < rowCount; i++) {
-      const row = rows[i] as Row;
-      if (row.dirty) {
-        if (ttlMsOf !== undefined && row.live && row.replaced && row.expiresAtMs === 0) {
-          const ttlMs = ttlMsOf(name);
-          if (ttlMs > 0) row.expiresAtMs = view.nowMs + ttlMs;
-        }
-        return stateAfter(view, row, state, ballot, this.dotOf?.(name));
-      }
-      // Whoever meets a row past its deadline ends it.
-      if (row.expired && state !== undefined) return expiredState(state);
+      const after = this.afterRow(rows[i] as Row, name, state, ballot);
+      if (after !== state) return after;
     }
     return state;
+  }
+
+  /** The state of a row after what was staged. Whoever meets a row past its deadline ends it. */
+  private afterRow(row: Row, name: RowName, state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
+    const { view, ttlMsOf } = this;
+    if (!row.dirty) return row.expired && state !== undefined ? expiredState(state) : state;
+    if (ttlMsOf !== undefined && row.live && row.replaced && row.expiresAtMs === 0) {
+      const ttlMs = ttlMsOf(name);
+      if (ttlMs > 0) row.expiresAtMs = view.nowMs + ttlMs;
+    }
+    return stateAfter(view, row, state, ballot, this.dotOf?.(name));
+  }
+}
+
+/** All slices in one go: over rows that were given nothing waits. */
+function lastOf(slices: Slices): Reply {
+  for (;;) {
+    const step = slices.next();
+    if (step.done === true) return step.value;
   }
 }
 

@@ -21,10 +21,11 @@ import { type Level, levelOfCounts, levelText, QUORUM } from '../repl/level.ts';
 import type { LevelRun, WriteTask } from '../repl/level-run.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
-import { deletedRowState } from '../repl/row-state.ts';
+import { deletedRowState, isLockedState } from '../repl/row-state.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import { Args } from './args.ts';
 import type { Client } from './client.ts';
+import type { ClusterTransactions } from './cluster-transactions.ts';
 import type { Command } from './command.ts';
 import { failureText, notEverywhere, type Failure } from './errors-cluster.ts';
 import { decodeForwardAnswer, encodeForward } from './forward-codec.ts';
@@ -41,6 +42,7 @@ export interface RunHost {
   readonly forwarder: Forwarder;
   readonly handler: RowHandler;
   readonly levels: LevelRun;
+  readonly transactions: ClusterTransactions;
   readonly self: number;
   /** The rows that the handler looked at count as hits and misses. */
   countHits(): void;
@@ -74,6 +76,8 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   private modified: Version = ZERO_VERSION;
   /** A read at level `session`, whatever level it is at by now. */
   private isOfSession = false;
+  /** The row as the last run of a change has found it, when the lock of a transaction was on it. */
+  private locked: Uint8Array | undefined = undefined;
 
   constructor(host: RunHost) {
     this.host = host;
@@ -136,7 +140,20 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
 
   // --- ReadTask ----------------------------------------------------------------------------------------------------
 
-  found(_version: Version, state: Uint8Array | undefined): void {
+  found(version: Version, state: Uint8Array | undefined): void {
+    const { name } = this.level;
+    // Weak levels show what there was before a transaction that is under way.
+    if (!isLockedState(state) || name === 'one' || name === 'available') this.show(state);
+    else {
+      const { protocol } = this.host.transactions;
+      void protocol.readLocked(this.row, version, state, this.deadlineMs).then((outcome) => {
+        if (outcome.kind === 'done') this.show(outcome.state);
+        else this.failed(outcome.kind);
+      });
+    }
+  }
+
+  private show(state: Uint8Array | undefined): void {
     const { host } = this;
     const { handler } = host;
     const modified = modifiedOf(state);
@@ -181,17 +198,21 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
 
   run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
     const { handler } = this.host;
+    this.locked = isLockedState(state) ? state : undefined;
+    if (this.locked !== undefined) return state;
     this.reply = this.timed(state, ballot);
     this.modified = modifiedOf(handler.state);
     return handler.state;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
-    if (outcome.kind !== 'done') {
-      this.failed(outcome.kind);
-      return;
+    const { locked } = this;
+    if (outcome.kind !== 'done') this.failed(outcome.kind);
+    else if (locked === undefined) this.changed(this.modified, this.own(this.reply));
+    else {
+      const again = (): void => this.change();
+      this.host.transactions.whenUnlocked(this.row, locked, this.deadlineMs, again, (reason) => this.failed(reason));
     }
-    this.changed(this.modified, this.own(this.reply));
   }
 
   /** A majority has the change. */
@@ -248,6 +269,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     this.reply = null;
     this.workUs = 0;
     this.isOfSession = false;
+    this.locked = undefined;
     host.release(this);
     pending.settle(reply);
   }

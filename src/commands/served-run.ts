@@ -3,9 +3,11 @@
 import type { RowTask } from '../repl/coordinator.ts';
 import { modifiedOf } from '../repl/given-rows.ts';
 import type { RowName } from '../repl/owner-message.ts';
+import { isLockedState } from '../repl/row-state.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
+import type { ClusterTransactions } from './cluster-transactions.ts';
 import type { Context } from './command.ts';
 import { encodeForwardAnswer } from './forward-codec.ts';
 import type { Reply } from './reply.ts';
@@ -19,6 +21,11 @@ export class ServedRun implements RowTask {
   /** undefined: no EXEC. */
   private readonly marks: readonly RowMark[] | undefined;
   private readonly answer: (payload: Uint8Array) => void;
+  private readonly transactions: ClusterTransactions;
+  private readonly again: () => void;
+  private readonly deadlineMs: number;
+  /** The row as the last run has found it, when the lock of a transaction was on it. */
+  private locked: Uint8Array | undefined = undefined;
   private reply: Reply = null;
   private modified: Version = ZERO_VERSION;
 
@@ -30,6 +37,10 @@ export class ServedRun implements RowTask {
     calls: readonly RowCommand[];
     marks: readonly RowMark[] | undefined;
     answer: (payload: Uint8Array) => void;
+    transactions: ClusterTransactions;
+    deadlineMs: number;
+    /** Begins the change anew. */
+    again(task: ServedRun): void;
   }) {
     this.handler = options.handler;
     this.context = options.context;
@@ -37,10 +48,15 @@ export class ServedRun implements RowTask {
     this.calls = options.calls;
     this.marks = options.marks;
     this.answer = options.answer;
+    this.transactions = options.transactions;
+    this.deadlineMs = options.deadlineMs;
+    this.again = () => options.again(this);
   }
 
   run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
     const { handler, context, row, calls, marks } = this;
+    this.locked = isLockedState(state) ? state : undefined;
+    if (this.locked !== undefined) return state;
     if (marks === undefined) this.reply = handler.run(calls[0] as RowCommand, context, row, state, ballot);
     else this.reply = handler.runAll(calls, marks, context, row, state, ballot);
     this.modified = modifiedOf(handler.state);
@@ -48,7 +64,12 @@ export class ServedRun implements RowTask {
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
+    const { locked } = this;
     if (outcome.kind !== 'done') this.answer(encodeForwardAnswer(outcome));
-    else this.answer(encodeForwardAnswer({ kind: 'done', version: this.modified, reply: this.reply }));
+    else if (locked !== undefined) {
+      this.transactions.whenUnlocked(this.row, locked, this.deadlineMs, this.again, (kind) => {
+        this.answer(encodeForwardAnswer({ kind }));
+      });
+    } else this.answer(encodeForwardAnswer({ kind: 'done', version: this.modified, reply: this.reply }));
   }
 }

@@ -5,7 +5,7 @@
  * not even after a crash. WATCH remembers each row's modification version; EXEC compares.
  */
 
-import type { RowMark, View } from '../repl/view.ts';
+import { isRowChanged, type View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import type { Command, Context } from './command.ts';
@@ -162,14 +162,6 @@ function runQueue(
 
 function isChanged(view: View, watched: Client['watched'][number]): boolean {
   return isRowChanged(watched.mark, view.row(watched.key, watched.database).mark);
-}
-
-/** Whether a row that had the mark `then` has changed since. */
-export function isRowChanged(then: RowMark, now: RowMark): boolean {
-  if (now.live !== then.live) return true;
-  // A tombstone may have been purged since: a row that was absent and is unknown now has not changed.
-  if (!now.live && now.stamp === 0) return false;
-  return now.stamp !== then.stamp || now.actor !== then.actor;
 }
 
 /** Whether queueing this command in MULTI is right: the others run at once. */

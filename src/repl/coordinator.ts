@@ -137,6 +137,7 @@ export class Coordinator {
   private readonly bus: CoordinatorBus;
   private readonly owner: CoordinatorOwner;
   private readonly hlc: Hlc;
+  private readonly actor: number;
   private readonly ballots = new RowBallots();
   private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
   private readonly reads: ReadCore<Uint8Array>;
@@ -165,6 +166,7 @@ export class Coordinator {
     this.bus = options.bus;
     this.owner = owner;
     this.hlc = hlc;
+    this.actor = options.actor;
     this.missed = new MissedWrites({
       keepHint: options.keepHint ?? ignored,
       read: (row, found, over) => this.readForHint(row, found, over),
@@ -203,6 +205,11 @@ export class Coordinator {
   /** Changes and reads that are not answered yet. */
   get pending(): number {
     return this.register.pending + this.reads.pending + this.early.length;
+  }
+
+  /** A version above all that this node has given. Throws an `EngineError` `refused` when there are none at the moment. */
+  newVersion(): Version {
+    return { stamp: this.hlc.next(), actor: this.actor };
   }
 
   /** Owners in the order in which to ask them. */

@@ -36,6 +36,14 @@ export interface RowMark {
   readonly actor: number;
 }
 
+/** Whether a row that had the mark `then` has changed since. */
+export function isRowChanged(then: RowMark, now: RowMark): boolean {
+  if (now.live !== then.live) return true;
+  // A tombstone may have been purged since: a row that was absent and is unknown now has not changed.
+  if (!now.live && now.stamp === 0) return false;
+  return now.stamp !== then.stamp || now.actor !== then.actor;
+}
+
 /** One row as a view sees it. `type`, `expiresAtMs` and the value are what they are after the staged changes. */
 export class Row {
   /** Physical key of the head: head[0, headLength). */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Command } from '../../src/commands/command.ts';
 import { AfterPending, PendingReply } from '../../src/commands/pending-reply.ts';
+import { isLockedState } from '../../src/repl/row-state.ts';
 import { OK, PONG } from '../../src/commands/reply.ts';
 import { show } from '../support/command-runner.ts';
 import { renderReply, loadScript } from '../support/command-script.ts';
@@ -23,8 +24,8 @@ const SCRIPTS = [
   'range-keys',
 ];
 
-/** What needs several rows at once, or whole databases, or what a cluster answers otherwise. */
-const NOT_YET = /not atomic across rows|not available in a cluster/;
+/** What needs whole databases. */
+const NOT_YET = /not available in a cluster/;
 
 let finished = 0;
 
@@ -188,17 +189,22 @@ void test('DEL counts each row once; EXISTS counts words', async () => {
   assert.equal(await cluster.run(3, 'UNLINK', 'c', 'a'), 1);
 });
 
-void test('several rows are refused where they would have to change as one', async () => {
-  const cluster = new FakeCluster();
-  for (const words of [
-    ['MSET', 'a', '1', 'b', '2'],
-    ['RENAME', 'a', 'b'],
-    ['COPY', 'a', 'b'],
-    ['MSETNX', 'a', '1', 'b', '2'],
-  ]) {
-    assert.match(show(await cluster.run(1, ...words)) as string, /not atomic across rows/, words[0]);
+void test('commands that change several rows are transactions: from any node, seen by every other', async () => {
+  const cluster = new FakeCluster({ nodes: 5, replicas: 3 });
+  assert.equal(await cluster.run(1, 'MSET', 'a', '1', 'b', '2'), OK);
+  assert.deepEqual(show(await cluster.run(2, 'MGET', 'a', 'b')), ['1', '2']);
+  assert.equal(show(await cluster.run(3, 'MSETNX', 'b', '3', 'c', '3')), 0);
+  assert.equal(show(await cluster.run(3, 'EXISTS', 'c')), 0);
+  assert.equal(await cluster.run(4, 'RENAME', 'a', 'c'), OK);
+  assert.deepEqual(show(await cluster.run(5, 'MGET', 'a', 'b', 'c')), [null, '2', '1']);
+  assert.equal(show(await cluster.run(1, 'COPY', 'c', 'd')), 1);
+  assert.equal(show(await cluster.run(2, 'MOVE', 'd', '1')), 1);
+  assert.equal(show(await cluster.run(2, 'RENAME', 'none', 'x')), '-ERR no such key');
+  assert.equal(show(await cluster.run(2, 'DEL', 'b', 'c', 'none')), 2);
+  await cluster.loop.advance(1000);
+  for (const node of cluster.nodes) {
+    for (const { value } of node.owner.rows.values()) assert.ok(!isLockedState(value), 'no lock is left');
   }
-  assert.equal(await cluster.run(1, 'MSET', 'a', '1'), OK);
 });
 
 void test('MULTI and EXEC on one row; replies of other commands stand in their places', async () => {
@@ -250,13 +256,45 @@ void test('WATCH: EXEC changes nothing when the row was changed from another nod
   }
 });
 
-void test('an EXEC on several rows is refused and ends the transaction', async () => {
-  const cluster = new FakeCluster();
-  await cluster.run(1, 'MULTI');
-  await cluster.run(1, 'SET', 'a', '1');
-  await cluster.run(1, 'SET', 'b', '1');
-  assert.match(show(await cluster.run(1, 'EXEC')) as string, /not atomic across rows/);
+void test('EXEC on several rows: all or nothing, with WATCH on any of them', async () => {
+  const cluster = new FakeCluster({ nodes: 5, replicas: 3 });
+  const exec = async (): Promise<unknown> => {
+    await cluster.run(1, 'MULTI');
+    for (const words of [['SET', 'a', '1'], ['INCR', 'b'], ['PING'], ['GET', 'a']]) await cluster.run(1, ...words);
+    return show(await cluster.run(1, 'EXEC'));
+  };
+  assert.deepEqual(await exec(), ['OK', 1, 'PONG', '1']);
+  await cluster.run(1, 'WATCH', 'c', 'b');
+  await cluster.run(2, 'INCR', 'b');
+  assert.equal(await exec(), null);
+  assert.deepEqual(show(await cluster.run(3, 'MGET', 'a', 'b')), ['1', '2']);
+  await cluster.run(1, 'WATCH', 'c', 'b');
+  assert.deepEqual(await exec(), ['OK', 3, 'PONG', '1']);
   assert.equal(show(await cluster.run(1, 'EXEC')), '-ERR EXEC without MULTI');
+});
+
+void test('a node that dies with its locks holds their rows for as long as they last, and nothing half done stays', async () => {
+  const cluster = new FakeCluster({ nodes: 5, replicas: 3 });
+  await cluster.run(1, 'MSET', 'a', '0', 'b', '0', 'c', '0');
+  for (let cutAfterMs = 0; cutAfterMs < 20; cutAfterMs++) {
+    const node = cluster.node(1);
+    const mark = String(cutAfterMs + 1);
+    void node.reply(['MSET', 'a', mark, 'b', mark, 'c', mark], node.client(cutAfterMs + 1));
+    await cluster.loop.advance(cutAfterMs / 2);
+    cluster.unreachable.add(1);
+    cluster.unhealthy.add(1);
+    const seen = show(await cluster.run(2, 'MGET', 'a', 'b', 'c')) as string[];
+    assert.equal(
+      await cluster.run(3, 'MSET', 'a', 'x', 'b', 'x', 'c', 'x'),
+      OK,
+      `cut after ${cutAfterMs / 2} ms, seen ${seen}`,
+    );
+    assert.deepEqual(show(await cluster.run(4, 'MGET', 'a', 'b', 'c')), ['x', 'x', 'x']);
+    cluster.unreachable.clear();
+    cluster.unhealthy.clear();
+    for (const each of cluster.nodes) each.coordinator.forgetBallots();
+    await cluster.loop.advance(4000);
+  }
 });
 
 void test('the node of the client counts commands, hits and misses', async () => {

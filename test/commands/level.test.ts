@@ -174,12 +174,13 @@ void test('WAIT counts the owners besides one that have the last writes', async 
   assert.equal(await cluster.run(1, 'WAIT', '1', '0'), 1);
 });
 
-void test('MSET of several keys is as many writes at one, and refused above', async () => {
+void test('MSET of several keys is as many writes at one, and a transaction above', async () => {
   const cluster = new FakeCluster();
   assert.equal(await cluster.run(1, 'KV.WITH', 'one', 'MSET', 'a', '1', 'b', '2'), OK);
   await cluster.loop.advance(50);
   assert.deepEqual(show(await cluster.run(2, 'MGET', 'a', 'b')), ['1', '2']);
-  assert.match(show(await cluster.run(1, 'MSET', 'a', '1', 'b', '2')) as string, /not atomic/);
+  assert.equal(await cluster.run(1, 'MSET', 'a', '3', 'b', '4'), OK);
+  assert.deepEqual(show(await cluster.run(2, 'MGET', 'a', 'b')), ['3', '4']);
 });
 
 void test('each-quorum needs a majority in every data centre, local-quorum in this one', async () => {
