@@ -1,5 +1,14 @@
 /** The commands on sorted sets. */
 
 import type { Command } from './command.ts';
+import { plainSortedSetCommands } from './sorted-set-plain.ts';
+import { sortedSetRangeCommands } from './sorted-set-range.ts';
+import { sortedSetRankCommands } from './sorted-set-rank.ts';
+import { sortedSetRemoveCommands } from './sorted-set-remove.ts';
 
-export const sortedSetCommands: readonly Command[] = [];
+export const sortedSetCommands: readonly Command[] = [
+  ...plainSortedSetCommands,
+  ...sortedSetRangeCommands,
+  ...sortedSetRankCommands,
+  ...sortedSetRemoveCommands,
+];
