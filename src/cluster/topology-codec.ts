@@ -22,7 +22,8 @@
 
 import { crc32c } from '@node-rs/crc32';
 import { AssertionError } from '../assert.ts';
-import { textOf, utf8 } from '../bytes.ts';
+import { copyOf, textOf, utf8 } from '../bytes.ts';
+import { readU32 } from './big-endian.ts';
 import { ByteReader, ByteWriter, DamagedError } from './byte-cursor.ts';
 import type { Member, MemberId } from './member.ts';
 import type { Owners } from './owners.ts';
@@ -35,6 +36,7 @@ const VERSION = 1;
 const HEADER_BYTES = 14;
 const IDENTITY_BYTES = 20;
 const CLUSTER_ID_BYTES = 16;
+const SLOT_BYTES = 6;
 
 /** A document above this is refused before it is read. */
 export const MAX_TOPOLOGY_BYTES = 4 * 1024 * 1024;
@@ -58,8 +60,26 @@ export function encodeTopology(topology: Topology): Uint8Array {
   return new ByteWriter().u32(MAGIC).u16(VERSION).u32(bytes.length).u32(crc32c(bytes)).raw(bytes).finish();
 }
 
-/** The document, with its own copies of everything. Throws `DamagedError`. */
+/** Documents that were decoded last are kept, with their bytes: so many. */
+const KEPT_DOCUMENTS = 4;
+const kept: { readonly bytes: Uint8Array; readonly topology: Topology }[] = [];
+
+/**
+ * The document, with its own copies of everything. Throws `DamagedError`. Each document comes to a node several times: to
+ * be promised, to be accepted, to be fetched, from two places of its disk. Being immutable, it is made once.
+ */
 export function decodeTopology(bytes: Uint8Array): Topology {
+  const at = kept.findIndex((each) => Buffer.compare(each.bytes, bytes) === 0);
+  const known = kept[at] ?? { bytes: copyOf(bytes), topology: readDocument(bytes) };
+  if (at !== 0) {
+    if (at > 0) kept.splice(at, 1);
+    kept.unshift(known);
+    kept.length = Math.min(kept.length, KEPT_DOCUMENTS);
+  }
+  return known.topology;
+}
+
+function readDocument(bytes: Uint8Array): Topology {
   if (bytes.length > MAX_TOPOLOGY_BYTES) throw new DamagedError('a topology document too large');
   const header = new ByteReader(bytes, 0, Math.min(HEADER_BYTES, bytes.length));
   if (header.u32() !== MAGIC) throw new DamagedError('no topology document');
@@ -89,20 +109,33 @@ function readBody(body: ByteReader): Topology {
   const policies = readPolicies(body.block());
   const voters = resolve(voterIndexes, members);
   const sets = Array.from({ length: body.u16() }, () => resolve(readIndexes(body), members));
-  const slots: SlotEntry[] = [];
-  const shared = new Map<number, SlotEntry>();
-  for (let slot = 0; slot < SLOT_COUNT; slot++) {
-    const index = body.u16();
-    const age = body.u32();
-    const owners = sets[index];
-    if (owners === undefined || age > epoch) throw new DamagedError('a slot of nobody or of the future');
-    const name = index * 0x1_0000_0000 + age;
-    const entry = shared.get(name) ?? { owners, since: epoch - age };
-    shared.set(name, entry);
-    slots.push(entry);
-  }
+  const slots = readSlots(body.raw(SLOT_BYTES * SLOT_COUNT), sets, epoch);
   body.finish();
   return { clusterId, epoch, replicas, members, nextId, voters, policies, slots };
+}
+
+/** Slots of the same owners since the same epoch share one entry. */
+function readSlots(bytes: Uint8Array, sets: readonly Owners[], epoch: number): SlotEntry[] {
+  const slots: SlotEntry[] = [];
+  const shared = new Map<number, SlotEntry>();
+  /** The last entry of each set: most sets have one. */
+  const last: (SlotEntry | undefined)[] = sets.map(() => undefined);
+  for (let at = 0; at < bytes.length; at += SLOT_BYTES) {
+    const index = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+    const age = readU32(bytes, at + 2);
+    const owners = sets[index];
+    if (owners === undefined || age > epoch) throw new DamagedError('a slot of nobody or of the future');
+    const since = epoch - age;
+    let entry = last[index];
+    if (entry === undefined || entry.since !== since) {
+      const name = index * 0x1_0000_0000 + age;
+      entry = shared.get(name) ?? { owners, since };
+      shared.set(name, entry);
+      last[index] = entry;
+    }
+    slots.push(entry);
+  }
+  return slots;
 }
 
 function writeMember(body: ByteWriter, member: Member): void {

@@ -31,6 +31,8 @@ export function bucketTop(bucket: number): number {
   return (SUB_BUCKETS + part + 1) * 2 ** (exponent - 3) - 1;
 }
 
+const NO_TIMES = new Float64Array(0);
+
 export class CommandStat {
   /** `get`, `config|get`. */
   readonly name: string;
@@ -39,7 +41,8 @@ export class CommandStat {
   /** Refused before it ran, and answered with an error. */
   rejected = 0;
   failed = 0;
-  private readonly times = new Float64Array(BUCKETS);
+  /** Of commands that were never timed: none. */
+  private times = NO_TIMES;
   private timed = 0;
 
   constructor(name: string) {
@@ -51,6 +54,7 @@ export class CommandStat {
     this.totalUs += us;
     if (failed) this.failed++;
     if (!tracked) return;
+    if (this.times === NO_TIMES) this.times = new Float64Array(BUCKETS);
     const bucket = bucketOf(us);
     this.times[bucket] = (this.times[bucket] as number) + 1;
     this.timed++;
@@ -60,7 +64,7 @@ export class CommandStat {
   percentileUs(percentile: number): number {
     const target = Math.max(1, Math.ceil((percentile / 100) * this.timed));
     let sum = 0;
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    for (let bucket = 0; bucket < this.times.length; bucket++) {
       sum += this.times[bucket] as number;
       if (sum >= target && sum > 0) return bucketTop(bucket);
     }

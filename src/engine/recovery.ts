@@ -239,8 +239,10 @@ type Claim = { durableOffset: number; olderDurable: boolean };
 /** What the valid groups that start in [from, end) say about durability; undefined: there are none. */
 function strongestClaim(arena: Arena, from: number, end: number): Claim | undefined {
   let claim: Claim | undefined;
+  const { words, generation } = arena;
   for (let at = from; at + GROUP_HEADER_BYTES <= end; at += 4) {
-    if (!claimsToBeGroup(arena, at) || !hasChecksum(arena, at, end)) continue;
+    // As `claimsToBeGroup`, which is asked for every word of a file here.
+    if (words[(at >> 2) + 3] !== at || words[(at >> 2) + 2] !== generation || !hasChecksum(arena, at, end)) continue;
     const word = at >> 2;
     claim ??= { durableOffset: 0, olderDurable: false };
     claim.durableOffset = Math.max(claim.durableOffset, arena.words[word + 4] as number);

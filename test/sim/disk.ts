@@ -175,7 +175,7 @@ export class SimDisk {
     const inode = must(this.#platter.names.get(posix.normalize(path)), `${path} exists`);
     assert(position < inode.seen.length, 'a byte of the file');
     for (const content of [inode.seen, inode.durable]) {
-      if (position < content.length) content.bytes[position] = (content.bytes[position] as number) ^ mask;
+      if (position < content.length) content.write(position, Uint8Array.of((content.bytes[position] as number) ^ mask));
     }
   }
 

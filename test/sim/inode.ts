@@ -14,29 +14,41 @@ export interface Change {
 
 /** Bytes with a length that grows and shrinks; what lies beyond the length reads as zeros once it grows again. */
 export class Content {
+  /** Not to be written by others. */
   bytes = new Uint8Array(0);
   length = 0;
+  /** Copies have the same memory, until one of them is written. */
+  #isShared = false;
 
   write(position: number, bytes: Uint8Array): void {
     this.resize(Math.max(this.length, position + bytes.length));
+    if (this.#isShared) this.#own(this.bytes.length);
     this.bytes.set(bytes, position);
   }
 
   resize(length: number): void {
-    if (length > this.bytes.length) {
-      const grown = new Uint8Array(Math.max(length, 2 * this.bytes.length, 256));
-      grown.set(this.bytes.subarray(0, this.length));
-      this.bytes = grown;
+    if (length > this.bytes.length) this.#own(Math.max(length, 2 * this.bytes.length, 256));
+    if (length < this.length) {
+      if (this.#isShared) this.#own(this.bytes.length);
+      this.bytes.fill(0, length, this.length);
     }
-    if (length < this.length) this.bytes.fill(0, length, this.length);
     this.length = length;
   }
 
   copy(): Content {
     const copy = new Content();
-    copy.bytes = this.bytes.slice(0, this.length);
+    copy.bytes = this.bytes;
     copy.length = this.length;
+    copy.#isShared = true;
+    this.#isShared = true;
     return copy;
+  }
+
+  #own(size: number): void {
+    const own = new Uint8Array(size);
+    own.set(this.bytes.subarray(0, this.length));
+    this.bytes = own;
+    this.#isShared = false;
   }
 
   apply(change: Change): void {
