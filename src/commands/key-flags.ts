@@ -7,15 +7,19 @@ import type { Args } from './args.ts';
 import type { Command } from './command.ts';
 
 const BY_FLAGS: readonly (readonly [flags: string, names: string])[] = [
-  ['RO', 'strlen exists touch type object|encoding object|freq object|idletime object|refcount memory|usage watch'],
+  [
+    'RO',
+    'llen zcard strlen exists touch type object|encoding object|freq object|idletime object|refcount memory|usage watch',
+  ],
   ['RW access update variable_flags', 'set'],
   ['OW insert', 'setnx msetnx'],
-  ['OW update', 'mset msetex psetex restore setex'],
-  ['RW insert', 'append'],
-  ['RW update', 'setrange expire expireat persist pexpire pexpireat'],
-  ['RW access delete', 'getdel rename renamenx'],
+  ['OW update', 'mset msetex psetex restore setex zrangestore zunionstore zinterstore zdiffstore geosearchstore'],
+  ['RW insert', 'append lpush rpush lpushx rpushx linsert'],
+  ['RW update', 'setrange expire expireat persist pexpire pexpireat lset zadd geoadd'],
+  ['RW delete', 'lrem ltrim zrem zremrangebyrank zremrangebyscore zremrangebylex'],
+  ['RW access delete', 'getdel rename renamenx lpop rpop lmpop lmove rpoplpush zpopmin zpopmax zmpop'],
   ['RM delete', 'del unlink delex delifeq'],
-  ['RO access', 'copy'],
+  ['RO access', 'copy georadius georadiusbymember'],
   ['not_key', 'ssubscribe sunsubscribe spublish'],
 ];
 
@@ -24,6 +28,15 @@ const OF_SECOND: Readonly<Record<string, string>> = {
   rename: 'OW update',
   renamenx: 'OW insert',
   copy: 'OW update',
+  lmove: 'RW insert',
+  rpoplpush: 'RW insert',
+  zrangestore: 'RO access',
+  zunionstore: 'RO access',
+  zinterstore: 'RO access',
+  zdiffstore: 'RO access',
+  geosearchstore: 'RO access',
+  georadius: 'OW update',
+  georadiusbymember: 'OW update',
 };
 
 const BY_NAME: ReadonlyMap<string, readonly string[]> = new Map(

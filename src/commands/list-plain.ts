@@ -4,7 +4,7 @@ import { copyOf, equalBytes } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
-import { eachSliced, elementsAt, removeIfEmpty, SLICED_FROM, typedRowAt } from './collection-row.ts';
+import { eachSliced, lastingElementsAt, removeIfEmpty, SLICED_FROM, typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError, NO_SUCH_KEY } from './errors.ts';
 import { rowAt } from './key-row.ts';
@@ -117,7 +117,7 @@ function isLongRange(view: View, args: Args): boolean {
 
 function* rangeSliced(view: View, args: Args): Slices {
   const values: Reply[] = [];
-  const elements = elementsAt(view, args, 1, rowType.LIST);
+  const elements = lastingElementsAt(view, args, 1, rowType.LIST);
   if (elements === undefined) return values;
   const list = new List(elements);
   const [start, end] = boundsOf(clampedIntegerOf(args, 2), clampedIntegerOf(args, 3), list.length);

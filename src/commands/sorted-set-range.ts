@@ -16,6 +16,7 @@ import { DoubleReply, PairsReply, type Reply } from './reply.ts';
 import {
   memberOfOrder,
   scoreOfOrder,
+  lastingSortedSetAt,
   type Scored,
   type SortedSet,
   sortedSetAt,
@@ -69,9 +70,9 @@ function rangeCommand(name: string, summary: string, since: string, words: Form)
     flags: ['readonly'],
     access: 'read',
     doc: sortedSetDoc(summary, since, LOG_AND_M),
-    run: (view, args) => inOneGo(range(view, args, words)),
+    run: (view, args) => inOneGo(range(view, args, words, true)),
     isLong: (view, args) => isLong(view, args, words),
-    runSliced: (view, args) => range(view, args, words),
+    runSliced: (view, args) => range(view, args, words, false),
   });
 }
 
@@ -158,9 +159,9 @@ function isLong(view: View, args: Args, words: Form): boolean {
   return selection !== undefined && Math.min(selection.skip + selection.most, set.count) > SLICED_FROM;
 }
 
-function* range(view: View, args: Args, words: Form): Sliced<Reply> {
+function* range(view: View, args: Args, words: Form, inOneTurn: boolean): Sliced<Reply> {
   const request = requestOf(args, words);
-  const set = sortedSetAt(view, args, words.key);
+  const set = inOneTurn ? sortedSetAt(view, args, words.key) : lastingSortedSetAt(view, args, words.key);
   const selection = set === undefined ? undefined : selectionOf(set, request);
   const members: Reply[] = [];
   const pairs: [Reply, Reply][] = [];

@@ -18,7 +18,7 @@ import { ELEMENT, type Elements, type ElementSteps, keyAfter, keyPastPrefix, typ
 import { rowType } from '../repl/head.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
-import { commandsOf, docsOf, typedRowAt } from './collection-row.ts';
+import { commandsOf, docsOf, lastingElementsAt, typedRowAt } from './collection-row.ts';
 import type { LexRange, ScoreRange } from './sorted-set-words.ts';
 import { memberKey } from './member-key.ts';
 
@@ -217,6 +217,12 @@ export function compareScored(a: Scored, b: Scored): number {
 export function sortedSetAt(view: View, args: Args, i: number): SortedSet | undefined {
   const row = typedRowAt(view, args, i, rowType.SORTED_SET);
   return row.live ? new SortedSet(view.elements(row)) : undefined;
+}
+
+/** As `sortedSetAt`, for walks that take more than a turn; nothing may be changed in it. Throws `Miss`, `CommandError`. */
+export function lastingSortedSetAt(view: View, args: Args, i: number): SortedSet | undefined {
+  const elements = lastingElementsAt(view, args, i, rowType.SORTED_SET);
+  return elements === undefined ? undefined : new SortedSet(elements);
 }
 
 /** The sorted set of a row that is one or nothing; a missing one becomes an empty one, which the caller must fill. */

@@ -1,6 +1,8 @@
 /** The commands on sorted sets. */
 
 import type { Command } from './command.ts';
+import { sortedSetCombineCommands } from './sorted-set-combine.ts';
+import { sortedSetDrawCommands } from './sorted-set-draw.ts';
 import { plainSortedSetCommands } from './sorted-set-plain.ts';
 import { sortedSetRangeCommands } from './sorted-set-range.ts';
 import { sortedSetRankCommands } from './sorted-set-rank.ts';
@@ -11,4 +13,6 @@ export const sortedSetCommands: readonly Command[] = [
   ...sortedSetRangeCommands,
   ...sortedSetRankCommands,
   ...sortedSetRemoveCommands,
+  ...sortedSetCombineCommands,
+  ...sortedSetDrawCommands,
 ];

@@ -22,7 +22,7 @@ import {
   VerbatimReply,
   type Reply,
 } from '../commands/reply.ts';
-import { doubleText } from './double-text.ts';
+import { doubleText } from '../commands/double-text.ts';
 import { OWN_CHUNK_BULK_BYTES } from './limits.ts';
 import type { Output } from './output.ts';
 

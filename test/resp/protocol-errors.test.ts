@@ -12,7 +12,7 @@ import type { Args } from '../../src/commands/args.ts';
 import { ErrorReply, PONG, type Reply } from '../../src/commands/reply.ts';
 import { createNodeEnv } from '../../src/env-node.ts';
 import type { Listener } from '../../src/env.ts';
-import { doubleText } from '../../src/resp/double-text.ts';
+import { doubleText } from '../../src/commands/double-text.ts';
 import { defaultSessionLimits } from '../../src/resp/limits.ts';
 import { RespServer } from '../../src/resp/server.ts';
 import { RawClient } from '../support/raw-client.ts';

@@ -21,7 +21,7 @@ import {
   type Reply,
 } from '../../src/commands/reply.ts';
 import { BufferPool } from '../../src/resp/buffer-pool.ts';
-import { doubleText } from '../../src/resp/double-text.ts';
+import { doubleText } from '../../src/commands/double-text.ts';
 import { CHUNK_MAX_BYTES, OWN_CHUNK_BULK_BYTES } from '../../src/resp/limits.ts';
 import { Output } from '../../src/resp/output.ts';
 import { writeReply, type Protocol } from '../../src/resp/reply-writer.ts';

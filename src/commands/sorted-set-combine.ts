@@ -1,0 +1,237 @@
+/**
+ * Sorted sets made of sorted sets and sets: ZUNION, ZINTER, ZDIFF, their STORE forms, ZINTERCARD. Members of a set have
+ * score 1.
+ *
+ * The smallest is taken first, as in Redis: the order in which scores are added shows in their last digits.
+ */
+
+import { latin1 } from '../bytes.ts';
+import { ELEMENT, type Elements } from '../repl/elements.ts';
+import { rowType } from '../repl/head.ts';
+import type { View } from '../repl/view.ts';
+import type { Args } from './args.ts';
+import type { Command } from './command.ts';
+import { CommandError, WRONG_TYPE } from './errors.ts';
+import { rowAt } from './key-row.ts';
+import { memberCopy } from './member-key.ts';
+import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
+import { numberedKeys } from './numkeys.ts';
+import { optionName, syntaxError } from './options.ts';
+import { DoubleReply, PairsReply, type Reply } from './reply.ts';
+import {
+  compareScored,
+  scoreOf,
+  type Scored,
+  sortedSetCommand,
+  sortedSetDoc,
+  storeSortedSet,
+} from './sorted-set-row.ts';
+import { scoreAt } from './sorted-set-words.ts';
+
+type Operation = 'union' | 'inter' | 'diff';
+type Aggregate = 'SUM' | 'MIN' | 'MAX';
+
+const UNION_COST = 'O(N)+O(M*log(M)) for N members of all sets and M of the result';
+const INTER_COST = 'O(N*K)+O(M*log(M)) for N members of the smallest of K sets and M of the result';
+const DIFF_COST = 'O(L+(N-K)log(N)) for L members of all sets, N of the first and K of the result';
+
+export const sortedSetCombineCommands: readonly Command[] = [
+  ...both('union', 'the members that any of several sorted sets has', UNION_COST, '2.0.0'),
+  ...both('inter', 'the members that all of several sorted sets have', INTER_COST, '2.0.0'),
+  ...both('diff', 'the members that the first sorted set has and the others have not', DIFF_COST, '6.2.0'),
+  sortedSetCommand({
+    name: 'zintercard',
+    arity: -3,
+    flags: ['readonly', 'movablekeys'],
+    keys: numberedKeys(1),
+    access: 'read',
+    doc: sortedSetDoc('Counts the members that all of several sorted sets have.', '7.0.0', INTER_COST),
+    run: countIntersection,
+  }),
+];
+
+/** The row that returns what an operation makes, and the one that stores it. */
+function both(operation: Operation, what: string, complexity: string, storeSince: string): readonly Command[] {
+  return [
+    sortedSetCommand({
+      name: `z${operation}`,
+      arity: -3,
+      flags: ['readonly', 'movablekeys'],
+      keys: numberedKeys(1),
+      access: 'read',
+      doc: sortedSetDoc(`Returns ${what}.`, '6.2.0', complexity),
+      run: (view, args) => combined(view, args, operation),
+    }),
+    sortedSetCommand({
+      name: `z${operation}store`,
+      arity: -4,
+      flags: ['write', 'denyoom', 'movablekeys'],
+      keys: numberedKeys(2, true),
+      access: 'transaction',
+      doc: sortedSetDoc(`Stores ${what}.`, storeSince, complexity),
+      run: (view, args) => store(view, args, operation),
+    }),
+  ];
+}
+
+/** One of the sets that are combined. */
+interface Source {
+  /** Undefined: there is no such key. */
+  readonly elements: Elements | undefined;
+  readonly count: number;
+  readonly isSet: boolean;
+  weight: number;
+}
+
+interface Request {
+  readonly sources: readonly Source[];
+  readonly aggregate: Aggregate;
+  readonly withScores: boolean;
+  /** ZINTERCARD; 0: none. */
+  readonly limit: number;
+}
+
+/** What options a command takes. */
+type Form = 'reply' | 'store' | 'count';
+
+/** Reads the words from the number of keys, at word `at`, on. Throws `Miss`, `CommandError`. */
+function requestOf(view: View, args: Args, at: number, operation: Operation, form: Form): Request {
+  const keys = clampedIntegerOf(args, at);
+  if (keys < 1) {
+    const name = args.text(0).toLowerCase();
+    throw new CommandError(`ERR at least 1 input key is needed for '${name}' command`);
+  }
+  const end = at + 1 + keys;
+  if (end > args.count) throw syntaxError();
+  const sources: Source[] = [];
+  for (let i = at + 1; i < end; i++) sources.push(sourceAt(view, args, i));
+  let aggregate: Aggregate = 'SUM';
+  let withScores = false;
+  let limit = 0;
+  const mayWeigh = operation !== 'diff' && form !== 'count';
+  for (let i = end; i < args.count; i++) {
+    const name = optionName(args, i);
+    if (name === 'WEIGHTS' && mayWeigh && i + keys < args.count) {
+      for (const source of sources) source.weight = scoreAt(args, ++i, 'ERR weight value is not a float');
+    } else if (name === 'AGGREGATE' && mayWeigh && i + 1 < args.count) aggregate = aggregateAt(args, ++i);
+    else if (name === 'WITHSCORES' && form === 'reply') withScores = true;
+    else if (name === 'LIMIT' && form === 'count' && i + 1 < args.count) limit = limitAt(args, ++i);
+    else throw syntaxError();
+  }
+  return { sources, aggregate, withScores, limit };
+}
+
+function sourceAt(view: View, args: Args, i: number): Source {
+  const row = rowAt(view, args, i);
+  if (!row.live) return { elements: undefined, count: 0, isSet: false, weight: 1 };
+  if (row.type !== rowType.SORTED_SET && row.type !== rowType.SET) throw new CommandError(WRONG_TYPE);
+  const elements = view.elements(row);
+  return { elements, count: elements.count, isSet: row.type === rowType.SET, weight: 1 };
+}
+
+function aggregateAt(args: Args, i: number): Aggregate {
+  const name = optionName(args, i);
+  if (name !== 'SUM' && name !== 'MIN' && name !== 'MAX') throw syntaxError();
+  return name;
+}
+
+function limitAt(args: Args, i: number): number {
+  const limit = parseInt64(args.bytes, args.starts[i] as number, args.ends[i] as number);
+  if (limit === undefined || limit < 0) throw new CommandError("ERR LIMIT can't be negative");
+  return clampToSafe(limit);
+}
+
+function combined(view: View, args: Args, operation: Operation): Reply {
+  const request = requestOf(view, args, 1, operation, 'reply');
+  const members = combine(request, operation);
+  if (!request.withScores) return members.map(({ member }) => member);
+  return new PairsReply(members.map(({ member, score }) => [member, new DoubleReply(score)]));
+}
+
+function store(view: View, args: Args, operation: Operation): Reply {
+  const members = combine(requestOf(view, args, 2, operation, 'store'), operation);
+  return storeSortedSet(view, rowAt(view, args, 1), members);
+}
+
+function countIntersection(view: View, args: Args): Reply {
+  const { sources, limit } = requestOf(view, args, 1, 'inter', 'count');
+  let count = 0;
+  eachInAll(bySize(sources), () => ++count !== limit);
+  return count;
+}
+
+/** The members of the result in the order of their scores, in memory of their own. Throws `Miss`. */
+function combine({ sources, aggregate }: Request, operation: Operation): Scored[] {
+  const members: Scored[] = [];
+  if (operation === 'union') members.push(...union(sources, aggregate).values());
+  else if (operation === 'inter') {
+    const sorted = bySize(sources);
+    eachInAll(sorted, (key, scores) => {
+      let score = 0;
+      scores.forEach((each, i) => {
+        const weighted = weigh(sorted[i] as Source, each);
+        score = i === 0 ? weighted : aggregated(aggregate, score, weighted);
+      });
+      members.push({ member: memberCopy(key), score });
+      return true;
+    });
+  } else difference(sources, members);
+  return members.sort(compareScored);
+}
+
+function bySize(sources: readonly Source[]): Source[] {
+  return sources.toSorted((a, b) => a.count - b.count);
+}
+
+function union(sources: readonly Source[], aggregate: Aggregate): Map<string, Scored> {
+  const members = new Map<string, { member: Uint8Array; score: number }>();
+  for (const source of bySize(sources)) {
+    source.elements?.each(ELEMENT, {}, (key, value) => {
+      const score = weigh(source, scoreIn(source, value));
+      const name = latin1(key);
+      const known = members.get(name);
+      if (known === undefined) members.set(name, { member: memberCopy(key), score });
+      else known.score = aggregated(aggregate, known.score, score);
+    });
+  }
+  return members;
+}
+
+/** Calls `visit` with each member that all sources have, and its score in each, until it returns false. Throws `Miss`. */
+function eachInAll(sources: readonly Source[], visit: (key: Uint8Array, scores: readonly number[]) => boolean): void {
+  const [smallest, ...others] = sources;
+  if (smallest?.elements === undefined) return;
+  smallest.elements.each(ELEMENT, {}, (key, value) => {
+    const scores = [scoreIn(smallest, value)];
+    for (const other of others) {
+      const found = other.elements?.get(ELEMENT, key);
+      if (found === undefined) return true;
+      scores.push(scoreIn(other, found));
+    }
+    return visit(key, scores);
+  });
+}
+
+function difference([first, ...others]: readonly Source[], members: Scored[]): void {
+  first?.elements?.each(ELEMENT, {}, (key, value) => {
+    if (others.some(({ elements }) => elements?.has(ELEMENT, key) === true)) return;
+    members.push({ member: memberCopy(key), score: scoreIn(first, value) });
+  });
+}
+
+function scoreIn({ isSet }: Source, value: Uint8Array): number {
+  return isSet ? 1 : scoreOf(value);
+}
+
+function weigh({ weight }: Source, score: number): number {
+  const weighted = weight * score;
+  return Number.isNaN(weighted) ? 0 : weighted;
+}
+
+function aggregated(aggregate: Aggregate, a: number, b: number): number {
+  if (aggregate === 'MIN') return Math.min(a, b);
+  if (aggregate === 'MAX') return Math.max(a, b);
+  const sum = a + b;
+  // Infinity and minus infinity make 0, as in Redis.
+  return Number.isNaN(sum) ? 0 : sum;
+}
