@@ -141,7 +141,8 @@ export class NodeCluster {
       send: (to, request, answered) => this.coordinator.deliver(to, request, priority.REPAIR, answered),
       settle: (row) => this.settleRow(row, () => undefined),
     });
-    const keepHint: KeepHint = (target, row, version, rowState) => this.hints.keep(target, row, version, rowState);
+    const keepHint: KeepHint = (target, row, version, rowState, loose) =>
+      this.hints.keep(target, row, version, rowState, loose);
     this.coordinator = new Coordinator({ env, view: keeper, bus, owner: this.owner, hlc, actor, keepHint });
     const { coordinator } = this;
     const { server } = options;
@@ -171,6 +172,7 @@ export class NodeCluster {
       actor,
       ledger: new Ledger(),
       keepHint,
+      whenKept: (run) => this.owner.whenDurable(engine.lastSequence, run),
       centreOf: (id) => keeper.topology?.members.find((member) => member.id === id)?.dataCentre ?? '',
     });
     // Others may have coordinated this node's rows while they did not hear of it.

@@ -168,7 +168,7 @@ export class Coordinator {
     this.hlc = hlc;
     this.actor = options.actor;
     this.missed = new MissedWrites({
-      keepHint: options.keepHint ?? ignored,
+      keepHint: options.keepHint ?? (() => false),
       read: (row, found, over) => this.readForHint(row, found, over),
     });
     this.pace = new OwnerPace({ view, clock: env.clock, random: env.random });

@@ -11,7 +11,9 @@
  *   incomplete: only anti-entropy can then tell that it has everything. At every level but `available` a hint counted
  *   towards no W, so that dropping one loses nothing.
  * - Hints are delivered only to a target that is reachable, a bounded number at a time, in the order they were kept.
- * - A hint goes away only when the target has it or something newer, or is no member any more.
+ * - A hint goes away only when the target has it or something newer, or does not own the row any more. What is known to be
+ *   chosen then stands at the owners that took the target's place; a loose hint, which may have counted towards a W, goes
+ *   to them first.
  *
  * A pure state machine: `step(event, nowMs)` returns effects.
  */
@@ -45,6 +47,8 @@ export type HintEvent =
       readonly row: RowName;
       readonly version: Version;
       readonly bytes: number;
+      /** It is not known to be chosen. */
+      readonly loose: boolean;
     }
   /** As `keep`, of a hint that is stored already: said for each when the node starts. */
   | {
@@ -53,11 +57,14 @@ export type HintEvent =
       readonly row: RowName;
       readonly version: Version;
       readonly bytes: number;
+      readonly loose: boolean;
     }
   | { readonly kind: 'reachable'; readonly target: MemberId }
   | { readonly kind: 'unreachable'; readonly target: MemberId }
-  /** It is no member any more. */
+  /** It is no member any more. Requires: no loose hints are kept for it, they are displaced first. */
   | { readonly kind: 'gone'; readonly target: MemberId }
+  /** Others own slots now that the target has owned. `owns`: whether the target still owns a row. */
+  | { readonly kind: 'displaced'; readonly target: MemberId; readonly owns: (row: RowName) => boolean }
   | {
       readonly kind: 'answer';
       readonly target: MemberId;
@@ -76,6 +83,8 @@ export type HintEffect =
   | { readonly kind: 'remove'; readonly target: MemberId; readonly row: RowName }
   /** Send the stored state to the target as ACCEPT(version, …, version), then say `answer`: `unable` if none came. */
   | { readonly kind: 'deliver'; readonly target: MemberId; readonly row: RowName; readonly version: Version }
+  /** Keep the stored state for the row's present owners, then say `answer`: `accepted`, or `unable` if that cannot be. */
+  | { readonly kind: 'redirect'; readonly target: MemberId; readonly row: RowName; readonly version: Version }
   /**
    * The target has promised a higher ballot and so refuses what it lacks: a change that changes nothing brings it up.
    * The hint goes away: its version stands at a majority, or the change decides what does.
@@ -88,6 +97,7 @@ interface Hint {
   readonly row: RowName;
   version: Version;
   bytes: number;
+  loose: boolean;
   state: 'waits' | 'sent' | 'rests';
 }
 
@@ -97,6 +107,8 @@ interface Target {
   queue: RowName[];
   first: number;
   bytes: number;
+  /** Hints that are loose. */
+  loose: number;
   sent: number;
   reachable: boolean;
   incomplete: boolean;
@@ -140,6 +152,22 @@ export class HintCore {
     return this.targets.get(target)?.hints.size ?? 0;
   }
 
+  /** Loose ones among them. */
+  looseCount(target: MemberId): number {
+    return this.targets.get(target)?.loose ?? 0;
+  }
+
+  /** Hints that are being delivered or redirected. */
+  onTheWay(target: MemberId): number {
+    return this.targets.get(target)?.sent ?? 0;
+  }
+
+  /** Whether this version of the row, or a newer one, is kept for a target. */
+  isKept(target: MemberId, row: RowName, version: Version): boolean {
+    const hint = this.targets.get(target)?.hints.get(row);
+    return hint !== undefined && compareVersions(hint.version, version) >= 0;
+  }
+
   /** Whether the target has everything that was meant for it once no hints are left. */
   isComplete(target: MemberId): boolean {
     return this.targets.get(target)?.incomplete !== true;
@@ -161,6 +189,9 @@ export class HintCore {
       case 'gone':
         this.forget(event.target);
         break;
+      case 'displaced':
+        this.displace(event.target, event.owns);
+        break;
       case 'answer':
         this.answered(event.target, event.row, event.version, event.answer, nowMs);
         break;
@@ -176,9 +207,13 @@ export class HintCore {
     return effects;
   }
 
-  private keep(id: MemberId, write: { row: RowName; version: Version; bytes: number }, isNew: boolean): void {
+  private keep(
+    id: MemberId,
+    write: { row: RowName; version: Version; bytes: number; loose: boolean },
+    isNew: boolean,
+  ): void {
     const target = this.targetOf(id);
-    const { row, version } = write;
+    const { row, version, loose } = write;
     const bytes = write.bytes + HINT_OVERHEAD_BYTES;
     const before = target.hints.get(row);
     if (before !== undefined && compareVersions(before.version, version) >= 0) return;
@@ -190,12 +225,14 @@ export class HintCore {
     }
     target.bytes += more;
     this.allBytes += more;
+    target.loose += Number(loose) - Number(before?.loose ?? false);
     if (before === undefined) {
-      target.hints.set(row, { row, version, bytes, state: 'waits' });
+      target.hints.set(row, { row, version, bytes, loose, state: 'waits' });
       target.queue.push(row);
     } else {
       before.version = version;
       before.bytes = bytes;
+      before.loose = loose;
     }
     if (isNew) this.effects.push({ kind: 'store', target: id, row, version });
     this.deliver(id);
@@ -214,6 +251,18 @@ export class HintCore {
     if (target.first < QUEUE_SLACK && target.first < target.queue.length) return;
     target.queue = target.queue.slice(target.first);
     target.first = 0;
+  }
+
+  private displace(id: MemberId, owns: (row: RowName) => boolean): void {
+    const target = this.targets.get(id);
+    if (target === undefined || target.loose === 0) return;
+    for (const hint of target.hints.values()) {
+      if (target.sent >= this.limits.window) break;
+      if (!hint.loose || hint.state === 'sent' || owns(hint.row)) continue;
+      hint.state = 'sent';
+      target.sent++;
+      this.effects.push({ kind: 'redirect', target: id, row: hint.row, version: hint.version });
+    }
   }
 
   private answered(id: MemberId, row: RowName, version: Version, answer: OwnerAnswer<unknown>, nowMs: number): void {
@@ -255,6 +304,7 @@ export class HintCore {
 
   private remove(id: MemberId, target: Target, hint: Hint): void {
     target.hints.delete(hint.row);
+    target.loose -= Number(hint.loose);
     target.bytes -= hint.bytes;
     this.allBytes -= hint.bytes;
     this.effects.push({ kind: 'remove', target: id, row: hint.row });
@@ -270,7 +320,16 @@ export class HintCore {
   private targetOf(id: MemberId): Target {
     let target = this.targets.get(id);
     if (target === undefined) {
-      target = { hints: new Map(), queue: [], first: 0, bytes: 0, sent: 0, reachable: false, incomplete: false };
+      target = {
+        hints: new Map(),
+        queue: [],
+        first: 0,
+        bytes: 0,
+        loose: 0,
+        sent: 0,
+        reachable: false,
+        incomplete: false,
+      };
       this.targets.set(id, target);
     }
     return target;

@@ -3,14 +3,15 @@
  *
  * ```
  * key     row of this node "hint:" | u32 BE target | name of the row            (rows of this node: row-key.ts)
- * value   u64 BE stamp, u32 BE actor: version | u8 1: has a state | the row's state
+ * value   u64 BE stamp, u32 BE actor: version | u8 flags: 1 has a state, 2 loose | the row's state
  * ```
  * A record is valid if its value has at least the version and the byte; another is dropped when it is found.
  *
  * Invariants:
- * - A hint goes away only when its target has the version or something newer, is no member any more, or owns the row's
- *   slot no longer.
- * - A hint that cannot be written is not kept, and counted; none ever counted towards a W.
+ * - A hint goes away only when its target has the version or something newer, or does not own the row's slot any more.
+ *   One that is loose (not known to be chosen: of levels below quorum, where it may have counted towards a W) is kept for
+ *   the slot's present owners before it goes.
+ * - A hint that cannot be written is not kept, which whoever asks is told.
  * - While hints are kept, and only then, a timer looks for targets that can be reached.
  */
 
@@ -58,11 +59,13 @@ export class Hints {
   private readonly batch: Batch;
   private readonly found = new Found();
   private readonly targets = new Map<MemberId, boolean>();
+  /** Targets that may not own the rows of some loose hints any more. */
+  private readonly displaced = new Set<MemberId>();
   private timer: Timer | undefined = undefined;
   private isClosed = false;
   private readonly stop: () => void;
   /** Since the start. */
-  readonly counts = { kept: 0, delivered: 0, dropped: 0, settled: 0 };
+  readonly counts = { kept: 0, delivered: 0, redirected: 0, dropped: 0, settled: 0 };
 
   constructor(options: HintsOptions) {
     this.env = options.env;
@@ -72,7 +75,7 @@ export class Hints {
     this.settle = (row) => options.settle(row);
     this.core = new HintCore(options.limits);
     this.batch = options.store.newBatch();
-    this.stop = options.view.onTopology(() => this.dropGone());
+    this.stop = options.view.onTopology(() => this.follow());
   }
 
   /** Takes up the hints that an earlier life kept. Rejects with an `EngineError`. */
@@ -91,7 +94,7 @@ export class Hints {
     } finally {
       cursor.close();
     }
-    this.dropGone();
+    this.follow();
   }
 
   private take(key: Uint8Array, value: Uint8Array): void {
@@ -99,19 +102,27 @@ export class Hints {
     const target = readU32(key, PREFIX.length);
     const row = latin1(key, NAME_AT);
     const bytes = value.length - VALUE_HEADER;
+    const loose = ((value[VERSION_BYTES] as number) & LOOSE) !== 0;
     this.watch(target);
-    this.step({ kind: 'found', target, row, version: readVersion(value, 0), bytes });
+    this.step({ kind: 'found', target, row, version: readVersion(value, 0), bytes, loose });
   }
 
-  /** Keeps this version of the row for a target that did not take it. The newest version of a row is kept. */
-  keep(target: MemberId, row: RowName, version: Version, state: Uint8Array | undefined): void {
+  /**
+   * Keeps this version of the row for a target that did not take it. The newest version of a row is kept. `loose`: it is
+   * not known to be chosen. False: it cannot be kept. True: it is, or a newer one, durably once the engine's last sequence
+   * is durable.
+   */
+  keep(target: MemberId, row: RowName, version: Version, state: Uint8Array | undefined, loose = false): boolean {
     if (this.store.refusal !== undefined || this.isClosed) {
       this.counts.dropped++;
-      return;
+      return false;
     }
     this.watch(target);
-    this.counts.kept++;
-    this.step({ kind: 'keep', target, row, version, bytes: state?.length ?? 0 }, state);
+    const hint: HintToKeep = { kind: 'keep', target, row, version, bytes: state?.length ?? 0, loose };
+    const isWritten = this.step(hint, state);
+    const isKept = isWritten && this.core.isKept(target, row, version);
+    if (isKept) this.counts.kept++;
+    return isKept;
   }
 
   /** Hints kept for a target. */
@@ -139,27 +150,32 @@ export class Hints {
 
   // --- effects -----------------------------------------------------------------------------------------------------
 
-  /** `state`: of the hint that is being kept. */
-  private step(event: HintEvent, state?: Uint8Array): void {
-    if (this.isClosed) return;
+  /** `state`: of the hint that is being kept. False: not everything could be written. */
+  private step(event: HintEvent, state?: Uint8Array): boolean {
+    if (this.isClosed) return false;
     const effects = this.core.step(event, this.env.clock.monotonicUs() / 1000);
     const { batch } = this;
     batch.clear();
     for (const effect of effects) {
-      if (effect.kind === 'store') batch.put(keyOf(effect.target, effect.row), valueOf(effect.version, state));
-      else if (effect.kind === 'remove') batch.delete(keyOf(effect.target, effect.row));
+      if (effect.kind === 'remove') batch.delete(keyOf(effect.target, effect.row));
+      else if (effect.kind === 'store' && event.kind === 'keep') {
+        batch.put(keyOf(effect.target, effect.row), valueOf(effect.version, state, event.loose));
+      }
     }
-    if (batch.count > 0) this.write();
+    const isWritten = batch.count === 0 || this.write();
     for (const effect of effects) this.carryOut(effect);
+    return isWritten;
   }
 
   /** What cannot be written is lost or stays: a hint that was delivered is delivered once more in the next life. */
-  private write(): void {
+  private write(): boolean {
     try {
       this.store.write(this.batch);
+      return true;
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       this.counts.dropped++;
+      return false;
     }
   }
 
@@ -167,6 +183,9 @@ export class Hints {
     switch (effect.kind) {
       case 'deliver':
         this.deliver(effect.target, effect.row, effect.version);
+        break;
+      case 'redirect':
+        this.redirect(effect.target, effect.row, effect.version);
         break;
       case 'settle':
         this.counts.settled++;
@@ -182,12 +201,50 @@ export class Hints {
   }
 
   private deliver(target: MemberId, row: RowName, version: Version): void {
-    const answered = (answer: OwnerAnswer<Uint8Array>): void =>
-      this.step({ kind: 'answer', target, row, version, answer });
     if (!this.isOwner(target, row)) {
-      this.later(() => answered(ACCEPTED));
+      this.redirect(target, row, version);
       return;
     }
+    const answered = (answer: OwnerAnswer<Uint8Array>): void =>
+      void this.step({ kind: 'answer', target, row, version, answer });
+    this.read(target, row, (stored) => {
+      if (stored === undefined || stored === 'refused') {
+        this.later(() => answered(stored === undefined ? ACCEPTED : REFUSED));
+        return;
+      }
+      // A newer one may stand there by now: then that is delivered, and the core sends it once more.
+      const { version: ballot, state: value } = stored;
+      let isAsking = true;
+      this.send(target, { kind: 'accept', row, ballot, value, next: ballot }, (answer) => {
+        if (answer.kind === 'accepted' || answer.kind === 'conflict') this.counts.delivered++;
+        // The core does not deliver to it any more until it is told that the target can be reached.
+        if (answer.kind === 'unsent') this.targets.set(target, false);
+        if (isAsking) this.later(() => answered(answer));
+        else answered(answer);
+      });
+      isAsking = false;
+    });
+  }
+
+  /** The target does not own the row any more: what is loose is kept for those who do. */
+  private redirect(target: MemberId, row: RowName, version: Version): void {
+    this.read(target, row, (stored) => {
+      let answer: OwnerAnswer<Uint8Array> = ACCEPTED;
+      if (stored === 'refused') answer = REFUSED;
+      else if (stored?.loose === true) {
+        const owners = this.ownersOf(row).filter((owner) => owner !== target);
+        this.counts.redirected++;
+        for (const owner of owners) {
+          if (!this.keep(owner, row, stored.version, stored.state, true)) answer = REFUSED;
+        }
+        if (owners.length === 0) answer = REFUSED;
+      }
+      this.later(() => this.step({ kind: 'answer', target, row, version, answer }));
+    });
+  }
+
+  /** Reads a stored hint; `then` is told undefined when there is none. */
+  private read(target: MemberId, row: RowName, then: (stored: StoredHint | 'refused' | undefined) => void): void {
     const key = keyOf(target, row);
     const { found } = this;
     let outcome;
@@ -195,33 +252,26 @@ export class Hints {
       outcome = this.store.get(key, key.length, found);
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      this.later(() => answered(REFUSED));
+      then('refused');
       return;
     }
     if (outcome === lookup.MISS) {
       this.store.fetch(key).then(
-        () => this.deliver(target, row, version),
-        () => answered(REFUSED),
+        () => this.read(target, row, then),
+        () => then('refused'),
       );
       return;
     }
     if (outcome === lookup.ABSENT || found.end - found.start < VALUE_HEADER) {
-      this.later(() => answered(ACCEPTED));
+      then(undefined);
       return;
     }
-    // A newer one may stand there by now: then that is delivered, and the core sends it once more.
-    const ballot = readVersion(found.bytes, found.start);
-    const hasState = found.bytes[found.start + VERSION_BYTES] === 1;
-    const value = hasState ? found.bytes.slice(found.start + VALUE_HEADER, found.end) : undefined;
-    let isAsking = true;
-    this.send(target, { kind: 'accept', row, ballot, value, next: ballot }, (answer) => {
-      if (answer.kind === 'accepted' || answer.kind === 'conflict') this.counts.delivered++;
-      // The core does not deliver to it any more until it is told that the target can be reached.
-      if (answer.kind === 'unsent') this.targets.set(target, false);
-      if (isAsking) this.later(() => answered(answer));
-      else answered(answer);
+    const flags = found.bytes[found.start + VERSION_BYTES] as number;
+    then({
+      version: readVersion(found.bytes, found.start),
+      state: (flags & HAS_STATE) === 0 ? undefined : found.bytes.slice(found.start + VALUE_HEADER, found.end),
+      loose: (flags & LOOSE) !== 0,
     });
-    isAsking = false;
   }
 
   /** Answers are never given within the step that asks for them. */
@@ -229,9 +279,12 @@ export class Hints {
     this.env.timers.atTurnEnd(run);
   }
 
+  private ownersOf(row: RowName): MemberId[] {
+    return this.view.topology === undefined ? [] : distinctOwners(this.view.owners(slotOfRow(row)));
+  }
+
   private isOwner(target: MemberId, row: RowName): boolean {
-    if (this.view.topology === undefined) return false;
-    return distinctOwners(this.view.owners(slotOfRow(row))).includes(target);
+    return this.ownersOf(row).includes(target);
   }
 
   // --- targets -----------------------------------------------------------------------------------------------------
@@ -245,6 +298,7 @@ export class Hints {
   private look(): void {
     this.timer = undefined;
     this.step({ kind: 'wake' });
+    this.displace();
     for (const [target, wasReachable] of this.targets) {
       const reachable = this.view.isHealthy(target);
       if (reachable !== wasReachable) {
@@ -263,17 +317,39 @@ export class Hints {
     this.step({ kind: 'unreachable', target });
   }
 
-  private dropGone(): void {
+  /** Another document is in force: targets may be no members any more, or own other slots. */
+  private follow(): void {
+    for (const target of this.targets.keys()) this.displaced.add(target);
+    this.displace();
+  }
+
+  private displace(): void {
     const { topology } = this.view;
-    if (topology === undefined) return;
-    for (const target of this.targets.keys()) {
-      if (topology.members.some((member) => member.id === target)) continue;
-      this.targets.delete(target);
-      this.step({ kind: 'gone', target });
+    if (topology === undefined || this.displaced.size === 0) return;
+    for (const target of this.displaced) {
+      const isMember = topology.members.some((member) => member.id === target);
+      if (!isMember && this.core.looseCount(target) === 0) {
+        this.targets.delete(target);
+        this.displaced.delete(target);
+        this.step({ kind: 'gone', target });
+        continue;
+      }
+      this.step({ kind: 'displaced', target, owns: (row) => isMember && this.isOwner(target, row) });
+      if (isMember && this.core.onTheWay(target) === 0) this.displaced.delete(target);
     }
   }
 }
 
+interface StoredHint {
+  readonly version: Version;
+  readonly state: Uint8Array | undefined;
+  readonly loose: boolean;
+}
+
+type HintToKeep = Extract<HintEvent, { kind: 'keep' }>;
+
+const HAS_STATE = 1;
+const LOOSE = 2;
 const ACCEPTED = { kind: 'accepted' } as const;
 const REFUSED = { kind: 'unable', reason: 'refused' } as const;
 
@@ -285,10 +361,10 @@ function keyOf(target: MemberId, row: RowName): Uint8Array {
   return key;
 }
 
-function valueOf(version: Version, state: Uint8Array | undefined): Uint8Array {
+function valueOf(version: Version, state: Uint8Array | undefined, loose: boolean): Uint8Array {
   const value = new Uint8Array(VALUE_HEADER + (state?.length ?? 0));
   writeVersion(value, 0, version);
-  value[VERSION_BYTES] = Number(state !== undefined);
+  value[VERSION_BYTES] = (state === undefined ? 0 : HAS_STATE) | (loose ? LOOSE : 0);
   if (state !== undefined) value.set(state, VALUE_HEADER);
   return value;
 }

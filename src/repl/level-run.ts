@@ -6,7 +6,7 @@
  * write    ACCEPT with a fresh stamp at every owner, nobody asked before; enough have it → done
  *          a promise stands in the way     again with a higher stamp
  *          a newer version stands there    this write is discarded: into the ledger; it counts as written
- *          an owner that cannot be reached a hint; at `available` it counts as written
+ *          an owner that cannot be reached a hint; at `available` it counts as written, once the hint is durable
  * confirm  ask the owners until enough hold a version at least this high
  * ```
  *
@@ -72,6 +72,8 @@ export interface LevelOptions {
   /** Data centre of a member. */
   centreOf(id: MemberId): string;
   readonly keepHint?: KeepHint;
+  /** Calls `run` once all hints that were kept are durable. Required with `keepHint`. */
+  whenKept?(run: () => void): void;
 }
 
 export class LevelRun {
@@ -81,6 +83,7 @@ export class LevelRun {
   readonly actor: number;
   readonly ledger: Ledger;
   readonly keepHint: KeepHint | undefined;
+  readonly whenKept: (run: () => void) => void;
   private readonly env: LevelOptions['env'];
   private readonly centreOf: (id: MemberId) => string;
   private readonly runs = new Set<Run>();
@@ -96,6 +99,7 @@ export class LevelRun {
     this.actor = options.actor;
     this.ledger = options.ledger;
     this.keepHint = options.keepHint;
+    this.whenKept = (run) => options.whenKept?.(run);
     this.centreOf = (id) => options.centreOf(id);
   }
 
@@ -410,15 +414,17 @@ class WriteRun implements Run {
   /** An owner that is out of reach gets it later. */
   private miss(target: MemberId, bit: number): void {
     const { host, request, row } = this;
-    if (host.keepHint === undefined) {
+    const isKept = host.keepHint?.(target, row, request.ballot, request.value, true) === true;
+    if (!isKept || this.level.name !== 'available') {
       this.missed |= bit;
       return;
     }
-    host.keepHint(target, row, request.ballot, request.value);
-    if (this.level.name === 'available') {
+    host.whenKept(() => {
+      if (this.isOver || request !== this.request) return;
       this.written |= bit;
       host.counts.standIns++;
-    } else this.missed |= bit;
+      this.judge(false);
+    });
   }
 
   /** A newer version stands where this one was to be written. */

@@ -22,8 +22,17 @@ const MAX_READS = 64;
 /** An attempt is decided within a phase or two. */
 const FORGET_MS = 5_000;
 
-/** Keeps a write for an owner that is out of reach. The state is in memory that nobody changes. */
-export type KeepHint = (target: MemberId, row: RowName, version: Version, state: Uint8Array | undefined) => void;
+/**
+ * Keeps a write for an owner that is out of reach. The state is in memory that nobody changes. `loose`: it is not known to
+ * be chosen. False: it cannot be kept.
+ */
+export type KeepHint = (
+  target: MemberId,
+  row: RowName,
+  version: Version,
+  state: Uint8Array | undefined,
+  loose?: boolean,
+) => boolean;
 
 interface Missed {
   readonly request: AcceptRequest<Uint8Array>;

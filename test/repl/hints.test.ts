@@ -156,13 +156,65 @@ void test('hints for who owns the slot no longer, or is no member any more, go a
   assert.equal(bench.store.size, 0);
 });
 
+void test('a loose hint goes to those who own the slot in the target’s place, through restarts, wherever the target is', async () => {
+  const store = new MemoryStore();
+  const first = new Bench(store);
+  const row = rowOf('a');
+  const state = stringState('counted', ballot(3));
+  assert.ok(first.hints.keep(2, row, ballot(3), state, true));
+  assert.ok(first.hints.keep(2, rowOf('b'), ballot(4), undefined));
+  first.hints.close();
+
+  const bench = new Bench(store);
+  const { topology } = bench.view;
+  assert.ok(topology !== undefined);
+  const slots = topology.slots.map(({ since }) => ({ owners: { current: [3, 1], incoming: [] }, since }));
+  const moved = applyChanges({ ...topology, slots }, [{ kind: 'remove-member', id: 2 }]);
+  await bench.hints.load();
+  bench.view.set({ ...topology, slots, epoch: moved.epoch });
+  bench.pass(300);
+  assert.deepEqual(
+    [1, 2, 3].map((target) => bench.hints.count(target)),
+    [1, 1, 1],
+    'the one that is known to be chosen stays for its target, and goes with it',
+  );
+  bench.view.set({ ...moved, epoch: moved.epoch + 1 });
+  assert.equal(bench.hints.count(2), 0);
+  bench.view.healthy = true;
+  bench.pass(300);
+  const value = new Uint8Array(state);
+  const wanted = { kind: 'accept', row, ballot: ballot(3), value, next: ballot(3) };
+  assert.deepEqual(
+    bench.sent.map(({ request }) => request),
+    [wanted, wanted],
+  );
+  for (const { answered } of bench.sent) answered({ kind: 'accepted' });
+  assert.equal(bench.hints.metrics()['waiting'], 0);
+  assert.equal(store.size, 0);
+});
+
+void test('a loose hint of a member that is gone stays until there is room for it elsewhere', () => {
+  const bench = new Bench();
+  const { topology } = bench.view;
+  assert.ok(topology !== undefined);
+  assert.ok(bench.hints.keep(2, rowOf('a'), ballot(3), undefined, true));
+  const slots = topology.slots.map(({ since }) => ({ owners: { current: [1], incoming: [] }, since }));
+  bench.store.refusal = { code: 'disk-full', message: 'the disk is full' };
+  bench.view.set(applyChanges({ ...topology, slots }, [{ kind: 'remove-member', id: 2 }]));
+  bench.pass(2_000);
+  assert.deepEqual([bench.hints.count(1), bench.hints.count(2)], [0, 1]);
+  bench.store.refusal = undefined;
+  bench.pass(2_000);
+  assert.deepEqual([bench.hints.count(1), bench.hints.count(2)], [1, 0]);
+});
+
 void test('there is an end to what is kept, and nothing is kept on a full disk', () => {
   const bench = new Bench(new MemoryStore(), { maxTargetBytes: 1_000 });
   for (let i = 0; i < 10; i++) bench.hints.keep(2, rowOf(`key:${i}`), ballot(i), undefined);
   assert.equal(bench.hints.count(2), 5);
   assert.equal(bench.hints.metrics()['incompleteTargets'], 1);
   bench.store.refusal = { code: 'disk-full', message: 'the disk is full' };
-  bench.hints.keep(1, rowOf('a'), ballot(1), undefined);
+  assert.equal(bench.hints.keep(1, rowOf('a'), ballot(1), undefined), false);
   assert.equal(bench.hints.count(1), 0);
   assert.equal(bench.hints.metrics()['dropped'], 1);
 });

@@ -153,8 +153,10 @@ export class FakeNode {
     this.cluster = cluster;
     this.id = id;
     const { loop } = cluster;
+    const skewMs = cluster.weather?.skewMs(id) ?? 0;
+    const clock = { ...loop.clock, wallMs: () => loop.clock.wallMs() + skewMs };
     const env: Env = {
-      clock: loop.clock,
+      clock,
       timers: loop.life(),
       random: { next: () => random.next(), bytes: (length) => new Uint8Array(length) },
       disk: undefined as unknown as Env['disk'],
@@ -162,7 +164,7 @@ export class FakeNode {
       threads: undefined as unknown as Env['threads'],
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     };
-    this.hlc = new Hlc({ wallMs: () => loop.clock.wallMs(), ceiling: 0, persist: () => {} });
+    this.hlc = new Hlc({ wallMs: () => clock.wallMs(), ceiling: 0, persist: () => {} });
     this.owner = new FakeOwner(this.hlc);
     this.view = new FakeView(cluster, id);
     const { owner, hlc, view } = this;
@@ -173,7 +175,7 @@ export class FakeNode {
       held: (row: RowName) => owner.held(row),
     };
     const bus = { request: this.request.bind(this) };
-    const keepHint: KeepHint = (target, row, version, state) => cluster.hints.push({ target, row, version, state });
+    const keepHint: KeepHint = (target, row, version, state) => cluster.hints.push({ target, row, version, state }) > 0;
     this.coordinator = new Coordinator({ env, view, bus, owner: asked, hlc, actor: id * 65_536 + 1, keepHint });
     this.forwarder = new Forwarder({ env, view, bus, isReady: () => this.coordinator.isReady });
     const keyspace = new Keyspace({ store: new MemoryStore(), state: new KeyspaceState(), hlc, actor: id });
@@ -202,6 +204,7 @@ export class FakeNode {
           actor: id * 65_536 + 1,
           ledger: new Ledger(),
           keepHint,
+          whenKept: (run) => run(),
           centreOf: (member) => cluster.centres[member] ?? '',
         }),
         changePolicies: async (change) => {
@@ -281,6 +284,16 @@ export class FakeView implements ClusterView {
   }
 }
 
+/** What a simulation draws from its seed; without it every message takes the same time and arrives. */
+export interface Weather {
+  /** One way of a message, in ms. */
+  delayMs(): number;
+  /** Whether a message is lost, with its answer. */
+  loses(): boolean;
+  /** How far a node's wall clock is ahead. */
+  skewMs(id: MemberId): number;
+}
+
 export class FakeCluster {
   readonly loop = new EventLoop();
   readonly nodes: FakeNode[] = [];
@@ -296,14 +309,16 @@ export class FakeCluster {
   readonly hints: { target: MemberId; row: RowName; version: Version; state: Uint8Array | undefined }[] = [];
   requestTimeoutMs = 5_000;
   readonly delayMs: number;
+  readonly weather: Weather | undefined;
   policies: readonly Policy[] = [];
   /** Data centres of members. */
   readonly centres: Record<MemberId, string> = {};
 
   /** `nodes` members, numbered from 1; every slot has the same `replicas` owners in turn. */
-  constructor(options: { nodes?: number; replicas?: number; seed?: number; delayMs?: number } = {}) {
+  constructor(options: { nodes?: number; replicas?: number; seed?: number; delayMs?: number; weather?: Weather } = {}) {
     const { nodes = 3, replicas = 3, seed = 1 } = options;
     this.delayMs = options.delayMs ?? DELAY_MS;
+    this.weather = options.weather;
     const ids = Array.from({ length: nodes }, (_, i) => i + 1);
     this.owners = ids.map((_, i) => ({
       current: ids.map((_id, j) => ids[(i + j) % nodes] as number).slice(0, replicas),
@@ -351,17 +366,21 @@ export class FakeCluster {
     this.methods.push(outgoing.method);
     // A copy each way, which is spoilt when the call is over: nobody may hold on to what the bus brings.
     const payload = Uint8Array.from(outgoing.payload);
-    loop.post(this.delayMs * 1000, () => {
-      if (this.silent.has(to)) return;
-      this.serve(from, this.node(to), { ...outgoing, payload }, (answer, method = 0) => {
-        const back = Uint8Array.from(answer);
-        loop.post(this.delayMs * 1000, () => {
-          end({ kind: 'answered', message: messageOf({ ...outgoing, method, payload: back }) });
-          back.fill(0xee);
+    const { weather } = this;
+    const wayUs = (): number => (weather?.delayMs() ?? this.delayMs) * 1000;
+    if (weather?.loses() !== true)
+      loop.post(wayUs(), () => {
+        if (this.silent.has(to) || this.unreachable.has(to)) return;
+        this.serve(from, this.node(to), { ...outgoing, payload }, (answer, method = 0) => {
+          const back = Uint8Array.from(answer);
+          if (weather?.loses() === true || this.unreachable.has(from.id)) return;
+          loop.post(wayUs(), () => {
+            end({ kind: 'answered', message: messageOf({ ...outgoing, method, payload: back }) });
+            back.fill(0xee);
+          });
         });
+        payload.fill(0xee);
       });
-      payload.fill(0xee);
-    });
     loop.post(Math.max(0, outgoing.deadlineMs * 1000 - loop.nowUs), () => end({ kind: 'unknown' }), true);
   }
 
