@@ -85,8 +85,10 @@ class Ticker implements Background {
     const { clock, timers } = this.server.env;
     const { keyspace } = this.server;
     while (!this.stopped && keyspace.store.refusal === undefined) {
-      const mayBeMore = await (this.sweepShared() ?? keyspace.sweepExpired(clock.wallMs(), this.mayWrite));
-      if (!mayBeMore && !(await keyspace.collectGarbage())) return;
+      const shared = this.sweepShared();
+      const mayBeMore = await (shared ?? keyspace.sweepExpired(clock.wallMs(), this.mayWrite));
+      const mayBeMoreFields = shared === undefined && (await keyspace.sweepFields(clock.wallMs(), this.mayWrite));
+      if (!mayBeMore && !mayBeMoreFields && !(await keyspace.collectGarbage())) return;
       if (clock.monotonicUs() - startUs > SWEEP_BUDGET_US) return;
       await new Promise<void>((resolve) => timers.atTurnEnd(resolve));
     }

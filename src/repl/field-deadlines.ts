@@ -10,7 +10,7 @@
  * ```
  *
  * Invariants: DEADLINE and DUE tell the same; each is of a field that is there; meta says that there are any. A hash
- * with meta has an entry in the expiry index at that time, where the sweeper finds it (keyspace.ts).
+ * with meta has a record at that time, by which the sweep finds it (field-sweep.ts).
  *
  * A field past its deadline is there for no reader. It is counted until it is removed: by the sweeper, or by the next
  * command that changes the hash.
@@ -51,7 +51,7 @@ export function setFieldDeadline(elements: Elements, key: Uint8Array, deadlineMs
   }
   const earliest = earliestDeadline(meta);
   if (deadlineMs !== 0 && (earliest === 0 || deadlineMs < earliest)) elements.meta = stampBytes(deadlineMs);
-  else if (old === earliest) settle(elements);
+  else if (old === earliest) settleDeadlines(elements);
   return old !== 0;
 }
 
@@ -65,12 +65,12 @@ export function removeDueFields(elements: Elements, nowMs: number, most: number)
     elements.drop(DEADLINE, field);
     elements.drop(ELEMENT, field);
   }
-  if (due.length > 0) settle(elements);
+  if (due.length > 0) settleDeadlines(elements);
   return due.length;
 }
 
-/** Makes meta the earliest deadline. */
-function settle(elements: Elements): void {
+/** Makes meta the earliest deadline. Throws `Miss`. */
+export function settleDeadlines(elements: Elements): void {
   let earliest = EMPTY;
   elements.each(DUE, {}, (key) => {
     earliest = key.slice(0, STAMP_BYTES);

@@ -10,6 +10,7 @@
  * "counts"     see row-counts.ts
  * "mark…"      flush marks of a slot: see slot-marks.ts
  * "cells…"     cells that no head names any more: see cell-garbage.ts
+ * "fields…"    hashes whose fields have deadlines: see field-sweep.ts
  * "dropped"    u16 BE each: slots whose rows have left this node with the batch that wrote this
  * ```
  *
@@ -26,6 +27,7 @@ import { collectGarbage, garbageKey } from './cell-garbage.ts';
 import { CellElements, cellKey } from './element-cells.ts';
 import { packCollection, packedLength } from './element-pack.ts';
 import type { Elements } from './elements.ts';
+import { indexFields, sweepFields } from './field-sweep.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, MAX_INLINE_BYTES, readHead, rowType, writeHead } from './head.ts';
 import type { Hlc } from './hlc.ts';
 import {
@@ -197,11 +199,14 @@ export class Keyspace {
   private readonly actor: number;
   private readonly batch: Batch;
   private readonly garbageBatch: Batch;
+  private readonly sweepView: View;
   private readonly head = new Head();
   /** Rows that the sweeper or a write found expired. */
   expiredRows = 0;
   /** Where the next sweep goes on, behind rows that a damaged table may hold; undefined: from the first deadline. */
   private sweepFrom: Uint8Array | undefined = undefined;
+  /** Fields of hashes past their deadlines that were removed since the start. */
+  expiredFields = 0;
   /** Changes since the start: what INFO calls rdb_changes_since_last_save. */
   changes = 0;
 
@@ -212,6 +217,7 @@ export class Keyspace {
     this.actor = options.actor;
     this.batch = options.store.newBatch();
     this.garbageBatch = options.store.newBatch();
+    this.sweepView = this.newView();
   }
 
   newView(): View {
@@ -220,6 +226,11 @@ export class Keyspace {
 
   physicalDatabase(logical: number): number {
     return this.state.databases[logical] as number;
+  }
+
+  /** The logical database that shows this physical one. */
+  logicalDatabase(physical: number): number {
+    return this.state.databases.indexOf(physical);
   }
 
   flushMark(physical: number): number {
@@ -317,6 +328,11 @@ export class Keyspace {
     return isWhole;
   }
 
+  /** As `sweepExpired`, of fields of hashes. Throws `EngineError`. */
+  sweepFields(nowMs: number, mayWrite = (): boolean => true): Promise<boolean> {
+    return sweepFields(this, this.sweepView, nowMs, mayWrite);
+  }
+
   /** Deletes some cells that nothing names any more. True: there may be more. Throws `EngineError`. */
   collectGarbage(): Promise<boolean> {
     return collectGarbage(this.store, this.garbageBatch);
@@ -410,6 +426,7 @@ export class Keyspace {
     head.expiresAtMs = row.expiresAtMs;
     putHead(batch, row.head, row.headLength, head, inline);
     this.indexExpiry(batch, row);
+    indexFields(batch, row);
   }
 
   /** Adds what stands apart from the head of a live row, and tells the head's flags; returns what stands in it. */

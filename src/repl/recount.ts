@@ -7,6 +7,7 @@
  */
 
 import { lookup, type Store } from '../engine/store.ts';
+import { fieldsDueMs, fieldsRecord } from './field-sweep.ts';
 import { Head, readHead, rowType } from './head.ts';
 import type { Keyspace, KeyspaceState } from './keyspace.ts';
 import { databaseOfHead, EXPIRY_PREFIX, expiryKey, headEnd, slotOfHead, SYSTEM_DATABASE } from './row-key.ts';
@@ -55,6 +56,8 @@ export async function recountRows(store: Store, state: KeyspaceState, keyspace: 
       counts.add(database, slot, 1);
       rows++;
       if (head.expiresAtMs !== 0) batch.put(expiryKey(head.expiresAtMs, key), NOTHING);
+      const dueMs = fieldsDueMs(head);
+      if (dueMs !== 0) batch.put(fieldsRecord(dueMs, key, key.length), NOTHING);
       if (batch.count >= BATCH_ENTRIES) write();
     }
   } finally {
