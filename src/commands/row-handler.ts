@@ -13,6 +13,7 @@ import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { RowName } from '../repl/owner-message.ts';
 import type { Writes } from '../repl/row-op.ts';
+import { MAX_STATE_BYTES } from '../repl/row-state.ts';
 import type { Version } from '../repl/version.ts';
 import { isRowChanged, type Row, type RowMark, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
@@ -21,12 +22,6 @@ import { CommandError } from './errors.ts';
 import { DAMAGED_ROW, NO_QUORUM, notAtomic, TOO_LARGE } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
 import type { Slices } from './scan.ts';
-
-/**
- * The longest state that a change may bring about, in bytes: with the row's name it must fit into a message between nodes
- * (bus-core.ts), else its owners could never agree on it.
- */
-export const MAX_STATE_BYTES = 31 * 1024 * 1024;
 
 /** A command with its words and the logical database that it runs in. */
 export interface RowCommand {

@@ -36,6 +36,12 @@ const SIBLINGS = 2;
 const LOCKED = 4;
 const ALL_FLAGS = EXPIRES | SIBLINGS | LOCKED;
 
+/**
+ * The longest state, in bytes, that a change may bring about where rows are shared: with the row's name it must fit into a
+ * message between nodes (bus-core.ts), else its owners could never agree on it.
+ */
+export const MAX_STATE_BYTES = 31 * 1024 * 1024;
+
 /** Bytes of a state without a deadline, before its value. */
 export const STATE_HEADER_BYTES = 15;
 

@@ -3,7 +3,8 @@
  * one by CLUSTER MEET; and how its entry in the document is kept true when it comes back at another address.
  *
  * Only a node without keys joins: which of two values of a key were the right one, nobody could say. So a cluster of one
- * with keys takes others in, and of two clusters at least one must be a node alone without keys.
+ * with keys takes others in, and of two clusters at least one must be a node alone without keys. It takes nobody in
+ * while a row is there that is too large to be shared: no other node could ever get it.
  *
  * Method JOIN, the only one that passes between clusters (big-endian; text = u8 length, UTF-8):
  * ```
@@ -121,7 +122,12 @@ export interface EnrolmentOptions {
    * in another cluster. Requires: there is no key.
    */
   clear(): Promise<void>;
+  /** What is to be said of a row here that is too large to be shared; undefined: there is none. */
+  largeRow(): Promise<string | undefined>;
 }
+
+/** How long it counts that no row was too large: who asked to be let in may have given up before the end of the look. */
+const LARGE_ROW_CHECK_MS = 60_000;
 
 type Attempt = { readonly kind: 'joined' } | { readonly kind: 'failed'; readonly reason: string };
 
@@ -133,6 +139,8 @@ export class Enrolment {
   private isJoining = false;
   private isClosed = false;
   private lastReason = '';
+  /** The look for rows that are too large; undefined: none is under way, or its result is old. */
+  private looking: Promise<string | undefined> | undefined = undefined;
 
   constructor(options: EnrolmentOptions) {
     this.options = options;
@@ -215,6 +223,10 @@ export class Enrolment {
     const { entry, holdsKeys } = request;
     const isMember = keeper.topology?.members.some((member) => member.identity === entry.identity) === true;
     if (holdsKeys && !isMember) throw new TopologyError('refused', 'a node that has keys of its own cannot join');
+    if (!isMember && keeper.topology?.members.length === 1) {
+      const large = await this.lookForLargeRow();
+      if (large !== undefined) throw new TopologyError('refused', `nobody can be let in: ${large}`);
+    }
     const plan = entering(entry);
     // Who is a member already may be the very voter without whom nothing can be changed: it crashed while it joined.
     let topology = must(keeper.topology, 'a member has a document');
@@ -223,6 +235,23 @@ export class Enrolment {
       this.env.log.info('a node is a member now', { identity: entry.identity, address: busAddress(entry) });
     }
     return copyOf(keeper.bytesOf(topology));
+  }
+
+  private lookForLargeRow(): Promise<string | undefined> {
+    this.looking ??= this.options.largeRow().then(
+      (large) => {
+        if (large !== undefined) {
+          this.env.log.warn('a node that wants to become a member is refused', { reason: large });
+          this.looking = undefined;
+        } else this.later(LARGE_ROW_CHECK_MS, () => (this.looking = undefined));
+        return large;
+      },
+      (error: unknown) => {
+        this.looking = undefined;
+        throw error;
+      },
+    );
+    return this.looking;
   }
 
   /** Was invited to the cluster of the member at `address`. */
@@ -344,12 +373,14 @@ export class Enrolment {
   }
 
   private pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.env.timers.after(JOIN_RETRY_MS, () => {
-        this.waits.delete(timer);
-        resolve();
-      });
-      this.waits.add(timer);
+    return new Promise((resolve) => this.later(JOIN_RETRY_MS, resolve));
+  }
+
+  private later(ms: number, run: () => void): void {
+    const timer = this.env.timers.after(ms, () => {
+      this.waits.delete(timer);
+      run();
     });
+    this.waits.add(timer);
   }
 }

@@ -75,6 +75,9 @@ export class TopologyNode {
   up = false;
   keys = 0;
   cleared = 0;
+  /** What is said of a row that is too large to be shared, and how often it was looked for. */
+  largeRow: string | undefined = undefined;
+  looks = 0;
   keeper!: TopologyKeeper;
   voter!: TopologyVoter;
   register!: TopologyRegister;
@@ -148,6 +151,10 @@ export class TopologyNode {
       clear: () => {
         this.cleared++;
         return Promise.resolve();
+      },
+      largeRow: () => {
+        this.looks++;
+        return Promise.resolve(this.largeRow);
       },
     });
     this.handlers = new Map<number, RequestHandler>([

@@ -97,6 +97,30 @@ void test('a node with keys joins nobody, by itself or by CLUSTER MEET', async (
   assert.equal(third.keeper.self, 3);
 });
 
+void test('a node alone lets nobody in while it has a row too large to be shared, and looks for one no more once it is not alone', async () => {
+  const net = new TopologyNet(4);
+  const [first] = (await cluster(net, 1)) as [TopologyNode];
+  first.keys = 1;
+  first.largeRow = 'key "big" has 99 bytes';
+  const other = net.add();
+  await net.loop.settle(other.enrolment.enter([]));
+  await assert.rejects(
+    net.loop.settle(other.enrolment.meet(first.address)),
+    /other way round: nobody can be let in: key "big"/,
+  );
+  assert.equal(first.keeper.topology?.members.length, 1);
+  first.largeRow = undefined;
+  await net.loop.settle(other.enrolment.meet(first.address));
+  assert.equal(first.keeper.topology?.members.length, 2);
+  const { looks } = first;
+  assert.ok(looks >= 2);
+  first.largeRow = 'key "grown" has 99 bytes';
+  const third = net.add();
+  await net.loop.settle(third.enrolment.enter([first.address]));
+  assert.equal(first.keeper.topology?.members.length, 3);
+  assert.equal(first.looks, looks);
+});
+
 void test('who is forgotten while it is away learns of it, and keeps nothing for itself', async () => {
   const net = new TopologyNet(6);
   const [first, second] = (await cluster(net, 2)) as [TopologyNode, TopologyNode];
