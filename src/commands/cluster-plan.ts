@@ -21,7 +21,7 @@ interface Shape {
   readonly otherwise: Plan;
 }
 
-const shapes = new Map<Command, Shape>();
+const shapes = new WeakMap<Command, Shape>();
 
 /** The word that names the only row of this command, when its plan is `ROW`; filled by `planOf`. */
 export class Planned {
