@@ -63,11 +63,14 @@ export function docsOf(group: string): (summary: string, since: string, complexi
   return (summary, since, complexity = 'O(1)') => ({ summary, since, group, complexity });
 }
 
-/** As `Elements.each`, of the elements with tag ELEMENT, in slices: for `runSliced`. It sees them as they were when it began. */
+/**
+ * As `Elements.each`, of the elements with tag ELEMENT, in slices: for `runSliced`. It sees them as they were when it
+ * began, and ends when `visit` returns false.
+ */
 export function* eachSliced(
   elements: Elements,
   range: TagRange,
-  visit: (key: Uint8Array, value: Uint8Array) => void,
+  visit: (key: Uint8Array, value: Uint8Array) => boolean | void,
 ): Generator<Promise<void> | undefined, void> {
   const steps = elements.walk(ELEMENT, range);
   let seen = 0;
@@ -80,7 +83,7 @@ export function* eachSliced(
         yield thrown.load();
         continue;
       }
-      visit(steps.key, steps.value);
+      if (visit(steps.key, steps.value) === false) return;
       if (++seen % SLICE_ELEMENTS === 0) yield undefined;
     }
   } finally {

@@ -11,7 +11,8 @@
  *   7 null   11 null array   12 OK   13 no reply   14 true   15 false
  *   16 array, 17 set, 18 map (keys and values in turn)  u32 number of replies | replies
  *   19 verbatim text                            u8 (0 txt, 1 mkd) | as 2
- *   20 pairs                                    as 18
+ *   20 pairs, 21 entries                        as 18
+ *   22 decimal                                  as 2
  * ```
  *
  * Valid if and only if every tag is known, lengths fit what is there and nothing is left; anything else is a
@@ -24,7 +25,9 @@ import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts'
 import {
   BigNumberReply,
   BooleanReply,
+  DecimalReply,
   DoubleReply,
+  EntriesReply,
   ErrorReply,
   MapReply,
   NO_REPLY,
@@ -60,6 +63,8 @@ const tag = {
   MAP: 18,
   VERBATIM: 19,
   PAIRS: 20,
+  ENTRIES: 21,
+  DECIMAL: 22,
 } as const;
 
 /** The whole of the reply OK. */
@@ -88,11 +93,13 @@ function writeRare(out: ByteWriter, reply: RareReply): void {
   else if (reply instanceof NullArray) out.u8(tag.NULL_ARRAY);
   else if (reply instanceof NoReply) out.u8(tag.NO_REPLY);
   else if (reply instanceof DoubleReply) out.u8(tag.DOUBLE).f64(reply.value);
+  else if (reply instanceof DecimalReply) out.u8(tag.DECIMAL).block(utf8(reply.text));
   else if (reply instanceof BooleanReply) out.u8(reply.value ? tag.TRUE : tag.FALSE);
   else if (reply instanceof BigNumberReply) out.u8(tag.BIG_NUMBER).block(utf8(reply.digits));
   else if (reply instanceof SetReply) writeMany(out, tag.SET, reply.members);
   else if (reply instanceof MapReply) writeMany(out, tag.MAP, reply.entries.flat());
   else if (reply instanceof PairsReply) writeMany(out, tag.PAIRS, reply.pairs.flat());
+  else if (reply instanceof EntriesReply) writeMany(out, tag.ENTRIES, reply.entries.flat());
   else {
     assert(reply instanceof VerbatimReply, 'a reply to a command');
     out
@@ -151,8 +158,12 @@ function readRare(from: ByteReader, kind: number, depth: number): Reply {
       return new MapReply(pairsOf(readMany(from, depth)));
     case tag.PAIRS:
       return new PairsReply(pairsOf(readMany(from, depth)));
+    case tag.ENTRIES:
+      return new EntriesReply(pairsOf(readMany(from, depth)));
     case tag.SIMPLE:
       return new SimpleString(textOf(from.block()));
+    case tag.DECIMAL:
+      return new DecimalReply(textOf(from.block()));
     case tag.NULL_ARRAY:
       return NULL_ARRAY;
     case tag.NO_REPLY:

@@ -23,9 +23,11 @@ export type Reply =
   | ErrorReply
   | NullArray
   | DoubleReply
+  | DecimalReply
   | BooleanReply
   | MapReply
   | PairsReply
+  | EntriesReply
   | SetReply
   | VerbatimReply
   | BigNumberReply
@@ -65,6 +67,14 @@ export class DoubleReply {
   }
 }
 
+/** A bulk string in RESP2, `,` in RESP3: a number that is written with digits of its own. */
+export class DecimalReply {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 /** `:1` and `:0` in RESP2, `#t` and `#f` in RESP3. */
 export class BooleanReply {
   readonly value: boolean;
@@ -86,6 +96,14 @@ export class PairsReply {
   readonly pairs: readonly (readonly [Reply, Reply])[];
   constructor(pairs: readonly (readonly [Reply, Reply])[]) {
     this.pairs = pairs;
+  }
+}
+
+/** An array of arrays of two in RESP2, `%` in RESP3: streams with their entries. */
+export class EntriesReply {
+  readonly entries: readonly (readonly [Reply, Reply])[];
+  constructor(entries: readonly (readonly [Reply, Reply])[]) {
+    this.entries = entries;
   }
 }
 
@@ -153,5 +171,6 @@ export function ownBytes(reply: Reply): Reply {
   if (reply instanceof MapReply)
     return new MapReply(reply.entries.map(([key, value]) => [ownBytes(key), ownBytes(value)]));
   if (reply instanceof PairsReply) return new PairsReply(reply.pairs.map(([a, b]) => [ownBytes(a), ownBytes(b)]));
+  if (reply instanceof EntriesReply) return new EntriesReply(reply.entries.map(([a, b]) => [ownBytes(a), ownBytes(b)]));
   return reply;
 }

@@ -9,7 +9,9 @@ import { assert } from '../assert.ts';
 import {
   BigNumberReply,
   BooleanReply,
+  DecimalReply,
   DoubleReply,
+  EntriesReply,
   ErrorReply,
   MapReply,
   NoReply,
@@ -83,9 +85,11 @@ function writeOther(out: Output, reply: OtherReply, protocol: Protocol): void {
   else if (reply instanceof ErrorReply) writeError(out, reply);
   else if (reply instanceof NullArray) writeRaw(out, isResp3 ? NULL : NULL_ARRAY);
   else if (reply instanceof DoubleReply) writeDouble(out, reply.value, isResp3);
+  else if (reply instanceof DecimalReply) writeDecimal(out, reply.text, isResp3);
   else if (reply instanceof BooleanReply) writeBoolean(out, reply.value, isResp3);
   else if (reply instanceof MapReply) writeMap(out, reply, protocol);
   else if (reply instanceof PairsReply) writePairs(out, reply, protocol);
+  else if (reply instanceof EntriesReply) writeEntries(out, reply, protocol);
   else if (reply instanceof SetReply) writeItems(out, isResp3 ? type.SET : type.ARRAY, reply.members, protocol);
   else if (reply instanceof PushReply) writeItems(out, isResp3 ? type.PUSH : type.ARRAY, reply.items, protocol);
   else if (reply instanceof Replies) for (const each of reply.replies) writeReply(out, each, protocol);
@@ -220,7 +224,10 @@ export function writeErrorBytes(out: Output, text: string): void {
 }
 
 function writeDouble(out: Output, value: number, isResp3: boolean): void {
-  const text = doubleText(value);
+  writeDecimal(out, doubleText(value), isResp3);
+}
+
+function writeDecimal(out: Output, text: string, isResp3: boolean): void {
   writeAscii(out, isResp3 ? `,${text}\r\n` : `$${text.length}\r\n${text}\r\n`);
 }
 
@@ -254,6 +261,16 @@ function writeMap(out: Output, reply: MapReply, protocol: Protocol): void {
   if (protocol === 3) writeHeader(out, type.MAP, entries.length);
   else writeHeader(out, type.ARRAY, entries.length * 2);
   for (const [key, value] of entries) {
+    writeReply(out, key, protocol);
+    writeReply(out, value, protocol);
+  }
+}
+
+function writeEntries(out: Output, reply: EntriesReply, protocol: Protocol): void {
+  const { entries } = reply;
+  writeHeader(out, protocol === 3 ? type.MAP : type.ARRAY, entries.length);
+  for (const [key, value] of entries) {
+    if (protocol === 2) writeHeader(out, type.ARRAY, 2);
     writeReply(out, key, protocol);
     writeReply(out, value, protocol);
   }

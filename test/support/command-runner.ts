@@ -10,7 +10,9 @@ import { CommandError, wrongArity } from '../../src/commands/errors.ts';
 import { keyCommands } from '../../src/commands/key.ts';
 import {
   BooleanReply,
+  DecimalReply,
   DoubleReply,
+  EntriesReply,
   ErrorReply,
   MapReply,
   NullArray,
@@ -194,9 +196,11 @@ export function show(reply: Reply): unknown {
   if (reply instanceof SimpleString) return reply.text;
   if (reply instanceof ErrorReply) return `-${reply.message}`;
   if (reply instanceof NullArray) return null;
+  if (reply instanceof DecimalReply) return reply.text;
   if (reply instanceof DoubleReply || reply instanceof BooleanReply) return reply.value;
   if (reply instanceof SetReply) return reply.members.map(show);
   if (reply instanceof MapReply) return reply.entries.map(([name, value]) => [show(name), show(value)]);
+  if (reply instanceof EntriesReply) return reply.entries.map(([a, b]) => [show(a), show(b)]);
   if (reply instanceof PairsReply) return reply.pairs.map(([a, b]) => [show(a), show(b)]);
   return reply;
 }
