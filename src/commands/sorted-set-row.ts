@@ -195,6 +195,11 @@ export function orderKey(score: number, member: Uint8Array): Uint8Array {
   return key;
 }
 
+/** The members with scores in [least, end). */
+export function orderRange(least: number, end: number): TagRange {
+  return { lower: orderKey(least, EMPTY), upper: orderKey(end, EMPTY) };
+}
+
 /** The member in a key of ORDER, as a view of it. */
 export function memberOfOrder(key: Uint8Array): Uint8Array {
   return key.subarray(SCORE_BYTES);
