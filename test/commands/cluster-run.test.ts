@@ -287,7 +287,7 @@ void test('a node that dies with its locks holds their rows for as long as they 
     assert.equal(
       await cluster.run(3, 'MSET', 'a', 'x', 'b', 'x', 'c', 'x'),
       OK,
-      `cut after ${cutAfterMs / 2} ms, seen ${seen}`,
+      `cut after ${cutAfterMs / 2} ms, seen ${seen.join()}`,
     );
     assert.deepEqual(show(await cluster.run(4, 'MGET', 'a', 'b', 'c')), ['x', 'x', 'x']);
     cluster.unreachable.clear();

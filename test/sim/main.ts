@@ -1,17 +1,19 @@
 /**
  * `npm run sim -- [--nodes N] …`: with `--nodes` whole nodes of the product (node/main.ts), else the engine alone
- * (engine-main.ts). Both take `--seed S --seeds N --seconds T --keep`; `--trace` prints every event of nodes.
+ * (engine-main.ts); with `--transactions` transactions alone (transaction/main.ts). All take `--seed S --seeds N --seconds T --keep`; `--trace` prints every event of nodes.
  * `--mutant M` breaks the product in one place (node/mutants.ts) and looks for a seed that notices; `--mutant all`: each.
  */
 
 import { parseArgs } from 'node:util';
 import { applyMutant, hunt } from './node/mutant-run.ts';
 import { mutantOf, mutants } from './node/mutants.ts';
+import { applyTransactionMutant } from './transaction/mutants.ts';
 
 const { values } = parseArgs({
   options: {
     nodes: { type: 'string' },
     engine: { type: 'boolean', default: false },
+    transactions: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     seeds: { type: 'string' },
     seconds: { type: 'string', default: 'Infinity' },
@@ -26,6 +28,11 @@ const common = { seed: Number(values.seed), seconds: Number(values.seconds), kee
 async function run(): Promise<boolean> {
   const { mutant, trace } = values;
   const seeds = Number(values.seeds ?? 100);
+  if (values.transactions) {
+    if (mutant !== undefined) applyTransactionMutant(mutant);
+    const { runTransactionSeeds } = await import('./transaction/main.ts');
+    return runTransactionSeeds({ ...common, seeds, mutant });
+  }
   if (mutant === 'all') return huntAll(seeds);
   if (mutant !== undefined) {
     applyMutant(mutant);
