@@ -22,6 +22,7 @@ import { openManifestOf, openStore, startGeneration } from './engine-open.ts';
 import type { OpenedStore } from './engine-open.ts';
 import { engineOptions } from './engine-options.ts';
 import type { EngineOpen, EngineOptions } from './engine-options.ts';
+import { FlushedMemtables } from './flushed-memtables.ts';
 import { Flusher } from './flusher.ts';
 import type { Generation } from './flusher.ts';
 import type { ManifestStore } from './manifest.ts';
@@ -46,6 +47,9 @@ const RESUME_FACTOR = 1.25;
 /** Part of the reserve that deletions may use on a full disk. */
 const FREEING_PART = 1 / 8;
 
+/** Part of a memtable that is filled when the memory of the one flushed before it is made ready for the next. */
+const DROP_FLUSHED_PART = 3 / 4;
+
 /** As a limit of sequences: the present. */
 const PRESENT = Number.MAX_SAFE_INTEGER;
 
@@ -63,8 +67,9 @@ export class Engine implements Store {
   readonly #options: EngineOptions;
   readonly #secret: HashSecret;
   readonly #pool: ArenaPool;
-  /** Memtables in tables by now, whose memory is not in the pool yet. */
-  readonly #flushed = new Set<Memtable>();
+  readonly #flushed: FlushedMemtables;
+  /** A memtable that has grown to here will soon want the memory of the one flushed before it. */
+  readonly #dropFlushedBytes: number;
   readonly #manifest: ManifestStore;
   readonly #wal: Wal;
   readonly #tree: Tree;
@@ -101,6 +106,8 @@ export class Engine implements Store {
     this.#options = options;
     this.#secret = opened.secret;
     this.#pool = opened.pool;
+    this.#flushed = new FlushedMemtables(opened.pool, env.timers);
+    this.#dropFlushedBytes = options.memtableBytes * DROP_FLUSHED_PART;
     this.#manifest = manifest;
     this.#wal = wal;
     wal.onDurable = () => this.#announce();
@@ -130,10 +137,7 @@ export class Engine implements Store {
       wal,
       timers: env.timers,
       log: env.log,
-      onFlushed: (memtable) => {
-        this.#flushed.add(memtable);
-        this.#reclaim(memtable);
-      },
+      onFlushed: (memtable) => this.#flushed.add(memtable),
       onChange,
       onFull,
     });
@@ -151,14 +155,24 @@ export class Engine implements Store {
   }
 
   get(key: Uint8Array, keyLength: number, found: Found): Lookup {
-    const first = this.#memtable.get(key, keyLength, found);
+    const memtable = this.#memtable;
+    const hash = memtable.hash(key, 0, keyLength);
+    const first = memtable.getHashed(hash, key, keyLength, found);
     if (first !== answer.UNKNOWN) return first;
+    return this.#getOlder(hash, key, keyLength, found);
+  }
+
+  /** Looks where the active memtable has nothing. All memtables hash alike. */
+  #getOlder(hash: number, key: Uint8Array, keyLength: number, found: Found): Lookup {
     const frozen = this.#frozen;
     for (let i = frozen.length - 1; i >= 0; i--) {
-      const older = (frozen[i] as Generation).memtable.get(key, keyLength, found);
+      const older = (frozen[i] as Generation).memtable.getHashed(hash, key, keyLength, found);
       if (older !== answer.UNKNOWN) return older;
     }
+    const flushed = this.#flushed.newest;
+    const said = flushed === undefined ? answer.UNKNOWN : flushed.getHashed(hash, key, keyLength, found);
     found.sequence = 0;
+    if (said !== answer.UNKNOWN) return said;
     return this.#tree.versions.current.get(key, keyLength, PRESENT, found);
   }
 
@@ -286,6 +300,7 @@ export class Engine implements Store {
   flushGroup(): void {
     this.#turnEndAsked = false;
     this.#wal.endGroup();
+    if (this.#memtable.arena.end > this.#dropFlushedBytes) this.#flushed.dropNewest();
   }
 
   #announce(): void {
@@ -329,20 +344,10 @@ export class Engine implements Store {
         versions.release(reader);
         for (const memtable of memtables) {
           memtable.readers--;
-          this.#reclaim(memtable);
+          this.#flushed.reclaim(memtable);
         }
       },
     });
-  }
-
-  /**
-   * Uses the memory of a flushed memtable again once nobody can read it: when no cursor walks it, and what a look-up
-   * found in it (valid for the rest of its turn) is forgotten.
-   */
-  #reclaim(memtable: Memtable): void {
-    if (memtable.readers > 0 || !this.#flushed.delete(memtable)) return;
-    const { timers } = this.#env;
-    timers.atTurnEnd(() => timers.atTurnEnd(() => this.#pool.give(memtable.release())));
   }
 
   /** Memtables with records that `limit` may see, newest first. */
@@ -377,6 +382,7 @@ export class Engine implements Store {
     if (this.#memtable.arena.recordCount > 0) this.#freeze(0);
     this.flushGroup();
     await this.#flusher.drained();
+    this.#flushed.dropNewest();
   }
 
   async compact(): Promise<void> {

@@ -227,7 +227,7 @@ export class Memtable {
       this.#lastOffset = at;
       return end;
     }
-    const hash = this.#hash(arena.bytes, keyStart, keyLength);
+    const hash = this.hash(arena.bytes, keyStart, keyLength);
     const slots = this.#slots;
     let slot = (hash & this.#slotMask) << 1;
     for (;;) {
@@ -257,14 +257,19 @@ export class Memtable {
 
   /** Looks for the newest record of key[0, keyLength). On FOUND and DELETED `found.sequence` is the record's. */
   get(key: Uint8Array, keyLength: number, found: Found): Answer {
-    const offset = this.#newest(key, 0, keyLength);
+    return this.getHashed(this.hash(key, 0, keyLength), key, keyLength, found);
+  }
+
+  /** As `get`, of a key whose `hash` is known. */
+  getHashed(hash: number, key: Uint8Array, keyLength: number, found: Found): Answer {
+    const offset = this.#newest(hash, key, 0, keyLength);
     if (offset === 0 && this.rangeDeletes.length === 0) return answer.UNKNOWN;
     return this.#answer(offset, key, 0, keyLength, Infinity, found);
   }
 
   /** As `get`, seeing only records up to `limit`. */
   getAt(limit: number, key: Uint8Array, keyLength: number, found: Found): Answer {
-    const offset = this.#visible(this.#newest(key, 0, keyLength), limit);
+    const offset = this.#visible(this.#newest(this.hash(key, 0, keyLength), key, 0, keyLength), limit);
     return this.#answer(offset, key, 0, keyLength, limit, found);
   }
 
@@ -309,8 +314,10 @@ export class Memtable {
 
   /** Offset of the newest record that `limit` may see of the key of the record at `offset`; 0: none. */
   visibleOf(offset: number, limit: number): number {
-    const keyLength = (this.arena.words[offset >> 2] as number) & KEY_LENGTH_MASK;
-    return this.#visible(this.#newest(this.arena.bytes, offset + RECORD_HEADER_BYTES, keyLength), limit);
+    const { bytes, words } = this.arena;
+    const keyLength = (words[offset >> 2] as number) & KEY_LENGTH_MASK;
+    const start = offset + RECORD_HEADER_BYTES;
+    return this.#visible(this.#newest(this.hash(bytes, start, keyLength), bytes, start, keyLength), limit);
   }
 
   #visible(newest: number, limit: number): number {
@@ -323,8 +330,7 @@ export class Memtable {
   }
 
   /** Offset of the newest record of the key; 0: none. */
-  #newest(key: Uint8Array, start: number, keyLength: number): number {
-    const hash = this.#hash(key, start, keyLength);
+  #newest(hash: number, key: Uint8Array, start: number, keyLength: number): number {
     const slots = this.#slots;
     const wrap = (this.#slotMask << 1) | 1;
     let slot = (hash & this.#slotMask) << 1;
@@ -371,10 +377,12 @@ export class Memtable {
   }
 
   /**
+   * What its slots go by; the same for all memtables with one secret.
+   *
    * Four bytes a step, each mixed with two secret multiplications: with one, two keys that differ in the top bits of
    * two neighbouring words would collide whatever the secret.
    */
-  #hash(bytes: Uint8Array, start: number, length: number): number {
+  hash(bytes: Uint8Array, start: number, length: number): number {
     const multiplier = this.#multiplier;
     let hash = this.#seed ^ length;
     const end = start + length;

@@ -120,3 +120,30 @@ test('a range delete hides what came before it and nothing after', async () => {
     await store.close();
   });
 });
+
+test('the memtable that was flushed last still answers look-ups, as tables would', async () => {
+  await withDirectory(async (directory) => {
+    const store = await Engine.open(opening(directory));
+    const metric = (name: string): number => store.metrics()[name] as number;
+    for (let i = 0; i < 100; i++) put(store, `key-${i}`, `old ${i}`);
+    await store.flush();
+    const batch = store.newBatch();
+    batch.delete(utf8('key-7'));
+    batch.deleteRange(utf8('key-2'), utf8('key-3'));
+    batch.put(utf8('key-25'), utf8('new'));
+    store.write(batch);
+    // The memtable fills up and is frozen and flushed; the next one is not yet where it wants the memory.
+    for (let i = 0; metric('memtables_frozen') === 0; i++) put(store, `filler-${i}`, 'x'.repeat(1000));
+    while (metric('memtables_frozen') > 0) await new Promise((resolve) => setImmediate(resolve));
+    const found = new Found();
+    const looksUp = (key: string): number => store.get(utf8(key), key.length, found);
+    assert.equal(looksUp('key-25'), lookup.FOUND);
+    assert.equal(textOf(found.bytes.slice(found.start, found.end)), 'new');
+    assert.equal(found.sequence, 0, 'what is in tables is durable');
+    assert.equal(looksUp('key-7'), lookup.ABSENT);
+    assert.equal(looksUp('key-22'), lookup.ABSENT);
+    assert.equal(found.sequence, 0);
+    assert.equal(await read(store, 'key-1'), 'old 1');
+    await store.close();
+  });
+});
