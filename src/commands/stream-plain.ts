@@ -5,7 +5,7 @@ import { compareBytes } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
-import { eachSliced, isLarge, SLICED_FROM, typedRowAt } from './collection-row.ts';
+import { eachSliced, isLarge, lastingElementsAt, SLICED_FROM, typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError, NO_SUCH_KEY, wrongArity } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
@@ -27,15 +27,7 @@ import {
   textOfId,
   type WantedId,
 } from './stream-id.ts';
-import {
-  entryOfWords,
-  type Stream,
-  streamAt,
-  streamCommand,
-  streamDoc,
-  streamToFill,
-  wordsOfEntry,
-} from './stream-row.ts';
+import { entryOfWords, Stream, streamAt, streamCommand, streamDoc, streamToFill, wordsOfEntry } from './stream-row.ts';
 import { addOrTrimOptions, trim, trims } from './stream-trim.ts';
 
 export const plainStreamCommands: readonly Command[] = [
@@ -183,18 +175,16 @@ export function entriesBetween(
 
 /** Only whoever asks for many entries can get many. */
 function isLongRange(view: View, args: Args): boolean {
-  if (args.count > 4 && args.count === 6) {
-    const count = Number(args.text(5));
-    if (!(count > SLICED_FROM)) return false;
-  }
+  if (args.count === 6 && Number(args.text(5)) <= SLICED_FROM) return false;
   return isLarge(view, args, 1, rowType.STREAM);
 }
 
 function* rangeSliced(view: View, args: Args, reverse: boolean): Slices {
   const { first, last, count } = intervalOf(args, reverse);
-  const stream = streamAt(view, args);
-  if (stream === undefined) return [];
+  const elements = lastingElementsAt(view, args, 1, rowType.STREAM);
+  if (elements === undefined) return [];
   if (count === 0) return NULL_ARRAY;
+  const stream = new Stream(elements);
   const entries: Reply[] = [];
   if (compareBytes(first, last) > 0) return entries;
   yield* eachSliced(stream.elements, stream.range(first, last, reverse), (id, entry) => {
