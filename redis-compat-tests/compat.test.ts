@@ -22,7 +22,7 @@ describe('compatibility with redis-server', () => {
   let reset: Reset;
 
   before(async () => {
-    servers = await startServers(SELF);
+    servers = await startServers(SELF ? 'self' : 1);
     reset = new Reset(servers.ports);
   });
 

@@ -11,7 +11,7 @@ const COMMANDS = 5_000;
 describe(`${COMMANDS} random commands`, () => {
   let servers: Servers;
   before(async () => {
-    servers = await startServers(false);
+    servers = await startServers(1);
   });
   after(() => servers?.stop());
 
@@ -20,7 +20,8 @@ describe(`${COMMANDS} random commands`, () => {
     [3, 12],
   ] as const) {
     test(`RESP${protocol}, seed ${seed}`, async () => {
-      const { oracle, subject } = servers.ports;
+      const { oracle, subjects } = servers.ports;
+      const subject = subjects[0] as number;
       const differences = await compareRandomly({ oracle, subject, seed, count: COMMANDS, protocol });
       assert.equal(differences.join('\n'), '');
     });

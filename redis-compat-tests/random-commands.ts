@@ -278,14 +278,14 @@ async function main(): Promise<void> {
     },
   });
   console.log(`seed ${values.seed}`);
-  const servers = await startServers(values.self);
+  const servers = await startServers(values.self ? 'self' : 1);
   try {
     const differences: string[] = [];
     for (const protocol of [2, 3] as const)
       differences.push(
         ...(await compareRandomly({
           oracle: servers.ports.oracle,
-          subject: servers.ports.subject,
+          subject: servers.ports.subjects[0] as number,
           seed: Number(values.seed),
           count: Number(values.commands) / 2,
           protocol,

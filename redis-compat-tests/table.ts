@@ -2,10 +2,10 @@
  * Prints the compatibility table for the README: for each command the replies compared with redis-server, how many
  * were alike, how many differ by design and how many differ.
  *
- *     node dist/redis-compat-tests/table.js [--self] [--differences] [--file NAME]
+ *     node dist/redis-compat-tests/table.js [--self] [--differences] [--file NAME] [--nodes N]
  *
  * --self compares two redis-servers (a check of the cases); --differences lists every difference; --file NAME runs
- * one case file.
+ * one case file; --nodes N asks a cluster of N nodes, each connection another one.
  */
 
 import { parseArgs } from 'node:util';
@@ -25,9 +25,14 @@ interface TableRow {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { self: { type: 'boolean' }, differences: { type: 'boolean' }, file: { type: 'string' } },
+    options: {
+      self: { type: 'boolean' },
+      differences: { type: 'boolean' },
+      file: { type: 'string' },
+      nodes: { type: 'string', default: '1' },
+    },
   });
-  const servers = await startServers(values.self === true);
+  const servers = await startServers(values.self === true ? 'self' : Number(values.nodes));
   const reset = new Reset(servers.ports);
   const rows = new Map<string, TableRow>();
   const differences: string[] = [];

@@ -50,18 +50,19 @@ class Side {
   readonly kept = new Map<string, Tree>();
   private readonly connections = new Map<string, TestConnection>();
   private readonly pending = new Map<string, Promise<Tree>[]>();
-  private readonly port: number;
+  private readonly ports: readonly number[];
   private readonly protocol: 2 | 3;
 
-  constructor(port: number, protocol: 2 | 3) {
-    this.port = port;
+  /** Each connection goes to the next of the ports. */
+  constructor(ports: readonly number[], protocol: 2 | 3) {
+    this.ports = ports;
     this.protocol = protocol;
   }
 
   async connection(name: string): Promise<TestConnection> {
     let connection = this.connections.get(name);
     if (connection === undefined) {
-      connection = await TestConnection.open(this.port);
+      connection = await TestConnection.open(this.ports[this.connections.size % this.ports.length] as number);
       if (this.protocol === 3) await connection.send('HELLO', '3');
       this.connections.set(name, connection);
     }
@@ -194,7 +195,8 @@ export interface Ports {
   /** A real redis-server, and one in cluster mode. */
   readonly oracle: number;
   readonly cluster: number;
-  readonly subject: number;
+  /** Kvorum: one node, or the nodes of a cluster. */
+  readonly subjects: readonly number[];
 }
 
 /** Brings both servers back to what a case may expect: empty, no password, nothing paused. */
@@ -204,8 +206,8 @@ export class Reset {
   private readonly admins = new Map<number, TestConnection>();
 
   constructor(ports: Ports) {
-    this.ports = [ports.oracle, ports.cluster, ports.subject];
-    this.subject = ports.subject;
+    this.ports = [ports.oracle, ports.cluster, ...ports.subjects];
+    this.subject = ports.subjects[0] as number;
   }
 
   async run(): Promise<void> {
@@ -265,8 +267,8 @@ export async function runCase(entry: Case, protocol: 2 | 3, ports: Ports, reset:
   await reset.run();
   const written = entry.from !== undefined;
   const nowMs = Date.now();
-  const subject = new Side(ports.subject, protocol);
-  const oracle = written ? undefined : new Side(entry.oracle === 'cluster' ? ports.cluster : ports.oracle, protocol);
+  const subject = new Side(ports.subjects, protocol);
+  const oracle = written ? undefined : new Side([entry.oracle === 'cluster' ? ports.cluster : ports.oracle], protocol);
   const outcomes: Outcome[] = [];
   try {
     for (const step of entry.steps) {

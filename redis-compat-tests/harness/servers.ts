@@ -1,7 +1,8 @@
 /** The servers of a compatibility run. */
 
+import { startCluster } from '../../test/support/cluster-process.ts';
 import { startRedis } from '../../test/support/redis-process.ts';
-import { type ServerProcess, startKvorum } from '../../test/support/server-process.ts';
+import { startKvorum } from '../../test/support/server-process.ts';
 import { TestConnection } from './connection.ts';
 import type { Ports } from './run-case.ts';
 
@@ -12,9 +13,12 @@ export interface Servers {
   stop(): Promise<void>;
 }
 
-/** Starts both oracles and the subject; with `self` the subject is a third redis-server, to check the cases. */
-export async function startServers(self: boolean): Promise<Servers> {
-  const started: ServerProcess[] = [];
+/**
+ * Starts both oracles and the subject: `self`: a third redis-server, to check the cases; a number: a cluster of so many
+ * nodes, which the connections of the cases are spread over.
+ */
+export async function startServers(kind: 'self' | number): Promise<Servers> {
+  const started: { stop(): Promise<unknown> }[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(started.map((server) => server.stop()));
   };
@@ -24,9 +28,18 @@ export async function startServers(self: boolean): Promise<Servers> {
     const cluster = await startRedis({ flags: [...DEBUG, '--cluster-enabled', 'yes'] });
     started.push(cluster);
     await ownAllSlots(cluster.port);
-    const subject = await (self ? startRedis : startKvorum)({ flags: [...DEBUG, '--appendfsync', 'no'] });
-    started.push(subject);
-    return { ports: { oracle: oracle.port, cluster: cluster.port, subject: subject.port }, stop };
+    const flags = [...DEBUG, '--appendfsync', 'no'];
+    let subjects: number[];
+    if (kind === 'self' || kind === 1) {
+      const subject = await (kind === 'self' ? startRedis : startKvorum)({ flags });
+      started.push(subject);
+      subjects = [subject.port];
+    } else {
+      const nodes = await startCluster({ nodes: kind, flags });
+      started.push(nodes);
+      subjects = nodes.nodes.map((node) => node.port);
+    }
+    return { ports: { oracle: oracle.port, cluster: cluster.port, subjects }, stop };
   } catch (error) {
     await stop();
     throw error;

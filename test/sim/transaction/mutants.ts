@@ -1,6 +1,7 @@
 /**
  * Wrong transactions, as patches of compiled files (../node/mutant-loader.ts): the simulation must catch each.
- * `npm run sim -- --transactions --mutant NAME --seeds 500`.
+ * `npm run sim -- --transactions --mutant NAME --seeds 500`. A reader that does not look again when a lane has gone on is
+ * wrong too, but only when that happens between its two reads: test/repl/transaction.test.ts brings it about.
  */
 
 import { register } from 'node:module';
@@ -18,38 +19,28 @@ export const transactionMutants = {
     file: 'repl/row-op.js',
     find: 'if (!isSameLock(holder, wanted))',
     replace: 'if (holder === undefined)',
-    seed: 0,
+    seed: 1,
   },
   changesUnderLock: {
     why: 'a single change does not look for a lock',
     file: 'commands/row-run.js',
     find: 'this.locked = isLockedState(state) ? state : undefined;',
     replace: 'this.locked = undefined;',
-    seed: 0,
+    seed: 3,
   },
   servesUnderLock: {
     why: 'a forwarded change does not look for a lock',
     file: 'commands/served-run.js',
     find: 'this.locked = isLockedState(state) ? state : undefined;',
     replace: 'this.locked = undefined;',
-    seed: 0,
+    seed: 1,
   },
   readsUnderLock: {
     why: 'a reader shows the old value although the transaction may be committed',
     file: 'commands/row-run.js',
     find: "if (!isLockedState(state) || name === 'one' || name === 'available')",
     replace: 'if (name !== undefined)',
-    seed: 0,
-  },
-  trustsAborted: {
-    why: 'a reader that hears ABORTED or nothing does not read the row again',
-    file: 'repl/transaction.js',
-    find: 'const again = await this.world.read(row, deadlineMs);',
-    replace:
-      "if (decision === 'undecided' || decision.kind === 'aborted')\n" +
-      "                return { kind: 'done', version: found.version, state: unlockedState(found.state) };\n" +
-      '            const again = await this.world.read(row, deadlineMs);',
-    seed: 0,
+    seed: 11,
   },
   absentIsAborted: {
     why: 'whoever meets a lock takes an undecided transaction for aborted',
@@ -57,42 +48,42 @@ export const transactionMutants = {
     find: "if (decision === 'undecided')\n            return 'standing';",
     replace:
       "if (decision === 'undecided')\n            return (await this.apply(row, lock, ABORTED, deadlineMs)) ? 'gone' : 'failed';",
-    seed: 0,
+    seed: 2,
   },
   decidesOver: {
     why: 'a decision is written over the one that stands',
     file: 'repl/row-op.js',
     find: "if (standing !== 'undecided')",
     replace: "if (standing === 'over')",
-    seed: 0,
+    seed: 5,
   },
   unlocksWhatIsUncertain: {
     why: 'an uncertain decision counts as none',
     file: 'repl/transaction.js',
     find: "if (outcome.kind !== 'uncertain') {",
     replace: 'if (outcome !== undefined) {',
-    seed: 0,
+    seed: 23,
   },
   freesLaneEarly: {
     why: 'a lane goes to the next transaction before every row of the last one is written',
     file: 'repl/transaction.js',
     find: 'await Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
     replace: 'void Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
-    seed: 0,
+    seed: 79,
   },
   appliesAnyway: {
     why: 'what was decided is written whether its lock stands or not',
     file: 'repl/row-op.js',
     find: 'if (!isLockedState(state) || !isSameLock(lockOfState(state), op.lock))',
     replace: 'if (!isLockedState(state) && op.write === undefined)',
-    seed: 0,
+    seed: 1,
   },
   ignoresMarks: {
     why: 'the marks of WATCH are not looked at',
     file: 'repl/row-op.js',
     find: 'if (marks.length > 0) {',
     replace: 'if (marks.length > 1_000) {',
-    seed: 0,
+    seed: 3,
   },
   runsBeforeAllLocks: {
     why: 'the last row is not locked before the handlers run',
@@ -102,7 +93,7 @@ export const transactionMutants = {
       'if (row === names.at(-1) && names.length > 1) {\n' +
       "                const plain = await this.world.read(row, deadlineMs);\n                if (plain.kind === 'done') { states.set(row, isLockedState(plain.state) ? unlockedState(plain.state) : plain.state); continue; }\n            }\n" +
       '            const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);',
-    seed: 0,
+    seed: 1,
   },
 } as const satisfies Readonly<Record<string, TransactionMutant>>;
 

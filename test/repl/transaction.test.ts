@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rowType } from '../../src/repl/head.ts';
+import type { RowName } from '../../src/repl/owner-message.ts';
+import { decisionRow, type RowLock } from '../../src/repl/row-lock.ts';
+import {
+  applyRowOp,
+  decodeRowOp,
+  decodeRowOpResult,
+  encodeRowOp,
+  encodeRowOpResult,
+  type RowOp,
+  type RowOpResult,
+} from '../../src/repl/row-op.ts';
+import { encodeRowState, isLockedState, lockedState } from '../../src/repl/row-state.ts';
+import { LOCK_MS, Transactions, type TransactionWorld } from '../../src/repl/transaction.ts';
+import { ZERO_VERSION, type Version } from '../../src/repl/version.ts';
+
+const ROW: RowName = '\0\x01\0a\0';
+const OTHER: RowName = '\0\x02\0b\0';
+
+function stateOf(text: string): Uint8Array {
+  const modified = { stamp: 5, actor: 1 };
+  return encodeRowState({ type: rowType.STRING, expiresAtMs: 0, modified, value: Buffer.from(text) });
+}
+
+/** Registers that are always reachable, and whatever the test wants to happen before a step. */
+class World implements TransactionWorld {
+  readonly rows = new Map<RowName, { version: Version; state: Uint8Array | undefined }>();
+  timeMs = 1000;
+  stamp = 100;
+  slept = 0;
+  before: (step: string, row: RowName) => void = () => {};
+
+  async change(
+    row: RowName,
+    op: RowOp,
+  ): Promise<{ kind: 'done'; reply: RowOpResult; version: Version } | { kind: 'uncertain' }> {
+    this.before(op.kind, row);
+    return { kind: 'done', reply: this.apply(row, op), version: { stamp: this.stamp, actor: 9 } };
+  }
+
+  apply(row: RowName, op: RowOp): RowOpResult {
+    const version = { stamp: ++this.stamp, actor: 9 };
+    const { state, result } = applyRowOp(op, this.rows.get(row)?.state, version, this.timeMs);
+    this.rows.set(row, { version, state });
+    return result;
+  }
+
+  async read(
+    row: RowName,
+  ): Promise<{ kind: 'done'; version: Version; state: Uint8Array | undefined } | { kind: 'no-quorum' }> {
+    this.before('read', row);
+    return { kind: 'done', ...(this.rows.get(row) ?? { version: ZERO_VERSION, state: undefined }) };
+  }
+
+  nowMs(): number {
+    return this.timeMs;
+  }
+
+  wallMs(): number {
+    return this.timeMs;
+  }
+
+  random(): number {
+    return 0.5;
+  }
+
+  async sleep(ms: number): Promise<void> {
+    this.slept++;
+    this.timeMs += ms;
+    // What goes on in the background sleeps for ever once nobody looks.
+    if (this.slept > 10_000) await new Promise(() => undefined);
+  }
+
+  newId(): Version {
+    return { stamp: ++this.stamp, actor: 9 };
+  }
+
+  homeSlot(): number {
+    return 7;
+  }
+}
+
+const lockOf = (stamp: number, deadlineMs = 1e9): RowLock => ({
+  id: { stamp, actor: 3 },
+  slot: 7,
+  lane: 0,
+  deadlineMs,
+});
+
+void test('rows become what the body says, and no lock is left', async () => {
+  const world = new World();
+  const transactions = new Transactions(world);
+  world.rows.set(ROW, { version: { stamp: 5, actor: 1 }, state: stateOf('old') });
+  const outcome = await transactions.run({
+    rows: new Map([
+      [OTHER, []],
+      [ROW, []],
+    ]),
+    deadlineMs: 2000,
+    body: (states) => {
+      assert.deepEqual([...states.keys()], [ROW, OTHER], 'in the order of their names');
+      return new Map([[OTHER, states.get(ROW)]]);
+    },
+  });
+  assert.equal(outcome, 'committed');
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const row of [ROW, OTHER]) {
+    const { state } = world.rows.get(row) as { state: Uint8Array };
+    assert.equal(Buffer.from(state.subarray(-3)).toString(), 'old');
+    assert.ok(!isLockedState(state));
+  }
+  assert.equal(transactions.pending, 0, 'the lane is free');
+});
+
+void test('a row that was not named joins, and the body runs again', async () => {
+  const world = new World();
+  let runs = 0;
+  const outcome = await new Transactions(world).run({
+    rows: new Map([[OTHER, []]]),
+    deadlineMs: 2000,
+    body: (states) => {
+      runs++;
+      return states.has(ROW) ? new Map([[ROW, stateOf('new')]]) : { missed: ROW };
+    },
+  });
+  assert.deepEqual([outcome, runs], ['committed', 2]);
+});
+
+void test('another’s lock is waited for up to its deadline, then its transaction is ended', async () => {
+  const world = new World();
+  const theirs = lockOf(50, world.timeMs + LOCK_MS / 2);
+  world.rows.set(ROW, { version: { stamp: 50, actor: 3 }, state: lockedState(stateOf('old'), theirs) });
+  const outcome = await new Transactions(world).run({
+    rows: new Map([[ROW, []]]),
+    deadlineMs: world.timeMs + 5000,
+    body: () => new Map([[ROW, stateOf('new')]]),
+  });
+  assert.equal(outcome, 'committed');
+  assert.ok(world.timeMs >= theirs.deadlineMs, 'not before its deadline');
+  const late = world.apply(decisionRow(theirs), {
+    kind: 'decide',
+    lock: theirs,
+    decision: { kind: 'committed', writes: new Map() },
+  });
+  assert.deepEqual(late, { kind: 'decided', decision: { kind: 'aborted' } }, 'it cannot commit any more');
+});
+
+void test('whoever meets the lock of a committed transaction writes what it decided', async () => {
+  const world = new World();
+  const theirs = lockOf(50);
+  world.rows.set(ROW, { version: { stamp: 50, actor: 3 }, state: lockedState(stateOf('old'), theirs) });
+  const writes = new Map([[ROW, stateOf('theirs')]]);
+  world.apply(decisionRow(theirs), { kind: 'decide', lock: theirs, decision: { kind: 'committed', writes } });
+  const seen: string[] = [];
+  await new Transactions(world).run({
+    rows: new Map([[ROW, []]]),
+    deadlineMs: 2000,
+    body: (states) => {
+      seen.push(Buffer.from((states.get(ROW) as Uint8Array).subarray(15)).toString());
+      return new Map();
+    },
+  });
+  assert.deepEqual(seen, ['theirs']);
+});
+
+void test('a reader whose lane goes on between its two looks shows what was written, not what was before', async () => {
+  const world = new World();
+  const theirs = lockOf(50);
+  const locked = lockedState(stateOf('old'), theirs);
+  world.rows.set(ROW, { version: { stamp: 50, actor: 3 }, state: locked });
+  const next = lockOf(60);
+  let looked = false;
+  world.before = (step, row) => {
+    if (step !== 'read' || row === ROW || looked) return;
+    looked = true;
+    // Committed, written and over, and the lane serves the next one already.
+    const writes = new Map([[ROW, stateOf('new')]]);
+    world.apply(decisionRow(theirs), { kind: 'decide', lock: theirs, decision: { kind: 'committed', writes } });
+    world.apply(ROW, { kind: 'apply', lock: theirs, write: { state: stateOf('new') } });
+    world.apply(decisionRow(next), { kind: 'decide', lock: next, decision: { kind: 'aborted' } });
+  };
+  const outcome = await new Transactions(world).readLocked(ROW, { stamp: 50, actor: 3 }, locked, 2000);
+  assert.ok(outcome.kind === 'done' && outcome.state !== undefined);
+  assert.equal(Buffer.from(outcome.state.subarray(-3)).toString(), 'new');
+});
+
+void test('an uncertain decision keeps its lane until it is known, and is then carried out', async () => {
+  const world = new World();
+  const transactions = new Transactions(world);
+  const { change } = world;
+  let failed = false;
+  world.change = async (row, op) => {
+    if (op.kind !== 'decide' || failed) return change.call(world, row, op);
+    failed = true;
+    // It was made all the same.
+    world.apply(row, op);
+    return { kind: 'uncertain' };
+  };
+  const outcome = await transactions.run({
+    rows: new Map([
+      [ROW, []],
+      [OTHER, []],
+    ]),
+    deadlineMs: 2000,
+    body: () =>
+      new Map([
+        [ROW, stateOf('new')],
+        [OTHER, stateOf('new')],
+      ]),
+  });
+  assert.equal(outcome, 'uncertain');
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (const row of [ROW, OTHER]) assert.ok(!isLockedState(world.rows.get(row)?.state));
+  assert.equal(transactions.pending, 0);
+});
+
+void test('ops and their results in bytes', () => {
+  const lock = lockOf(50, 1234);
+  const mark = { live: true, stamp: 7, actor: 8 };
+  const ops: RowOp[] = [
+    { kind: 'lock', lock, marks: [mark, { ...mark, live: false }] },
+    { kind: 'apply', lock, write: undefined },
+    { kind: 'apply', lock, write: { state: undefined } },
+    { kind: 'apply', lock, write: { state: Uint8Array.from(stateOf('x')) } },
+    { kind: 'decide', lock, decision: { kind: 'aborted' } },
+  ];
+  for (const op of ops) assert.deepEqual(decodeRowOp(encodeRowOp(ROW, op, 99.5)), { row: ROW, op, leftMs: 100 });
+  const results: RowOpResult[] = [
+    { kind: 'locked', state: undefined },
+    { kind: 'busy', lock },
+    { kind: 'stale' },
+    { kind: 'applied' },
+    { kind: 'over' },
+    { kind: 'decided', decision: { kind: 'aborted' } },
+  ];
+  for (const result of results) assert.deepEqual(decodeRowOpResult(encodeRowOpResult(result, lock.id)), result);
+  for (const bytes of [new Uint8Array(0), Uint8Array.of(9), encodeRowOp(ROW, ops[0] as RowOp, 1).subarray(0, 30)]) {
+    assert.throws(() => decodeRowOp(bytes));
+  }
+});
