@@ -77,7 +77,7 @@ export interface TransactionRun {
   readonly deadlineMs: number;
   /**
    * Runs on the states of the rows: what they become, or the row that it lacks. May be called several times; its reply is
-   * that of the last run. Empty writes: the rows stay as they are.
+   * that of the last run. Rows without a write stay as they are.
    */
   body(states: ReadonlyMap<RowName, Uint8Array | undefined>): Writes | { readonly missed: RowName };
 }
@@ -162,10 +162,7 @@ export class Transactions {
       throw thrown;
     }
     if ('missed' in writes) return giveUp({ missed: writes.missed });
-    if (writes.size === 0) {
-      this.inBackground(this.unlock(names, lock, lane));
-      return 'committed';
-    }
+    // One that only reads is decided too: that all its rows were locked at one moment is not known before.
     return this.decide(names, lock, lane, writes, deadlineMs);
   }
 

@@ -42,6 +42,15 @@ export const transactionMutants = {
     replace: 'if (name !== undefined)',
     seed: 11,
   },
+  doesNotDecideReads: {
+    why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
+    file: 'repl/transaction.js',
+    find: 'return this.decide(names, lock, lane, writes, deadlineMs);',
+    replace:
+      'if (writes.size === 0) {\n                this.inBackground(this.unlock(names, lock, lane));\n' +
+      "                return 'committed';\n            }\n            return this.decide(names, lock, lane, writes, deadlineMs);",
+    seed: 0,
+  },
   absentIsAborted: {
     why: 'whoever meets a lock takes an undecided transaction for aborted',
     file: 'repl/transaction.js',
