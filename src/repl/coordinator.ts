@@ -475,7 +475,8 @@ export class Coordinator {
     this.wakeInTime();
   };
 
-  private whenReady(deadlineMs: number, start: () => void, overdue: () => void): void {
+  /** Calls `start` once `isReady`, or `overdue` at the deadline, or at once where too many wait. */
+  whenReady(deadlineMs: number, start: () => void, overdue: () => void): void {
     if (this.isClosed) return;
     if (this.early.length >= MAX_CHANGES) {
       overdue();
