@@ -99,6 +99,11 @@ export class Hlc {
     return true;
   }
 
+  /** No stamp above this one was given or noted. */
+  get newest(): number {
+    return this.last;
+  }
+
   /**
    * How far the last stamp is ahead of the wall clock, in ms; 0 when it is not. After a quick restart it is up to
    * `CEILING_STEP_MS`, and other nodes refuse ballots that far ahead: a node coordinates for others once this is below

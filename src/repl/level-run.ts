@@ -115,8 +115,16 @@ export class LevelRun {
 
   /** Writes without asking before. Requires: a level below quorum. */
   write(row: RowName, level: Level, task: WriteTask, deadlineMs: number): void {
-    if (this.runs.size >= MAX_LEVEL_RUNS || !this.coordinator.isReady) {
+    if (this.runs.size >= MAX_LEVEL_RUNS) {
       task.failed('overloaded');
+      return;
+    }
+    if (!this.coordinator.isReady) {
+      this.coordinator.whenReady(
+        deadlineMs,
+        () => this.write(row, level, task, deadlineMs),
+        () => task.failed('no-quorum'),
+      );
       return;
     }
     this.counts.levelWrites++;

@@ -13,8 +13,9 @@ import type { MemberId } from '../cluster/member.ts';
 import type { AcceptRequest, RowName } from './owner-message.ts';
 import type { Version } from './version.ts';
 
-/** Attempts that are kept back at most. */
+/** Attempts that are kept back at most, and bytes of their names and states. */
 const MAX_KEPT = 20_000;
+export const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
 /** Rows read again for a hint at a time. */
 const MAX_READS = 64;
@@ -50,6 +51,7 @@ export class MissedWrites {
   ) => void;
   /** By the ballot's object: an attempt has one, and its outcome tells the same. In the order they came. */
   private readonly kept = new Map<Version, Missed>();
+  private keptBytes = 0;
   private reads = 0;
 
   constructor(options: { keepHint: KeepHint; read: MissedWrites['read'] }) {
@@ -64,7 +66,9 @@ export class MissedWrites {
       missed.targets.push(target);
       return;
     }
-    if (this.kept.size >= MAX_KEPT) return;
+    const bytes = bytesOf(request);
+    if (this.kept.size >= MAX_KEPT || this.keptBytes + bytes > MAX_KEPT_BYTES) return;
+    this.keptBytes += bytes;
     this.kept.set(request.ballot, { request, targets: [target], sinceMs: nowMs });
   }
 
@@ -73,7 +77,7 @@ export class MissedWrites {
     if (this.kept.size === 0) return;
     const missed = this.kept.get(ballot);
     if (missed === undefined) return;
-    this.kept.delete(ballot);
+    this.drop(ballot, missed);
     const { row, value } = missed.request;
     for (const target of missed.targets) this.keepHint(target, row, ballot, value);
   }
@@ -93,7 +97,16 @@ export class MissedWrites {
   sweep(nowMs: number): void {
     for (const [ballot, missed] of this.kept) {
       if (nowMs - missed.sinceMs < FORGET_MS) return;
-      this.kept.delete(ballot);
+      this.drop(ballot, missed);
     }
   }
+
+  private drop(ballot: Version, missed: Missed): void {
+    this.kept.delete(ballot);
+    this.keptBytes -= bytesOf(missed.request);
+  }
+}
+
+function bytesOf(request: AcceptRequest<Uint8Array>): number {
+  return request.row.length + (request.value?.length ?? 0);
 }

@@ -29,7 +29,7 @@ import type { ClusterView } from '../cluster/cluster-view.ts';
 import { distinctOwners, type Owners } from '../cluster/owners.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { SlotEntry, Topology } from '../cluster/topology.ts';
-import { copyOf, latin1 } from '../bytes.ts';
+import { latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import type { Env, Timer } from '../env.ts';
@@ -56,9 +56,7 @@ import { decodeRowState, type RowState } from './row-state.ts';
 import { SlotDrop } from './slot-drop.ts';
 import type { SlotRange } from './slot-list.ts';
 import { ceilingVersion, equalVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
-
-/** Requests that wait for the disk, or for the engine to take writes; beyond it they are refused. */
-export const MAX_DEFERRED = 20_000;
+import { type RoomLimits, WaitingRoom } from './waiting-room.ts';
 
 /** How long changes of a slot's rows wait for the slot's flush mark once it is promised: some round trips. */
 export const MARK_COURTESY_MS = 25;
@@ -78,6 +76,7 @@ export interface OwnerOptions {
   /** What counts as promised by earlier lives: the clock's ceiling that the last one persisted, with the highest actor. */
   readonly promisedBefore: Version;
   readonly view: Pick<ClusterView, 'topology' | 'self' | 'isShared' | 'onTopology'>;
+  readonly limits?: Partial<RoomLimits>;
 }
 
 const ACCEPTED = { kind: 'accepted' } as const;
@@ -102,10 +101,11 @@ export class Owner {
   /** The document up to which new slots were emptied; undefined until it was read. */
   private emptied: { readonly clusterId: string; readonly epoch: number } | undefined = undefined;
   private isReading = false;
+  private isClosed = false;
   private known: Topology | undefined = undefined;
   private knownSelf = 0;
   private wasShared = false;
-  private deferred = 0;
+  private readonly room: WaitingRoom;
   /** What was asked in epochs that are not known here yet. */
   private early: { readonly epoch: number; readonly run: () => void }[] = [];
   /** Slots whose flush mark was promised and not set yet, and what waits for it. */
@@ -120,6 +120,7 @@ export class Owner {
     this.store = store;
     this.hlc = hlc;
     this.view = view;
+    this.room = new WaitingRoom(options.limits);
     this.rows = new OwnerRows({ store, state });
     this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
     this.acceptor = new Acceptor({ promises: this.promises, clock: hlc });
@@ -140,7 +141,7 @@ export class Owner {
 
   /** Requests that wait for the disk. */
   get waiting(): number {
-    return this.deferred + this.answers.size;
+    return this.room.size + this.answers.size;
   }
 
   /** Slots whose rows are still to be deleted here, since others own them now. */
@@ -155,6 +156,7 @@ export class Owner {
 
   /** Settles when nothing runs in the background any more. What waits is never answered. */
   async close(): Promise<void> {
+    this.isClosed = true;
     for (const stop of this.stops) stop();
     this.marks.close();
     for (const { timer } of this.courtesies.values()) timer.cancel();
@@ -240,11 +242,11 @@ export class Owner {
 
   /** Whether the request waits for the document of its epoch, by which this node may own the slot. */
   private waitsForEpoch(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): boolean {
-    if (this.known === undefined || epoch <= this.known.epoch || this.deferred >= MAX_DEFERRED) return false;
+    if (this.known === undefined || epoch <= this.known.epoch) return false;
     if (this.owned[slotOfRow(request.row)] === 1) return false;
-    const kept = keptRequest(request);
-    this.deferred++;
-    this.early.push({ epoch, run: () => this.ask(kept, epoch, answer) });
+    const kept = this.room.enter(request);
+    if (kept === undefined) return false;
+    this.early.push({ epoch, run: () => this.takeUp(kept, epoch, answer) });
     return true;
   }
 
@@ -367,17 +369,16 @@ export class Owner {
     if (courtesy === undefined) return;
     this.courtesies.delete(slot);
     courtesy.timer.cancel();
-    this.deferred -= courtesy.waiting.length;
     for (const run of courtesy.waiting) run();
   }
 
   /** Whether the request was put off; it is taken up again from the start. */
   private waitsForMark(request: PrepareRequest | AcceptRequest<Uint8Array>, epoch: number, answer: Answered): boolean {
     const courtesy = this.courtesies.get(slotOfRow(request.row));
-    if (courtesy === undefined || isMarkRow(request.row) || this.deferred >= MAX_DEFERRED) return false;
-    const kept = keptRequest(request);
-    this.deferred++;
-    courtesy.waiting.push(() => this.ask(kept, epoch, answer));
+    if (courtesy === undefined || isMarkRow(request.row)) return false;
+    const kept = this.room.enter(request);
+    if (kept === undefined) return false;
+    courtesy.waiting.push(() => this.takeUp(kept, epoch, answer));
     return true;
   }
 
@@ -397,24 +398,26 @@ export class Owner {
 
   /** Takes the request up again, from the start, when `ready` is fulfilled. */
   private defer(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered, ready: Promise<void>): void {
-    if (this.deferred >= MAX_DEFERRED) {
+    const kept = this.room.enter(request);
+    if (kept === undefined) {
       this.counts.refused++;
       ready.catch(() => undefined);
       answer(REFUSED);
       return;
     }
-    this.deferred++;
-    const kept = keptRequest(request);
     ready.then(
-      () => {
-        this.deferred--;
-        this.ask(kept, epoch, answer);
-      },
+      () => this.takeUp(kept, epoch, answer),
       (error: unknown) => {
-        this.deferred--;
+        this.room.leave(kept);
         answer(this.unableFor(error));
       },
     );
+  }
+
+  /** A request of the waiting room, from the start. */
+  private takeUp(kept: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
+    this.room.leave(kept);
+    this.ask(kept, epoch, answer);
   }
 
   /** The answer for what the engine, or a damaged request, threw. Throws on what is a bug. */
@@ -441,7 +444,7 @@ export class Owner {
     const before = this.known?.clusterId === topology.clusterId ? this.known : undefined;
     this.known = topology;
     this.knownSelf = self;
-    if (this.view.isShared && !this.wasShared) this.promises.raiseAll(ceilingVersion(this.hlc.next()));
+    if (this.view.isShared && !this.wasShared) this.promises.raiseAll(ceilingVersion(this.hlc.newest));
     this.wasShared = this.view.isShared;
     const owning = new Map<Owners, boolean>();
     const left: number[] = [];
@@ -464,7 +467,6 @@ export class Owner {
     this.drop.add(left, fresh, () => this.unblock(topology));
     const { early } = this;
     this.early = early.filter((each) => each.epoch > topology.epoch);
-    this.deferred -= early.length - this.early.length;
     for (const each of early) if (each.epoch <= topology.epoch) each.run();
   }
 
@@ -504,16 +506,19 @@ export class Owner {
     if (this.emptied !== undefined) return true;
     if (this.isReading) return false;
     const found = new Found();
-    const outcome = this.store.get(CLUSTER_KEY, CLUSTER_KEY.length, found);
+    let outcome;
+    try {
+      outcome = this.store.get(CLUSTER_KEY, CLUSTER_KEY.length, found);
+    } catch (error) {
+      this.readLater(error);
+      return false;
+    }
     if (outcome === lookup.MISS) {
       this.isReading = true;
-      const again = (): void => {
-        this.isReading = false;
-        this.adopt();
-      };
-      this.store.fetch(CLUSTER_KEY).then(again, (error: unknown) => {
-        this.env.log.error('it cannot be told which slots are new here', { cause: String(error) });
-      });
+      this.store.fetch(CLUSTER_KEY).then(
+        () => this.readAgain(),
+        (error: unknown) => this.readLater(error),
+      );
       return false;
     }
     const end = found.end - 8;
@@ -523,10 +528,17 @@ export class Owner {
         : { clusterId: '', epoch: 0 };
     return true;
   }
-}
 
-/** The request with a state in memory of its own. */
-function keptRequest<R extends OwnerRequest<Uint8Array>>(request: R): R {
-  if (request.kind !== 'accept' || request.value === undefined) return request;
-  return { ...request, value: copyOf(request.value) };
+  private readAgain(): void {
+    this.isReading = false;
+    if (!this.isClosed) this.adopt();
+  }
+
+  /** Until it can be read, nothing is said about any slot. Throws on what is a bug. */
+  private readLater(error: unknown): void {
+    this.isReading = true;
+    this.env.log.error('it cannot be told which slots are new here; trying again', { cause: String(error) });
+    this.unableFor(error);
+    this.env.timers.after(UNBLOCK_RETRY_MS, () => this.readAgain());
+  }
 }

@@ -75,6 +75,8 @@ export class TopologyKeeper implements ClusterView {
   private readonly bus: KeeperOptions['bus'];
   private readonly isGone: (name: NodeName) => boolean;
   private members: ReadonlyMap<MemberId, Member> = new Map();
+  /** While this node belongs to no cluster for the time being: the document of the one that it was alone in. */
+  private former: Topology | undefined = undefined;
   /** Known to be chosen; in force as soon as it is durable. */
   private newest: Topology | undefined = undefined;
   private persisting = false;
@@ -117,7 +119,8 @@ export class TopologyKeeper implements ClusterView {
   }
 
   owners(slot: number): Owners {
-    const topology = must(this.topology, 'owners are known once there is a document');
+    // What was begun in the former cluster finds that its only owner, this node, refuses it.
+    const topology = must(this.topology ?? this.former, 'owners are known once there is a document');
     return slot === LOCAL_PREFIX ? topology.voters : (topology.slots[slot] as SlotEntry).owners;
   }
 
@@ -213,6 +216,7 @@ export class TopologyKeeper implements ClusterView {
   withdraw(): Topology | undefined {
     const { topology } = this;
     assert(!this.persisting, 'nothing is under way in a cluster of one');
+    this.former = topology;
     this.topology = undefined;
     this.newest = undefined;
     this.self = 0;
@@ -283,6 +287,7 @@ export class TopologyKeeper implements ClusterView {
 
   private enforce(next: Topology): void {
     const previous = this.topology;
+    this.former = undefined;
     this.topology = next;
     this.members = new Map(next.members.map((member) => [member.id, member]));
     this.self = next.members.find((member) => member.identity === this.identity)?.id ?? 0;

@@ -64,6 +64,18 @@ void test('with one owner left: one and available go on, quorum and all say NOQU
   assert.equal(show(await cluster.run(2, 'GET', 'key')), 'later');
 });
 
+void test('a node that has just come back waits with writes at one until its stamps are taken', async () => {
+  const cluster = new FakeCluster();
+  cluster.requestTimeoutMs = 50;
+  const { hlc } = cluster.node(1);
+  assert.ok(hlc.observe((cluster.loop.clock.wallMs() + 450) * 2048), 'its clock counts on from where it was');
+  assert.match(show(await cluster.run(1, 'KV.WITH', 'one', 'SET', 'key', 'early')) as string, /^-NOQUORUM /);
+  cluster.requestTimeoutMs = 1_000;
+  assert.equal(await cluster.run(1, 'KV.WITH', 'one', 'SET', 'key', 'value'), OK);
+  assert.ok(cluster.loop.nowUs >= 190_000);
+  assert.equal(show(await cluster.run(2, 'GET', 'key')), 'value');
+});
+
 void test('a write at one loses to a newer version, and stands in the ledger', async () => {
   const cluster = new FakeCluster();
   await cluster.run(1, 'SET', 'key', 'first');

@@ -121,6 +121,19 @@ void test('a node alone lets nobody in while it has a row too large to be shared
   assert.equal(first.looks, looks);
 });
 
+void test('a node between two clusters has an owner to name for what was begun in the former one: itself', async () => {
+  const net = new TopologyNet(5);
+  const [first] = (await cluster(net, 1)) as [TopologyNode];
+  const { keeper } = first;
+  const owners = keeper.owners(7);
+  const former = keeper.withdraw();
+  assert.ok(former !== undefined && keeper.self === 0 && keeper.topology === undefined);
+  assert.equal(keeper.owners(7), owners);
+  keeper.restore(former);
+  assert.equal(keeper.owners(7), owners);
+  assert.equal(keeper.self, 1);
+});
+
 void test('who is forgotten while it is away learns of it, and keeps nothing for itself', async () => {
   const net = new TopologyNet(6);
   const [first, second] = (await cluster(net, 2)) as [TopologyNode, TopologyNode];
