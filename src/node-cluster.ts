@@ -11,6 +11,7 @@ import { priority } from './cluster/frame.ts';
 import type { MemberId } from './cluster/member.ts';
 import type { Policy } from './cluster/policy.ts';
 import { aboutOf, Membership } from './cluster/membership.ts';
+import { BlockedFar, LEASE_MS } from './commands/blocked-far.ts';
 import { ClusterDoor } from './commands/cluster-door.ts';
 import { ClusterRun } from './commands/cluster-run.ts';
 import type { Dispatcher } from './commands/dispatch.ts';
@@ -30,6 +31,7 @@ import { Owner } from './repl/owner.ts';
 import type { RowName } from './repl/owner-message.ts';
 import { findLargeRow } from './repl/large-rows.ts';
 import { OwnerDoor } from './repl/owner-door.ts';
+import { RowInterest } from './repl/row-interest.ts';
 import { RowLists } from './repl/row-lists.ts';
 import { Ledger } from './repl/ledger.ts';
 import { LevelRun } from './repl/level-run.ts';
@@ -72,6 +74,7 @@ export class NodeCluster {
   readonly moves: SlotMoves;
   private readonly options: NodeClusterOptions;
   private readonly door: OwnerDoor;
+  private readonly interest: RowInterest;
   private readonly register: TopologyRegister;
   private readonly forwarder: Forwarder;
   private readonly busAt: HostPort;
@@ -148,6 +151,7 @@ export class NodeCluster {
     this.coordinator = new Coordinator({ env, view: keeper, bus, owner: this.owner, hlc, actor, keepHint });
     const { coordinator } = this;
     const { server } = options;
+    this.interest = this.newInterest(server);
     this.door = new OwnerDoor({
       env,
       owner: this.owner,
@@ -224,6 +228,12 @@ export class NodeCluster {
       });
       return run;
     });
+    server.blocked.far = new BlockedFar({
+      server,
+      rows: run as unknown as ClusterRun,
+      want: (rows) => this.interest.want(rows, LEASE_MS),
+    });
+    coordinator.watched = this.interest.watched;
     server.pubsub.tellOthers = (payload) => this.tellMembers(busMethod.PUBLISH, payload);
     this.seeds = seedsOf(config);
     this.busAt = { host: listenHost(config), port: busPortOf(config) };
@@ -259,6 +269,7 @@ export class NodeCluster {
   async close(): Promise<void> {
     this.membership.leave();
     await new Promise<void>((resolve) => this.options.env.timers.atTurnEnd(resolve));
+    this.options.server.blocked.far?.close();
     this.steward.close();
     this.moves.close();
     this.enrolment.close();
@@ -283,6 +294,8 @@ export class NodeCluster {
     bus.onNotice(busMethod.SWIM, membership.onNotice);
     this.serve(busMethod.FORWARD, serve);
     this.hear(busMethod.PUBLISH, (payload) => this.options.server.pubsub.arrived(payload));
+    this.hear(busMethod.WANT_ROWS, (payload, from) => this.interest.onWant(from, payload));
+    this.hear(busMethod.ROW_CHANGED, (payload) => this.interest.onChanged(payload));
     this.door.serve(bus);
   }
 
@@ -301,10 +314,10 @@ export class NodeCluster {
   }
 
   /** Listens to a notice; one that is none is dropped. */
-  private hear(method: number, handler: (payload: Uint8Array) => void): void {
+  private hear(method: number, handler: (payload: Uint8Array, from: string) => void): void {
     this.bus.onNotice(method, (arrival) => {
       try {
-        handler(arrival.message.payload);
+        handler(arrival.message.payload, arrival.from);
       } catch (thrown) {
         if (!(thrown instanceof DamagedError)) throw thrown;
         this.options.env.log.error('a notice that is not to be read', { from: arrival.from, reason: thrown.message });
@@ -314,10 +327,28 @@ export class NodeCluster {
 
   /** Sends a notice to every other member. */
   private tellMembers(method: number, payload: Uint8Array): void {
-    const { topology, self, epoch } = this.keeper;
+    const { topology, self } = this.keeper;
     if (topology === undefined) return;
-    const outgoing = { method, priority: priority.CLIENT, deadlineMs: Number.POSITIVE_INFINITY, epoch, payload };
-    for (const { id } of topology.members) if (id !== self) this.bus.notice(this.keeper.nameOf(id), outgoing);
+    for (const { id } of topology.members) if (id !== self) this.tell(this.keeper.nameOf(id), method, payload);
+  }
+
+  private tell(name: string, method: number, payload: Uint8Array): void {
+    const { epoch } = this.keeper;
+    this.bus.notice(name, { method, priority: priority.CLIENT, deadlineMs: Number.POSITIVE_INFINITY, epoch, payload });
+  }
+
+  private newInterest(server: Server): RowInterest {
+    const { keeper, coordinator } = this;
+    return new RowInterest({
+      get self() {
+        return keeper.self;
+      },
+      owners: (slot) => keeper.owners(slot),
+      nameOf: (id) => keeper.nameOf(id),
+      nowMs: () => coordinator.nowMs(),
+      tell: (name, method, payload) => this.tell(name, method, payload),
+      heard: (row) => server.blocked.changed(row),
+    });
   }
 
   // --- worlds ------------------------------------------------------------------------------------------------------

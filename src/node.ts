@@ -174,6 +174,7 @@ export class Node {
   private async closeInOrder(graceMs: number): Promise<void> {
     this.server.isClosing = true;
     this.server.pause.end();
+    this.server.blocked.closeAll();
     await this.front.close(graceMs);
     await this.background.stop();
     await this.cluster?.close();

@@ -25,6 +25,9 @@ export const busMethod = {
   FLUSH: 21,
   /** A notice: a message for subscribers: commands/pubsub-feed.ts. */
   PUBLISH: 22,
+  /** Notices: a node wants to hear of changes of rows, and hears of one: repl/row-interest.ts. */
+  WANT_ROWS: 23,
+  ROW_CHANGED: 24,
 } as const;
 
 /** Method of an answer as its handler gives it. */

@@ -84,14 +84,15 @@ function reply(_view: View, args: Args, { client }: Context): Reply {
   }
 }
 
-function unblock(_view: View, args: Args): Reply {
+function unblock(_view: View, args: Args, { server }: Context): Reply {
   if (args.count > 4) throw wrongSubcommand(args);
   if (args.count === 4 && args.upper(3) !== 'TIMEOUT' && args.upper(3) !== 'ERROR') {
     throw new CommandError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');
   }
-  integerOf(args, 2, 'ERR value is not an integer or out of range', INT64_MIN);
-  // No command blocks yet, so nobody is ever waiting.
-  return 0;
+  const id = integerOf(args, 2, 'ERR value is not an integer or out of range', INT64_MIN);
+  const client = server.clients.get(id);
+  const withError = args.count === 4 && args.upper(3) === 'ERROR';
+  return client !== undefined && server.blocked.unblock(client, withError) ? 1 : 0;
 }
 
 function tracking(_view: View, args: Args): Reply {

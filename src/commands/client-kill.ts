@@ -19,7 +19,9 @@ function typeAt(args: Args, i: number): ClientType {
 }
 
 /** Ends the connection; the client that runs the command gets its reply first. */
-function kill(client: Client, caller: Client): void {
+function kill(server: Server, client: Client, caller: Client): void {
+  // Nothing is taken any more for a command of it that waits.
+  server.blocked.drop(client);
   if (client === caller) client.connection.closeAfterReply();
   else client.connection.close();
 }
@@ -30,7 +32,7 @@ export function killClients(_view: View, args: Args, { client, server }: Context
   let killed = 0;
   for (const candidate of server.clients.values()) {
     if (!meant(candidate, client)) continue;
-    kill(candidate, client);
+    kill(server, candidate, client);
     killed++;
   }
   return killed;
@@ -40,7 +42,7 @@ export function killClients(_view: View, args: Args, { client, server }: Context
 function killByAddress(server: Server, caller: Client, address: string): Reply {
   for (const candidate of server.clients.values()) {
     if (candidate.connection.peer !== address) continue;
-    kill(candidate, caller);
+    kill(server, candidate, caller);
     return OK;
   }
   throw new CommandError('ERR No such client');

@@ -33,6 +33,7 @@ function flagsOf(client: Client): string {
   let flags = '';
   if (client.monitor) flags += 'O';
   if (client.subscriptions !== undefined) flags += 'P';
+  if (client.waiting !== undefined) flags += 'b';
   if (client.queue !== undefined) flags += 'x';
   if (client.readonly) flags += 'r';
   if (client.noEvict) flags += 'e';

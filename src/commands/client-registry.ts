@@ -34,6 +34,7 @@ export function dismiss(server: Server, client: Client): void {
   server.clients.delete(client.id);
   server.monitors.remove(client);
   server.pubsub.drop(client);
+  server.blocked.drop(client);
 }
 
 /** `peer`: `127.0.0.1:4711`, `[::1]:4711`. */

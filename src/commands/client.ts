@@ -2,6 +2,7 @@
 
 import type { RowMark } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import type { Waiter } from './blocked-clients.ts';
 import { ClientCluster } from './client-cluster.ts';
 import type { Command, Context } from './command.ts';
 import type { Subscriptions } from './pubsub-topics.ts';
@@ -21,6 +22,10 @@ export interface ClientConnection {
   outputClass: 'normal' | 'pubsub';
   /** True for those that `timeout` does not close: subscribers, MONITOR. */
   idleExempt: boolean;
+  /** True while a command waits for other clients or for time: who has sent its last byte is then taken for gone. */
+  isBlocked: boolean;
+  /** It is not closed, nor about to be. */
+  readonly isOpen: boolean;
   /** Sends something that is no answer (MONITOR lines, pushes), between replies. */
   push(reply: Reply, sequence?: number): void;
   /** Closes once everything answered so far has been sent. */
@@ -78,6 +83,8 @@ export class Client {
   execReplies: Map<number, Reply | Promise<Reply>> | undefined = undefined;
   watched: WatchedKey[] = [];
   monitor = false;
+  /** Its command that waits for other clients. */
+  waiting: Waiter | undefined = undefined;
   /** What it listens to; undefined: nothing. */
   subscriptions: Subscriptions | undefined = undefined;
   noEvict = false;

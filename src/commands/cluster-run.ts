@@ -145,7 +145,7 @@ export class ClusterRun implements RunHost {
   /** Whether the command must wait until those of this connection that are under way are answered. */
   mustWait(client: Client, command: Command, args: Args): boolean {
     if (client.cluster.count === 0) return false;
-    if (command.access === 'none') return true;
+    if (command.access === 'none' || command.blocks !== undefined) return true;
     const { planned } = this;
     planOf(command, args, planned);
     return planned.kind !== plan.ROW || client.cluster.has(this.rowAt(client.database, args, planned.keyAt));
@@ -395,6 +395,30 @@ export class ClusterRun implements RunHost {
   private rowAt(database: number, args: Args, i: number): RowName {
     const physical = this.server.keyspace.physicalDatabase(database);
     return rowNameOf(physical, args.bytes, args.starts[i] as number, args.ends[i] as number);
+  }
+
+  // --- for clients that wait ---------------------------------------------------------------------------------------
+
+  /** What a command answers where nothing is stored: nothing, or what is wrong with its words. */
+  onNoRows(client: Client, command: Command, args: Args): Reply {
+    const { handler } = this;
+    handler.begin(client.database);
+    for (const i of keyIndexes(command, args)) handler.given.give(this.rowAt(client.database, args, i), undefined);
+    return handler.reply(command, args, client.context);
+  }
+
+  /** Runs words on the row that they name, or on several as a transaction, as a part of a command that is counted as a whole. */
+  runUncounted(client: Client, words: Args): Promise<Reply> {
+    const command = this.host.table.resolve(words) as Command;
+    const { planned } = this;
+    planOf(command, words, planned);
+    if (planned.kind === plan.ROWS) return this.changeRows(client, command, words);
+    const run = this.part(client, command, words, planned.keyAt, 0);
+    const { pending } = run;
+    this.rules.follow(this.handler);
+    if (command.access === 'read') run.read();
+    else run.change();
+    return whenSettled(pending);
   }
 
   // --- several rows ------------------------------------------------------------------------------------------------

@@ -81,8 +81,8 @@ export type Run = (view: View, args: Args, context: Context) => Reply | Promise<
 export type RunSliced = (view: View, args: Args, context: Context) => Generator<Promise<void> | undefined, Reply>;
 
 /**
- * How a command waits while there is nothing for it. Its `run` is the form that does not wait: it answers null (`null` or
- * `NULL_ARRAY`) when there is nothing, and that is also what is answered when the time is up.
+ * How a command waits while there is nothing for it. Its `run` is the form that does not wait: it answers `null` or
+ * `NULL_ARRAY` when there is nothing. When the time is up the answer is `NULL_ARRAY`.
  */
 export interface Blocking {
   /** How long these words wait, in ms; Infinity: for ever; undefined: they do not wait. Throws `CommandError`. */
@@ -93,12 +93,12 @@ export interface Blocking {
   rows?(args: Args): readonly number[];
   /** The words that try the key at word i alone, for `run`. */
   only(args: Args, i: number): Args;
-  /** What a waiter is told when the row at word i is no more, or of another type; without it, it goes on waiting. */
-  gone?(args: Args, i: number, view: View): Reply;
+  /** What a waiter is told when a row is no more (DELETED), or of another type; without it, it goes on waiting. */
+  gone?(type: RowType): Reply;
   /** The words to wait with, where those that were sent depend on the moment (`$`). Called right after `run` found nothing. */
   settled?(view: View, args: Args, context: Context): Args;
-  /** The same in a cluster: `ask` runs one command that reads, on the row of the key at its word `keyAt`. */
-  settledFar?(args: Args, ask: (words: Args, keyAt: number) => Promise<Reply>): Promise<Args>;
+  /** The same in a cluster, before anything is tried: `ask` runs a command on the row that its words name. */
+  settledFar?(args: Args, ask: (words: Args) => Promise<Reply>): Promise<Args>;
   /** The words that put back what this reply has taken from the key at word i, for a client that is gone. */
   undo?(args: Args, i: number, reply: Reply): Args | undefined;
 }

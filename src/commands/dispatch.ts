@@ -18,6 +18,7 @@ import { Miss } from '../repl/miss.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { Args } from './args.ts';
+import { isNothing } from './blocked-clients.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import { type ClusterHost, type ClusterRun, whenSettled } from './cluster-run.ts';
 import type { Command, Context } from './command.ts';
@@ -67,6 +68,11 @@ export class Dispatcher {
     const runQueued = (view: View, queued: QueuedCommand, context: Context): Reply | Promise<Reply> =>
       this.runQueued(view, queued, context);
     this.table = new CommandTable([...rows, ...transactionCommands(runQueued)]);
+    server.blocked.attach({
+      errorReplyOf: (thrown) => this.errorReplyOf(thrown),
+      whenDurable: (sequence) => this.whenDurable(sequence),
+      committed: (view) => this.committed(view),
+    });
   }
 
   /** Commands on rows go through what `make` makes whenever they are shared with other nodes. */
@@ -123,6 +129,8 @@ export class Dispatcher {
   private start(client: Client, command: Command, args: Args): Reply | Promise<Reply> | PendingReply {
     const { cluster } = this;
     if (cluster?.takes(command) === true) {
+      const parked = command.blocks === undefined ? undefined : this.server.blocked.far?.start(client, command, args);
+      if (parked !== undefined) return parked;
       const reply = cluster.run(client, command, args, this.server.env.clock.monotonicUs());
       if (reply !== undefined) return reply;
     }
@@ -175,6 +183,8 @@ export class Dispatcher {
     try {
       reply = this.runHandler(command, args, context);
       this.commit(view, command);
+      const parked = this.park(client, command, args, reply);
+      if (parked !== undefined) return parked;
       this.observeQueued(client);
     } catch (thrown) {
       if (thrown instanceof Miss) return this.runAgain(client, command, args.copy(), thrown, startUs);
@@ -203,6 +213,24 @@ export class Dispatcher {
     if (this.cluster?.isAlone === false && changesRows(view)) throw new CommandError(localOnly(command.name));
     const written = this.keyspace.commit(view);
     if (written > this.sequence) this.sequence = written;
+    if (written > 0) this.committed(view);
+  }
+
+  /** What others learn of a commit, in its turn. */
+  private committed(view: View): void {
+    const { blocked } = this.server;
+    if (blocked.count > 0) blocked.committed(view);
+  }
+
+  /** Parks a command that may wait and has found nothing; undefined: its reply is what it is. Throws `CommandError`. */
+  private park(
+    client: Client,
+    command: Command,
+    args: Args,
+    reply: Reply | Promise<Reply>,
+  ): Promise<Reply> | undefined {
+    if (command.blocks === undefined || reply instanceof Promise || !isNothing(reply)) return undefined;
+    return this.server.blocked.park(client, command, args, this.view);
   }
 
   private countHits(view: View): void {
@@ -219,6 +247,7 @@ export class Dispatcher {
     let sequence = 0;
     try {
       const reply = await this.untilNoMiss(client, command, args, miss);
+      if (reply.parked !== undefined) return await reply.parked;
       sequence = reply.sequence;
       settled = reply.reply instanceof Promise ? await reply.reply : reply.reply;
     } catch (thrown) {
@@ -234,7 +263,7 @@ export class Dispatcher {
     command: Command,
     args: Args,
     miss: Miss,
-  ): Promise<{ reply: Reply | Promise<Reply>; sequence: number }> {
+  ): Promise<{ reply: Reply | Promise<Reply>; sequence: number; parked?: Promise<Reply> }> {
     const { view } = this;
     await this.prefetch(client, command, args, miss);
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -243,6 +272,8 @@ export class Dispatcher {
       try {
         const reply = this.runHandler(command, args, client.context);
         this.commit(view, command);
+        const parked = this.park(client, command, args, reply);
+        if (parked !== undefined) return { reply: null, sequence: 0, parked };
         this.observeQueued(client);
         return { reply: reply instanceof Promise ? reply : ownBytes(reply), sequence: this.sequence };
       } catch (thrown) {

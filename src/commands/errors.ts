@@ -21,6 +21,7 @@ export const NO_SUCH_KEY = 'ERR no such key';
 export const OVERFLOW = 'ERR increment or decrement would overflow';
 export const NO_AUTH = 'NOAUTH Authentication required.';
 export const INDEX_OUT_OF_RANGE = 'ERR DB index is out of range';
+export const UNBLOCKED = 'UNBLOCKED client unblocked via CLIENT UNBLOCK';
 export const SAME_OBJECT = 'ERR source and destination objects are the same';
 
 export function wrongArity(command: string): string {

@@ -57,10 +57,10 @@ export function clientFields(server: Server): InfoFields {
     ['maxclients', server.config.get('maxclients')],
     ['client_recent_max_input_buffer', longestInput],
     ['client_recent_max_output_buffer', longestOutput],
-    ['blocked_clients', server.pause.waiting],
+    ['blocked_clients', server.pause.waiting + server.blocked.count],
     ['tracking_clients', 0],
     ['pubsub_clients', pubsub],
-    ['clients_in_timeout_table', 0],
+    ['clients_in_timeout_table', server.blocked.timed],
   ];
 }
 

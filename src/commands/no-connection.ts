@@ -15,6 +15,8 @@ export const NO_CONNECTION: ClientConnection = {
   setReplyMode: nothing,
   outputClass: 'normal',
   idleExempt: true,
+  isBlocked: false,
+  isOpen: true,
   push: nothing,
   closeAfterReply: nothing,
   close: nothing,

@@ -16,6 +16,8 @@ export interface CommandObserver {
    * which the command ran; all the time since `startUs` when it is not given. Waiting for other nodes is no work.
    */
   after(client: Client, command: Command, args: Args, startUs: number, reply: Reply, workUs?: number): void;
+  /** A command has found nothing and waits; `after` follows when it has ended, unless its client goes before. */
+  parked(client: Client, command: Command, args: Args): void;
   /** A command that was refused before it ran: unknown, wrong arity, not authenticated, … */
   rejected(client: Client, command: Command | undefined, error: ErrorReply): void;
 }

@@ -41,7 +41,7 @@ export class ServerObserver implements CommandObserver {
     const failed = reply instanceof ErrorReply;
     server.commandsRun++;
     // After the command, as in Redis: MONITOR itself is not shown, SELECT with the new database.
-    if (server.monitors.active) this.monitor(client, command, args);
+    if (server.monitors.active && client.waiting === undefined) this.monitor(client, command, args);
     server.commandStats.of(command).record(us, failed, this.isTracking);
     if (failed) server.errorStats.count(reply.message);
     const { slowlog, latency } = server;
@@ -53,6 +53,11 @@ export class ServerObserver implements CommandObserver {
       const event = command.flags.includes('fast') ? 'fast-command' : 'command';
       latency.record(event, Math.round(us / 1000), Math.floor(server.env.clock.wallMs() / 1000));
     }
+  }
+
+  /** MONITOR shows a command when it is sent, not when it has got what it waits for. */
+  parked(client: Client, command: Command, args: Args): void {
+    if (this.server.monitors.active) this.monitor(client, command, args);
   }
 
   rejected(client: Client, command: Command | undefined, error: ErrorReply): void {

@@ -3,6 +3,7 @@
 import { Config } from '../config.ts';
 import type { Clock, Env } from '../env.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
+import { BlockedClients } from './blocked-clients.ts';
 import type { Client } from './client.ts';
 import type { ClusterDoor } from './cluster-door.ts';
 import type { ClusterRun } from './cluster-run.ts';
@@ -65,6 +66,8 @@ export class Server {
   readonly latency = new LatencyMonitor();
   readonly monitors = new MonitorFeed();
   readonly pubsub = new PubSubFeed();
+  /** Clients whose commands wait for rows. */
+  readonly blocked: BlockedClients;
   readonly pause: Pause;
   readonly opsRate = new RateMeter();
   readonly inputRate = new RateMeter();
@@ -131,6 +134,7 @@ export class Server {
     this.scanTokens = new ScanTokens(env.random.next());
     this.settings = { databases: this.config.get('databases'), maxBulkBytes: this.config.get('proto-max-bulk-len') };
     this.observer = new ServerObserver(this);
+    this.blocked = new BlockedClients(this);
     this.followConfig();
   }
 

@@ -1,5 +1,6 @@
 /** The commands on sorted sets. */
 
+import { blockingSortedSetCommands } from './blocking-sorted-set.ts';
 import type { Command } from './command.ts';
 import { sortedSetCombineCommands } from './sorted-set-combine.ts';
 import { sortedSetDrawCommands } from './sorted-set-draw.ts';
@@ -13,6 +14,7 @@ export const sortedSetCommands: readonly Command[] = [
   ...sortedSetRangeCommands,
   ...sortedSetRankCommands,
   ...sortedSetRemoveCommands,
+  ...blockingSortedSetCommands,
   ...sortedSetCombineCommands,
   ...sortedSetDrawCommands,
 ];

@@ -156,6 +156,8 @@ export class Coordinator {
   private encoded: OwnerRequest<Uint8Array> | undefined = undefined;
   private outgoing: Outgoing | undefined = undefined;
   private isClosed = false;
+  /** Watches the changes of rows that somebody wants to hear of: `RowInterest.watched`. */
+  watched: ((row: RowName, task: RowTask) => RowTask) | undefined = undefined;
   /** Counted for INFO, since the start. */
   readonly counts = { changes: 0, reads: 0, repairs: 0, settles: 0, uncertain: 0, noQuorum: 0, overloaded: 0 };
 
@@ -244,7 +246,8 @@ export class Coordinator {
       return;
     }
     this.counts.changes++;
-    this.carryOut(this.register.step({ kind: 'submit', row, change: task, deadlineMs }, this.nowMs()));
+    const change = this.watched?.(row, task) ?? task;
+    this.carryOut(this.register.step({ kind: 'submit', row, change, deadlineMs }, this.nowMs()));
   }
 
   /** Reads the row at level `quorum`. */

@@ -34,6 +34,8 @@ export interface ClientConnection {
    * A client that has sent its last byte is then taken for gone and not for one that still reads.
    */
   isBlocked: boolean;
+  /** It is not closed, nor about to be. */
+  readonly isOpen: boolean;
   /**
    * Sends something that is no answer: a push, a MONITOR line. It goes between replies, in RESP2 as an array, and past
    * the reply mode. `sequence`: what it shows must be durable up to there, as with `sequenceToAwait`.

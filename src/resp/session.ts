@@ -146,6 +146,10 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     this.parser.authenticated = value;
   }
 
+  get isOpen(): boolean {
+    return !this.isClosing();
+  }
+
   setProtocol(protocol: Protocol): void {
     this.protocol = protocol;
   }
