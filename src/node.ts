@@ -22,6 +22,7 @@ import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
 import { type Identity, identify } from './node-identity.ts';
 import { CLOCK_CEILING } from './repl/hlc.ts';
+import { ExpectedRows } from './repl/expected-rows.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
 import { RECOUNT, recountRows } from './repl/recount.ts';
 import { rowFilterState } from './repl/row-filter-state.ts';
@@ -112,6 +113,7 @@ export class Node {
     const { env, config, machine, version } = options;
     const { hlc, actor, nodeId } = identity;
     const keyspace = new Keyspace({ store: engine, state, hlc, actor });
+    const expected = new ExpectedRows(keyspace);
     const server = new Server({ env, keyspace, config, machine, version, nodeId });
     const dispatcher = new Dispatcher(server, allCommands);
     server.setCommands(dispatcher.table.rows);
@@ -123,6 +125,10 @@ export class Node {
       limits: followLimits(config),
       port: {
         open: (connection) => admit(server, connection),
+        expect: (client, keys) => {
+          // Rows that are shared are read by their owners, and not in this turn.
+          if (this.cluster?.isShared !== true) expected.expect(client.database, keys);
+        },
         execute: (client, args) => dispatcher.execute(client, args),
         sequenceToAwait: () => dispatcher.sequenceToAwait(),
         closed: (client) => dismiss(server, client),

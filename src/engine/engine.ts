@@ -23,6 +23,7 @@ import type { OpenedStore } from './engine-open.ts';
 import { engineOptions } from './engine-options.ts';
 import type { EngineOpen, EngineOptions } from './engine-options.ts';
 import { FlushedMemtables } from './flushed-memtables.ts';
+import { ExpectedHashes } from './expected-hashes.ts';
 import { Flusher } from './flusher.ts';
 import type { Generation } from './flusher.ts';
 import type { ManifestStore } from './manifest.ts';
@@ -70,6 +71,7 @@ export class Engine implements Store {
   readonly #flushed: FlushedMemtables;
   /** A memtable that has grown to here will soon want the memory of the one flushed before it. */
   readonly #dropFlushedBytes: number;
+  readonly #expected = new ExpectedHashes();
   readonly #manifest: ManifestStore;
   readonly #wal: Wal;
   readonly #tree: Tree;
@@ -202,6 +204,19 @@ export class Engine implements Store {
     } finally {
       versions.release(reader);
     }
+  }
+
+  expect(key: Uint8Array, keyLength: number): void {
+    this.#expected.add(this.#memtable.hash(key, 0, keyLength));
+  }
+
+  touchExpected(): void {
+    const expected = this.#expected;
+    if (this.#memtable.touch(expected)) {
+      const older = this.#frozen.at(-1)?.memtable ?? this.#flushed.newest;
+      older?.touch(expected);
+    }
+    expected.clear();
   }
 
   newBatch(): Batch {

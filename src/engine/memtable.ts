@@ -18,6 +18,7 @@
 import { assert } from '../assert.ts';
 import { compareRanges } from '../bytes.ts';
 import { Arena, FILE_HEADER_BYTES, GROUP_HEADER_BYTES } from './arena.ts';
+import type { ExpectedHashes } from './expected-hashes.ts';
 import { kind, KEY_LENGTH_MASK, KIND_SHIFT, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
 import { sortByKey } from './record-order.ts';
 import { SortedKeys } from './sorted-keys.ts';
@@ -33,6 +34,9 @@ const WORD_COPY_BYTES = 256;
 
 /** A memtable with more range deletes is frozen: a look-up compares with each of them. */
 export const MAX_RANGE_DELETES = 128;
+
+/** A record's header and key mostly begin in one line of the processor's cache and end, with what follows, in the next. */
+const TOUCH_WORDS = 12;
 
 const MIN_SLOTS = 1024;
 
@@ -265,6 +269,29 @@ export class Memtable {
     const offset = this.#newest(hash, key, 0, keyLength);
     if (offset === 0 && this.rangeDeletes.length === 0) return answer.UNKNOWN;
     return this.#answer(offset, key, 0, keyLength, Infinity, found);
+  }
+
+  /**
+   * Reads where look-ups of these hashes will. None of the reads waits for another one, so the processor does them side by
+   * side. True: some are not here; those are left in `expected`.
+   */
+  touch(expected: ExpectedHashes): boolean {
+    const { hashes, places, count } = expected;
+    const slots = this.#slots;
+    const mask = this.#slotMask;
+    const words = this.arena.words;
+    for (let i = 0; i < count; i++) places[i] = (slots[(((hashes[i] as number) & mask) << 1) + 1] as number) >>> 2;
+    const last = words.length - 1;
+    let absent = 0;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      const place = places[i] as number;
+      if (place === 0) hashes[absent++] = hashes[i] as number;
+      sum ^= (words[place] as number) ^ (words[Math.min(place + TOUCH_WORDS, last)] as number);
+    }
+    expected.count = absent;
+    expected.seen = sum;
+    return absent > 0;
   }
 
   /** As `get`, seeing only records up to `limit`. */

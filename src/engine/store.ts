@@ -97,6 +97,13 @@ export interface Store {
    */
   fetch(key: Uint8Array): Promise<void>;
 
+  /**
+   * `get` will probably be asked for key[0, keyLength) in a moment. To look up a key waits for memory; `touchExpected`
+   * waits for that of all keys that were expected since it was called last at once. Changes nothing but the time it takes.
+   */
+  expect(key: Uint8Array, keyLength: number): void;
+  touchExpected(): void;
+
   newBatch(): Batch;
   /**
    * Applies the batch and returns the sequence of its last record. Throws when `refusal` is set; but a batch that `frees`

@@ -55,6 +55,8 @@ export interface ClientConnection {
 export interface CommandPort<Client> {
   /** A connection was accepted. An `ErrorReply` refuses it: the text is sent and the connection closed. */
   open(connection: ClientConnection): Client | ErrorReply;
+  /** `execute` will probably be asked for these keys in a moment: ranges that are valid until the call returns. */
+  expect(client: Client, keys: Args): void;
   /**
    * Runs one command and answers now or later. Later commands of this client wait for a promise; they run on behind a
    * `PendingReply`; and `AfterPending` asks to be called again with the same words when the replies under way are sent.

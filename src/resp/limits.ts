@@ -10,6 +10,11 @@ export const UNAUTHENTICATED_MAX_BULK_BYTES = 16 * 1024;
 /** Offsets of words are 32 bits wide, so no query buffer may grow past this, whatever is configured. */
 export const QUERY_BUFFER_CEILING_BYTES = 2 ** 32 - 1;
 
+/** Bytes of one read from which on it is looked at for keys: less is hardly more than one command. */
+export const SCOUTED_MIN_BYTES = 128;
+/** Keys that one such look finds at most; their records stay in the processor's second cache until they are used. */
+export const SCOUTED_MAX_KEYS = 512;
+
 /** Input kept for a session that may not run commands now; reading stops above it. */
 export const HELD_INPUT_MAX_BYTES = 64 * 1024;
 

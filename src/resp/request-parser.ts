@@ -22,6 +22,7 @@ import { assert } from '../assert.ts';
 import { Args } from '../commands/args.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { splitInline } from './inline-words.ts';
+import { scoutKeys } from './key-scout.ts';
 import {
   LINE_MAX_BYTES,
   MULTIBULK_MAX_COUNT,
@@ -108,6 +109,12 @@ export class RequestParser {
     this.makeRoom(this.own, end);
     this.own.set(end === bytes.length ? bytes : bytes.subarray(0, end), this.end);
     this.end += end;
+  }
+
+  /** Sets `keys` to the keys, as far as can be told at a glance, of the commands that come next. */
+  scout(keys: Args): void {
+    keys.count = 0;
+    if (this.wordsLeft === 0) scoutKeys(this.bytes, this.at, this.end, keys);
   }
 
   /** Moves what is not parsed into memory of our own, or lets that go when there is nothing. */

@@ -11,7 +11,7 @@
  * - `closed` of the port is called once, after the last use of the client.
  */
 
-import type { Args } from '../commands/args.ts';
+import { Args } from '../commands/args.ts';
 import { AfterPending, PendingReply } from '../commands/pending-reply.ts';
 import { PushReply, Replies, type Reply } from '../commands/reply.ts';
 import { assert } from '../assert.ts';
@@ -24,6 +24,7 @@ import {
   HELD_INPUT_MAX_BYTES,
   OUTPUT_STALL_SECONDS,
   QUERY_BUFFER_CEILING_BYTES,
+  SCOUTED_MIN_BYTES,
   type OutputClass,
   type SessionLimits,
 } from './limits.ts';
@@ -47,6 +48,9 @@ const halt = {
   /** As many replies are under way as may be. */
   FULL: 32,
 } as const;
+
+/** The keys of the commands that one session is about to run; used within a call. */
+const expectedKeys = new Args();
 
 /** What sessions share; the server's side. */
 export interface SessionHost {
@@ -208,7 +212,13 @@ export class Session<Client> implements AnySession, ConnectionEvents, ClientConn
     this.host.stats.bytesIn += end;
     this.lastActiveSeconds = this.host.nowSeconds;
     this.parser.feed(bytes, end);
+    if (end >= SCOUTED_MIN_BYTES && this.halted === 0) this.expectKeys();
     this.advance();
+  }
+
+  private expectKeys(): void {
+    this.parser.scout(expectedKeys);
+    if (expectedKeys.count > 1) this.port.expect(this.client as Client, expectedKeys);
   }
 
   /** The client sends no more but may still read: `printf 'PING\r\n' | nc` wants its answer. */

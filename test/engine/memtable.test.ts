@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { compareBytes, concatBytes, utf8 } from '../../src/bytes.ts';
 import { Arena } from '../../src/engine/arena.ts';
 import { MergeCursor } from '../../src/engine/cursor.ts';
+import { ExpectedHashes } from '../../src/engine/expected-hashes.ts';
 import { answer, MAX_RANGE_DELETES, Memtable, prefixOf } from '../../src/engine/memtable.ts';
 import { MemtableSource } from '../../src/engine/memtable-source.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
@@ -207,4 +208,30 @@ test('replayed records are indexed as they were', () => {
     assert.equal(replayed.get(bytes, bytes.length, found), memtable.get(bytes, bytes.length, other));
     assert.deepEqual([found.start, found.end, found.sequence], [other.start, other.end, other.sequence]);
   }
+});
+
+test('touching what will be looked up changes nothing, and tells what is not here', () => {
+  const memtable = newMemtable();
+  const batch = new WriteBatch();
+  for (let i = 0; i < 20; i++) batch.put(utf8(`key-${i}`), utf8(`value-${i}`));
+  memtable.append(batch);
+  const expected = new ExpectedHashes();
+  const expect = (key: string): void => expected.add(memtable.hash(utf8(key), 0, key.length));
+  for (let i = 0; i < 20; i++) expect(`key-${i}`);
+  assert.equal(memtable.touch(expected), false);
+  assert.equal(expected.count, 0);
+  for (const key of ['key-3', 'absent', 'key-19']) expect(key);
+  const absent = memtable.hash(utf8('absent'), 0, 6);
+  assert.equal(memtable.touch(expected), true);
+  assert.equal(expected.count, 1);
+  assert.equal(expected.hashes[0], absent);
+  const found = new Found();
+  for (let i = 0; i < 20; i++) assert.equal(memtable.get(utf8(`key-${i}`), `key-${i}`.length, found), answer.FOUND);
+  assert.equal(memtable.get(utf8('absent'), 6, found), answer.UNKNOWN);
+});
+
+test('more keys than fit are not expected', () => {
+  const expected = new ExpectedHashes();
+  for (let i = 0; i < 2000; i++) expected.add(i);
+  assert.equal(expected.count, expected.hashes.length);
 });

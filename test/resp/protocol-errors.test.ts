@@ -58,6 +58,7 @@ before(async () => {
         return {};
       },
       execute,
+      expect() {},
       sequenceToAwait: () => 0,
       closed() {},
     },

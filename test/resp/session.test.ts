@@ -27,6 +27,28 @@ test('a turn: all that is readable is run, then one group is written, then one w
   assert.deepEqual([a.writes, b.writes], [1, 1]);
 });
 
+test('the keys of commands that come together are told before the first of them runs', async () => {
+  const started: [string, number][] = [];
+  const door = await FakeFrontDoor.open((_client, args) => {
+    started.push([args.text(0), door.expected.length]);
+    return OK;
+  });
+  const client = door.newConnection();
+  const value = 'v'.repeat(100);
+  const set = encodeCommand(['set', 'a', value]);
+  client.send(set);
+  client.send(set.subarray(0, 30));
+  client.send(Buffer.concat([set.subarray(30), set, set]));
+  assert.deepEqual(door.expected, [], 'of one command, and in the middle of one, there is nothing to tell');
+  client.send(Buffer.concat([set, encodeCommand(['ping']), encodeCommand(['get', 'b']), set.subarray(0, 50)]));
+  assert.deepEqual(door.expected, [['a', 'b']]);
+  assert.deepEqual(started.slice(4), [
+    ['set', 1],
+    ['ping', 1],
+    ['get', 1],
+  ]);
+});
+
 test('a promised reply holds back this client, and no other', async () => {
   const slow = deferred<Reply>();
   const started: string[] = [];

@@ -118,6 +118,8 @@ export class FakeFrontDoor implements CommandPort<FakeClient>, Release, Network,
   refusal: ErrorReply | undefined;
   sequence = 0;
   durable = 0;
+  /** The keys of each call of `expect`, a byte a character. */
+  readonly expected: string[][] = [];
   /** Calls of `beforeReplies`. */
   groups = 0;
   private readonly execution: Execute;
@@ -138,6 +140,10 @@ export class FakeFrontDoor implements CommandPort<FakeClient>, Release, Network,
       release: this,
       limits: this.limits,
     });
+  }
+
+  expect(_client: FakeClient, keys: Args): void {
+    this.expected.push(Array.from({ length: keys.count }, (_, i) => keys.text(i)));
   }
 
   static async open(execute?: Execute): Promise<FakeFrontDoor> {

@@ -66,6 +66,10 @@ export class MemoryStore implements Store {
     return Promise.resolve();
   }
 
+  expect(): void {}
+
+  touchExpected(): void {}
+
   newBatch(): MemoryBatch {
     return new MemoryBatch();
   }
