@@ -79,32 +79,50 @@ export function readCollectionHead(value: Uint8Array): CollectionHead {
   return { count, meta: metaLength === 0 ? EMPTY : value.subarray(start, start + metaLength), end: start + metaLength };
 }
 
+/** A change of one element; value undefined: a deletion. */
+export interface ElementChange {
+  readonly tag: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+function headLength(count: number, meta: Uint8Array): number {
+  return varintLength(count) + varintLength(meta.length) + meta.length;
+}
+
+function elementLength(key: Uint8Array, value: Uint8Array): number {
+  return 1 + varintLength(key.length) + key.length + varintLength(value.length) + value.length;
+}
+
 /** Bytes of a collection's value with these parts. */
 export function packedLength(count: number, meta: Uint8Array, elements: readonly PackedElement[]): number {
-  let length = varintLength(count) + varintLength(meta.length) + meta.length;
-  for (const { key, value } of elements) {
-    length += 1 + varintLength(key.length) + key.length + varintLength(value.length) + value.length;
-  }
+  let length = headLength(count, meta);
+  for (const { key, value } of elements) length += elementLength(key, value);
   return length;
 }
 
 /** The value of a collection with these elements, which rise; with none: what stands in front of cells. */
 export function packCollection(count: number, meta: Uint8Array, elements: readonly PackedElement[]): Uint8Array {
   const bytes = new Uint8Array(packedLength(count, meta, elements));
-  let at = writeVarint(bytes, 0, count);
-  at = writeVarint(bytes, at, meta.length);
-  bytes.set(meta, at);
-  at += meta.length;
-  for (const { tag, key, value } of elements) {
-    bytes[at++] = tag;
-    at = writeVarint(bytes, at, key.length);
-    bytes.set(key, at);
-    at = writeVarint(bytes, at + key.length, value.length);
-    bytes.set(value, at);
-    at += value.length;
-  }
+  let at = writeCollectionHead(bytes, count, meta);
+  for (const { tag, key, value } of elements) at = writeElement(bytes, at, tag, key, value);
   assert(at === bytes.length, 'a collection as long as was reckoned');
   return bytes;
+}
+
+function writeCollectionHead(target: Uint8Array, count: number, meta: Uint8Array): number {
+  const at = writeVarint(target, writeVarint(target, 0, count), meta.length);
+  if (meta.length > 0) target.set(meta, at);
+  return at + meta.length;
+}
+
+function writeElement(target: Uint8Array, start: number, tag: number, key: Uint8Array, value: Uint8Array): number {
+  target[start] = tag;
+  let at = writeVarint(target, start + 1, key.length);
+  target.set(key, at);
+  at = writeVarint(target, at + key.length, value.length);
+  target.set(value, at);
+  return at + value.length;
 }
 
 /** The elements of a packed collection: bytes[start, bytes.length). */
@@ -124,6 +142,25 @@ export class PackedElements implements ElementBase {
   constructor(bytes: Uint8Array, start: number) {
     this.bytes = bytes;
     this.start = start;
+  }
+
+  /**
+   * The value of the collection after one change (`value` undefined: a deletion), with this head: cheaper than to pack all of
+   * its elements anew.
+   */
+  changed(count: number, meta: Uint8Array, { tag, key, value }: ElementChange): Uint8Array {
+    const { bytes, start } = this;
+    const at = this.offsetFrom(tag, key);
+    const isThere = at < bytes.length && this.compareAt(at, tag, key) === 0;
+    const after = isThere ? this.valueEnd : at;
+    const length = value === undefined ? 0 : elementLength(key, value);
+    const result = new Uint8Array(headLength(count, meta) + (at - start) + length + (bytes.length - after));
+    let end = writeCollectionHead(result, count, meta);
+    result.set(bytes.subarray(start, at), end);
+    end += at - start;
+    if (value !== undefined) end = writeElement(result, end, tag, key, value);
+    result.set(bytes.subarray(after), end);
+    return result;
   }
 
   /** The same in memory of its own, for a walk that takes more than a turn. */
@@ -196,6 +233,21 @@ export class PackedElements implements ElementBase {
       this.places = places;
     }
     return places;
+  }
+
+  /** Where the first element at or after (tag, key) stands. */
+  private offsetFrom(tag: number, key: Uint8Array): number {
+    const { bytes, start } = this;
+    if (bytes.length - start > LINEAR_BYTES) return this.index()[this.placeFrom(tag, key)] ?? bytes.length;
+    let at = start;
+    while (at < bytes.length && this.compareAt(at, tag, key) < 0) at = this.valueEnd;
+    return at;
+  }
+
+  /** Reads the element at bytes[at…]; the order of it and (tag, key). */
+  private compareAt(at: number, tag: number, key: Uint8Array): number {
+    this.read(at);
+    return this.compare(tag, key);
   }
 
   /** Number of the first element at or after (tag, key). */

@@ -15,7 +15,7 @@
 
 import { compareBytes, EMPTY, latin1 } from '../bytes.ts';
 import { Miss } from './miss.ts';
-import type { PackedElement } from './element-pack.ts';
+import { packCollection, type PackedElement, PackedElements, readCollectionHead } from './element-pack.ts';
 import type { Row } from './view.ts';
 
 /** Tag of the elements that are counted: fields, members, list positions, entries. Tags go from here to 0xfe. */
@@ -57,6 +57,12 @@ export interface StagedElement {
   readonly stored: boolean;
 }
 
+/** Up to so many changes are made in the packed bytes one after another; for more, all elements are packed anew. */
+const SPLICED_CHANGES = 4;
+
+/** Up to so many changes since the last walk are put in among those that stand in order; with more, all are sorted. */
+const INSERTED_CHANGES = 16;
+
 /** Beyond so many changes a map finds them. */
 const LINEAR_CHANGES = 12;
 
@@ -64,16 +70,25 @@ export class Elements {
   readonly base: ElementBase;
   /** Elements with tag ELEMENT. */
   count: number;
+  /** What `meta` was before this view. */
+  readonly metaBefore: Uint8Array;
   private metaBytes: Uint8Array;
   /** What the view changes, in the order of the changes. */
   readonly staged: StagedElement[] = [];
   private places: Map<string, StagedElement> | undefined = undefined;
+  /** What a walk has found staged, in the order of the keys: the first so many of `staged`. */
+  private sorted: StagedElement[] = [];
+  /** The key whose name in `places` was made last: most are asked for twice. */
+  private namedKey: Uint8Array | undefined = undefined;
+  private namedTag = 0;
+  private name = '';
   private readonly row: Row;
 
   constructor(row: Row, base: ElementBase, count: number, meta: Uint8Array) {
     this.row = row;
     this.base = base;
     this.count = count;
+    this.metaBefore = meta;
     this.metaBytes = meta;
   }
 
@@ -176,7 +191,7 @@ export class Elements {
 
   /** The elements after the changes, of every tag, by tag and then by key. Throws `Miss`. */
   merged(): PackedElement[] {
-    const changes = this.staged.toSorted(compareElements);
+    const changes = this.inOrder();
     const merged: PackedElement[] = [];
     let at = 0;
     const put = ({ tag, key, value }: StagedElement): void => {
@@ -196,6 +211,21 @@ export class Elements {
     return merged;
   }
 
+  /** The collection after the changes, packed (element-pack.ts). Throws `Miss`. */
+  packed(): Uint8Array {
+    const { base, staged, count, meta } = this;
+    if (!(base instanceof PackedElements) || staged.length > SPLICED_CHANGES) {
+      return packCollection(count, meta, this.merged());
+    }
+    let elements = base;
+    let bytes: Uint8Array | undefined;
+    for (const change of staged) {
+      bytes = elements.changed(count, meta, change);
+      if (staged.length > 1) elements = new PackedElements(bytes, readCollectionHead(bytes).end);
+    }
+    return bytes ?? packCollection(count, meta, this.merged());
+  }
+
   private touch(): void {
     this.row.dirty = true;
     this.row.replaced = true;
@@ -208,7 +238,7 @@ export class Elements {
   private stage(tag: number, key: Uint8Array, value: Uint8Array | undefined, stored: boolean): void {
     const change: StagedElement = { tag, key, value, stored };
     this.staged.push(change);
-    this.places?.set(placeName(tag, key), change);
+    this.places?.set(this.nameOf(tag, key), change);
     this.touch();
   }
 
@@ -217,21 +247,53 @@ export class Elements {
     if (staged.length === 0) return undefined;
     if (staged.length > LINEAR_CHANGES) {
       this.places ??= new Map(staged.map((each) => [placeName(each.tag, each.key), each]));
-      return this.places.get(placeName(tag, key));
+      return this.places.get(this.nameOf(tag, key));
     }
     return staged.find((each) => each.tag === tag && isSame(each.key, key));
   }
 
-  private stagedIn(tag: number, range: TagRange): StagedElement[] {
-    if (this.staged.length === 0) return this.staged;
-    const { lower, upper } = range;
-    const inside = this.staged
-      .filter((each) => each.tag === tag)
-      .filter((each) => lower === undefined || compareBytes(each.key, lower) >= 0)
-      .filter((each) => upper === undefined || compareBytes(each.key, upper) < 0)
-      .map((each) => ({ ...each }));
-    return inside.sort(range.reverse === true ? (a, b) => compareElements(b, a) : compareElements);
+  private nameOf(tag: number, key: Uint8Array): string {
+    if (key !== this.namedKey || tag !== this.namedTag) {
+      this.name = placeName(tag, key);
+      this.namedKey = key;
+      this.namedTag = tag;
+    }
+    return this.name;
   }
+
+  /** What is staged, by tag and then by key. A few changes since the last time are put in their places. */
+  private inOrder(): readonly StagedElement[] {
+    const { staged, sorted } = this;
+    if (staged.length - sorted.length > INSERTED_CHANGES) return (this.sorted = staged.toSorted(compareElements));
+    for (let i = sorted.length; i < staged.length; i++) {
+      const change = staged[i] as StagedElement;
+      sorted.splice(placeIn(sorted, change.tag, change.key), 0, change);
+    }
+    return sorted;
+  }
+
+  private stagedIn(tag: number, { lower = EMPTY, upper, reverse = false }: TagRange): StagedElement[] {
+    if (this.staged.length === 0) return this.staged;
+    const sorted = this.inOrder();
+    const first = placeIn(sorted, tag, lower);
+    const end = upper === undefined ? placeIn(sorted, tag + 1, EMPTY) : placeIn(sorted, tag, upper);
+    const inside = sorted.slice(first, Math.max(first, end)).map((each) => ({ ...each }));
+    return reverse ? inside.reverse() : inside;
+  }
+}
+
+/** Index of the first change at or after (tag, key). */
+function placeIn(sorted: readonly StagedElement[], tag: number, key: Uint8Array): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const change = sorted[middle] as StagedElement;
+    const order = change.tag === tag ? compareBytes(change.key, key) : change.tag - tag;
+    if (order < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The least key above this one: as an upper bound it takes the key in, as a lower bound it leaves it out. */

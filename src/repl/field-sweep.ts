@@ -43,9 +43,14 @@ export function fieldsRecord(dueMs: number, head: Uint8Array, headLength: number
 
 /** What the meta of a stored hash says; 0: it is none, or has no field with a deadline, or its meta does not stand in the head. */
 export function fieldsDueMs(head: Head): number {
-  if (head.type !== rowType.HASH || (head.flags & headFlag.APART) !== 0) return 0;
+  return head.type === rowType.HASH ? earliestDeadline(metaOf(head)) : 0;
+}
+
+/** Of a hash. */
+function metaOf(head: Head): Uint8Array {
+  if ((head.flags & headFlag.APART) !== 0) return NOTHING;
   const { bytes, valueStart, valueEnd } = head;
-  return earliestDeadline(readCollectionHead((bytes as Uint8Array).subarray(valueStart, valueEnd)).meta);
+  return readCollectionHead((bytes as Uint8Array).subarray(valueStart, valueEnd)).meta;
 }
 
 /** Adds what a changed row changes in the index. */
@@ -53,7 +58,7 @@ export function indexFields(batch: Batch, row: Row): void {
   const { before, elements, live, head, headLength } = row;
   const wasHash = row.counted && before.type === rowType.HASH;
   if (!row.replaced || (!wasHash && row.type !== rowType.HASH)) return;
-  const old = wasHash ? fieldsDueMs(before) : 0;
+  const old = wasHash ? earliestDeadline(elements === undefined ? metaOf(before) : elements.metaBefore) : 0;
   const now = live && row.type === rowType.HASH && elements !== undefined ? earliestDeadline(elements.meta) : 0;
   if (old === now) return;
   if (old !== 0) batch.delete(fieldsRecord(old, head, headLength));

@@ -5,7 +5,6 @@
  */
 
 import { latin1 } from '../bytes.ts';
-import { packCollection } from './element-pack.ts';
 import { type Head, headFlag, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
 import {
@@ -87,7 +86,7 @@ export function stateAfter(
   const parts = { type, expiresAtMs, modified: ballot };
   const { elements } = row;
   if (elements !== undefined && row.replaced) {
-    return stateOf(parts, packCollection(elements.count, elements.meta, elements.merged()));
+    return stateOf(parts, elements.packed());
   }
   if (row.value === undefined) {
     // Only the deadline has changed.

@@ -25,7 +25,7 @@ import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { collectGarbage, garbageKey } from './cell-garbage.ts';
 import { CellElements, cellKey } from './element-cells.ts';
-import { packCollection, packedLength } from './element-pack.ts';
+import { packCollection } from './element-pack.ts';
 import type { Elements } from './elements.ts';
 import { indexFields, sweepFields } from './field-sweep.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, MAX_INLINE_BYTES, readHead, rowType, writeHead } from './head.ts';
@@ -457,9 +457,11 @@ export class Keyspace {
     let generation = stamp;
     if (base instanceof CellElements) generation = base.generation;
     else {
-      const merged = elements.merged();
-      if (packedLength(count, meta, merged) <= MAX_INLINE_BYTES) return packCollection(count, meta, merged);
-      staged = merged;
+      if (elements.staged.length <= MAX_INLINE_BYTES) {
+        const packed = elements.packed();
+        if (packed.length <= MAX_INLINE_BYTES) return packed;
+      }
+      staged = elements.merged();
     }
     head.flags = headFlag.CELLS;
     head.generation = generation;
