@@ -279,8 +279,14 @@ export class Memtable {
     const { hashes, places, count } = expected;
     const slots = this.#slots;
     const mask = this.#slotMask;
+    const wrap = (mask << 1) | 1;
     const words = this.arena.words;
-    for (let i = 0; i < count; i++) places[i] = (slots[(((hashes[i] as number) & mask) << 1) + 1] as number) >>> 2;
+    for (let i = 0; i < count; i++) {
+      const hash = hashes[i] as number;
+      let slot = (hash & mask) << 1;
+      while (slots[slot] !== hash && slots[slot + 1] !== 0) slot = (slot + 2) & wrap;
+      places[i] = (slots[slot + 1] as number) >>> 2;
+    }
     const last = words.length - 1;
     let absent = 0;
     let sum = 0;
