@@ -6,6 +6,9 @@ import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { protocolExample } from './debug-protocol.ts';
 import { CommandError, NO_SUCH_KEY, wrongArity } from './errors.ts';
+import { encodingOf } from './key-encoding.ts';
+import { dumpValue, valueLength } from './rdb.ts';
+import { valueOfRow } from './rdb-row.ts';
 import { ErrorReply, OK, type Reply, SimpleString } from './reply.ts';
 import { ADMIN, integerOf, plainRow } from './server-row.ts';
 
@@ -98,9 +101,9 @@ async function sleep(_view: View, args: Args, { server }: Context): Promise<Repl
 function object(view: View, args: Args): Reply {
   const row: Row = view.row(args.at(2));
   if (!row.live) throw new CommandError(NO_SUCH_KEY);
-  const length = view.stringLength(row);
+  const length = valueLength(dumpValue(valueOfRow(view, row)));
   return new SimpleString(
-    `Value at:0x0 refcount:1 encoding:raw serializedlength:${length} lru:0 lru_seconds_idle:0 stamp:${row.before.stamp}`,
+    `Value at:0x0 refcount:1 encoding:${encodingOf(view, row)} serializedlength:${length} lru:0 lru_seconds_idle:0 stamp:${row.before.stamp}`,
   );
 }
 

@@ -2,6 +2,7 @@
 
 import type { Command } from './command.ts';
 import { databaseCommands } from './key-database.ts';
+import { dumpCommands } from './key-dump.ts';
 import { expiryCommands } from './key-expiry.ts';
 import { objectCommands } from './key-object.ts';
 import { plainKeyCommands } from './key-plain.ts';
@@ -14,5 +15,6 @@ export const keyCommands: readonly Command[] = [
   ...databaseCommands,
   ...scanCommands,
   ...objectCommands,
+  ...dumpCommands,
   ...rangeCommands,
 ];

@@ -1,29 +1,54 @@
 /** MEMORY: what the process uses, and what one key takes. */
 
-import type { View } from '../repl/view.ts';
+import { ELEMENT } from '../repl/elements.ts';
+import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { clientMemory } from './info-sections.ts';
-import { rowType } from '../repl/head.ts';
+import { headFlag, rowType } from '../repl/head.ts';
 import { HEAD_OVERHEAD } from '../repl/row-key.ts';
 import { DoubleReply, MapReply, OK, type Reply, VerbatimReply } from './reply.ts';
 import { INT64_MIN } from './number.ts';
 import { container, integerOf, plainRow, syntaxError } from './server-row.ts';
 import { NOT_AN_INTEGER } from './errors.ts';
 
-/** Bytes that a row takes beside its key and value: head, record and index entry of the memtable. */
+/** Bytes that a row, or an element in a cell of its own, takes beside its key and value: head, record and index entry of the memtable. */
 const ROW_OVERHEAD_BYTES = 48;
 
+/** Elements that are looked at without SAMPLES, as in Redis; and at most, whatever it says. */
+const SAMPLES = 5;
+const MAX_SAMPLES = 10_000;
+
 function usage(view: View, args: Args): Reply {
+  let samples = SAMPLES;
   if (args.count > 3) {
     if (args.count !== 5 || args.upper(3) !== 'SAMPLES') throw syntaxError();
-    if (integerOf(args, 4, NOT_AN_INTEGER, INT64_MIN) < 0) throw syntaxError();
+    const wanted = integerOf(args, 4, NOT_AN_INTEGER, INT64_MIN);
+    if (wanted < 0) throw syntaxError();
+    samples = wanted === 0 ? MAX_SAMPLES : Math.min(wanted, MAX_SAMPLES);
   }
   const key = args.at(2);
   const row = view.row(key);
   if (!row.live) return null;
-  const value = row.type === rowType.STRING ? view.stringLength(row) : 0;
+  const value = row.type === rowType.STRING ? view.stringLength(row) : collectionBytes(view, row, samples);
   return key.length + HEAD_OVERHEAD + ROW_OVERHEAD_BYTES + value;
+}
+
+/** Bytes of a collection, by what some of its elements take. */
+function collectionBytes(view: View, row: Row, samples: number): number {
+  const elements = view.elements(row);
+  const inCells = (row.before.flags & headFlag.CELLS) !== 0;
+  const apart = inCells ? row.headLength + ROW_OVERHEAD_BYTES : 0;
+  let seen = 0;
+  let bytes = 0;
+  elements.each(ELEMENT, {}, (key, value) => {
+    bytes += apart + key.length + value.length;
+    return ++seen < samples;
+  });
+  const each = seen === 0 ? 0 : bytes / seen;
+  // A member of a sorted set stands in two elements.
+  const copies = row.type === rowType.SORTED_SET ? 2 : 1;
+  return elements.meta.length + Math.round(each * elements.count * copies);
 }
 
 function stats(_view: View, _args: Args, { server }: Context): Reply {

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { dumpString, isIntact, restoreString } from '../../src/commands/rdb.ts';
+import { dumpValue, isIntact, restoreValue } from '../../src/commands/rdb.ts';
 import { writeCrc64 } from '../../src/commands/rdb-crc64.ts';
 import { compressLzf, decompressLzf } from '../../src/commands/rdb-lzf.ts';
+
+function dumpString(value: Uint8Array): Uint8Array {
+  return dumpValue({ kind: 'string', value });
+}
+
+function restoreString(payload: Uint8Array): Uint8Array | undefined {
+  const value = restoreValue(payload);
+  return value?.kind === 'string' ? value.value : undefined;
+}
 
 const incompressible = fc.uint8Array({ maxLength: 300 });
 const repetitive = fc
