@@ -123,6 +123,8 @@ export function sharedInfo(door: ClusterDoor, topology: Topology): readonly (rea
     ['cluster_id', topology.clusterId],
     ['cluster_replicas', topology.replicas],
     ['cluster_voters', topology.voters.current.length],
+    ['cluster_voters_in_reach', topology.voters.current.filter((id) => door.isHealthy(id)).length],
+    ['cluster_voters_changing', Number(topology.voters.incoming.length > 0)],
     ['cluster_slots_moving', moving],
     ['cluster_slots_short_of_replicas', short],
   ];

@@ -31,6 +31,15 @@ interface Section {
   fields(server: Server): InfoFields;
 }
 
+/**
+ * A client that looks here (redis-py's cluster client did, redis-cli --cluster does) wants to know whether CLUSTER SLOTS and
+ * the like tell of several nodes. `redis_mode` says standalone all the same: whoever takes `cluster` for a ban on commands
+ * of several slots, and on SELECT, would keep from its users what any node here does.
+ */
+function clusterFields(server: Server): InfoFields {
+  return [['cluster_enabled', Number(server.cluster !== undefined)]];
+}
+
 /** In the order in which they are shown, by the names that INFO takes. */
 const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
   ['server', { title: 'Server', isDefault: true, fields: serverFields }],
@@ -44,7 +53,7 @@ const SECTIONS: ReadonlyMap<string, Section> = new Map<string, Section>([
   ['commandstats', { title: 'Commandstats', isDefault: false, fields: commandStatFields }],
   ['errorstats', { title: 'Errorstats', isDefault: true, fields: errorStatFields }],
   ['latencystats', { title: 'Latencystats', isDefault: false, fields: latencyStatFields }],
-  ['cluster', { title: 'Cluster', isDefault: true, fields: () => [['cluster_enabled', 0]] }],
+  ['cluster', { title: 'Cluster', isDefault: true, fields: clusterFields }],
   ['keyspace', { title: 'Keyspace', isDefault: true, fields: keyspaceFields }],
   ['kvorum', { title: 'Kvorum', isDefault: true, fields: kvorumFields }],
   ['coordination', { title: 'Coordination', isDefault: true, fields: coordinationFields }],

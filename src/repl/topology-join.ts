@@ -25,6 +25,7 @@ import { priority } from '../cluster/frame.ts';
 import type { Member } from '../cluster/member.ts';
 import { foundTopology, MAX_MEMBERS, type Topology, type TopologyChange } from '../cluster/topology.ts';
 import { decodeTopology } from '../cluster/topology-codec.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import type { Env, Timer } from '../env.ts';
 import { busAddress, type TopologyKeeper } from './topology-keeper.ts';
 import { TopologyError, type TopologyPlan, type TopologyRegister } from './topology-register.ts';
@@ -129,6 +130,11 @@ export interface EnrolmentOptions {
 /** How long it counts that no row was too large: who asked to be let in may have given up before the end of the look. */
 const LARGE_ROW_CHECK_MS = 60_000;
 
+/** The engine takes no writes for now. */
+function isRefusal(error: unknown): error is EngineError {
+  return error instanceof EngineError && error.code === 'refused';
+}
+
 type Attempt = { readonly kind: 'joined' } | { readonly kind: 'failed'; readonly reason: string };
 
 export class Enrolment {
@@ -171,10 +177,25 @@ export class Enrolment {
           'join it, or give it an empty dir',
       );
     }
-    await this.options.clear();
+    let isClear = false;
     while (!this.isClosed && this.keeper.topology === undefined) {
-      const joined = await this.tryAll(seeds);
+      isClear ||= await this.tryToClear();
+      const joined = isClear && (await this.tryAll(seeds));
       if (!joined) await this.pause();
+    }
+  }
+
+  /** False: the disk takes nothing now, being full. Rejects with what the engine rejects with otherwise. */
+  private async tryToClear(): Promise<boolean> {
+    try {
+      await this.options.clear();
+      return true;
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      const reason = `what is left here of rows that are no more cannot be removed: ${error.message}`;
+      if (reason !== this.lastReason) this.env.log.warn('not joining yet', { reason });
+      this.lastReason = reason;
+      return false;
     }
   }
 
@@ -288,6 +309,9 @@ export class Enrolment {
       if (this.options.holdsKeys()) return { kind: 'failed', reason: 'it has keys of its own' };
       await this.options.clear();
       return await this.joinAt(address);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      return { kind: 'failed', reason: `its disk takes no writes: ${error.message}` };
     } finally {
       this.isJoining = false;
       if (this.keeper.topology === undefined && former !== undefined) this.keeper.restore(former);

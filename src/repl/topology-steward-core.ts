@@ -293,6 +293,7 @@ export class StewardCore {
     const { current } = topology.voters;
     const isMajority = (ids: readonly MemberId[]): boolean => 2 * ids.filter(view.isHealthy).length > ids.length;
     const areThere = step.to.every((id) => current.includes(id) || view.isHealthy(id));
+    if (!canGoOn(view, step.to)) return undefined;
     return areThere && isMajority(current) && isMajority(step.to) ? step : undefined;
   }
 
@@ -308,6 +309,19 @@ export class StewardCore {
 }
 
 type VoterStep = 'finish' | Extract<TopologyChange, { kind: 'start-voters' }>;
+
+/**
+ * Whether it may come to these voters: an even number of them, on the way to one more, is worse than what there was, since
+ * none may be missing that was not needed before. So it is begun only when that one more is there too.
+ */
+function canGoOn(view: StewardView, to: readonly MemberId[]): boolean {
+  const { topology } = view;
+  if (to.length % 2 !== 0 || to.length < topology.voters.current.length) return true;
+  const then = { ...topology, voters: { current: to, incoming: [] } };
+  const next = planVoters(then, (member) => mayVote(member, view));
+  if (next === undefined || next.to.length < to.length) return true;
+  return next.to.every((id) => to.includes(id) || view.isHealthy(id));
+}
 
 /** Who has no weight votes only while it is there: it may be about to be forgotten. */
 function mayVote(member: Member, view: StewardView): boolean {

@@ -75,6 +75,8 @@ export class TopologyNode {
   up = false;
   keys = 0;
   cleared = 0;
+  /** What clearing fails with. */
+  refusal: Error | undefined = undefined;
   /** What is said of a row that is too large to be shared, and how often it was looked for. */
   largeRow: string | undefined = undefined;
   looks = 0;
@@ -150,7 +152,7 @@ export class TopologyNode {
       holdsKeys: () => this.keys > 0,
       clear: () => {
         this.cleared++;
-        return Promise.resolve();
+        return this.refusal === undefined ? Promise.resolve() : Promise.reject(this.refusal);
       },
       largeRow: () => {
         this.looks++;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planVoters, type TopologyChange } from '../../src/cluster/topology.ts';
+import { EngineError } from '../../src/engine/engine-error.ts';
 import { applyPlans, TopologyError, type TopologyPlan } from '../../src/repl/topology-register.ts';
 import { TopologyNet, type TopologyNode } from './topology-net.ts';
 
@@ -132,6 +133,30 @@ void test('a node between two clusters has an owner to name for what was begun i
   keeper.restore(former);
   assert.equal(keeper.owners(7), owners);
   assert.equal(keeper.self, 1);
+});
+
+void test('a node whose disk is full joins when it is not any more; meanwhile it goes on asking, and CLUSTER MEET says why', async () => {
+  const net = new TopologyNet(6);
+  const [first] = (await cluster(net, 1)) as [TopologyNode];
+  const other = net.add();
+  other.refusal = new EngineError('refused', 'the disk is full');
+  const entered = other.enrolment.enter([first.address]);
+  await net.loop.advance(3_000);
+  assert.equal(other.keeper.topology, undefined);
+  assert.ok(other.cleared > 3);
+  other.refusal = undefined;
+  await net.loop.settle(entered);
+  assert.equal(other.keeper.self, 2);
+
+  const third = net.add();
+  await net.loop.settle(third.enrolment.enter([]));
+  third.refusal = new EngineError('refused', 'the disk is full');
+  await assert.rejects(net.loop.settle(third.enrolment.meet(first.address)), /the disk is full/);
+  assert.equal(third.keeper.self, 1, 'it is alone in its cluster as before');
+  third.refusal = new EngineError('corruption', 'a damaged table');
+  const fourth = net.add();
+  fourth.refusal = third.refusal;
+  await assert.rejects(net.loop.settle(fourth.enrolment.enter([first.address])), /a damaged table/);
 });
 
 void test('who is forgotten while it is away learns of it, and keeps nothing for itself', async () => {

@@ -122,6 +122,21 @@ void test('three members: each slot is moved once, in batches, and three vote', 
   }
 });
 
+void test('a second voter is taken only when a third is there too: two must both be there, one need only be itself', () => {
+  const scene = new Scene(founded(3));
+  scene.down.add(3);
+  for (let i = 0; i < 40; i++) scene.round();
+  assert.deepEqual(scene.topology.voters, { current: [1], incoming: [] });
+  scene.down.clear();
+  let rounds = 0;
+  let two = 0;
+  for (; scene.topology.voters.current.length < 3 && rounds < 100; rounds++) {
+    scene.round();
+    two += Number(scene.topology.voters.current.length === 2);
+  }
+  assert.ok(rounds < 20 && two <= 4, `${rounds} rounds, ${two} with two voters`);
+});
+
 void test('a steward that goes is followed by another, who finishes what it began', () => {
   const scene = new Scene(founded(5), { movingSlots: 2_000, concurrency: 500 });
   while (scene.topology.voters.current.length < 3 || !scene.isMoving) scene.round();
