@@ -41,6 +41,7 @@ export const sortCommands: readonly Command[] = [
     flags: ['write', 'denyoom', 'movablekeys'],
     keys: SORT_KEYS,
     access: 'transaction',
+    mayMeetOtherRows: true,
     categories: ['set', 'sortedset', 'list', 'dangerous'],
     doc: {
       summary: 'Returns or stores the elements of a list, a set or a sorted set in another order.',
@@ -56,6 +57,7 @@ export const sortCommands: readonly Command[] = [
     flags: ['readonly', 'movablekeys'],
     keys: { range: FIRST_KEY, find: () => [1] },
     access: 'read',
+    mayMeetOtherRows: true,
     categories: ['set', 'sortedset', 'list', 'dangerous'],
     doc: {
       summary: 'Returns the elements of a list, a set or a sorted set in another order.',
