@@ -30,7 +30,6 @@ const INERT: Readonly<Record<string, string>> = {
   bgsave_cpulist: '',
   'bind-source-addr': '',
   bio_cpulist: '',
-  'busy-reply-threshold': '5000',
   'cluster-node-timeout': '15000',
   'cluster-require-full-coverage': 'yes',
   'cluster-migration-barrier': '1',

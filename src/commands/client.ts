@@ -7,6 +7,7 @@ import { ClientCluster } from './client-cluster.ts';
 import type { Command, Context } from './command.ts';
 import type { Subscriptions } from './pubsub-topics.ts';
 import type { Reply } from './reply.ts';
+import type { ScriptMemo } from './script-run.ts';
 import type { Server } from './server-state.ts';
 
 /** The connection as the front door hands it up; `src/resp/front-door.ts` says more of each member. */
@@ -65,6 +66,8 @@ export interface WatchedKey {
 }
 
 export class Client {
+  /** What a script has done that will run again. */
+  scriptMemo: ScriptMemo | undefined = undefined;
   readonly id: number;
   readonly connection: ClientConnection;
   readonly createdMs: number;

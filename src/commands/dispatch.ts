@@ -27,6 +27,7 @@ import { localOnly } from './errors-cluster.ts';
 import { AFTER_PENDING, type AfterPending, PendingReply } from './pending-reply.ts';
 import { isRefusedToSubscriber } from './pubsub.ts';
 import { ErrorReply, ownBytes, QUEUED, type Reply } from './reply.ts';
+import { runWhole } from './slices.ts';
 import type { Server } from './server-state.ts';
 import { CommandTable, keyIndexes } from './table.ts';
 import { refuseQueued, runsInsideMulti, transactionCommands } from './transaction.ts';
@@ -427,18 +428,6 @@ export class Dispatcher {
       this.server.observer.after(client, queued.command, queued.args, nowUs - tookUs, reply);
     }
     runs.length = 0;
-  }
-}
-
-/** Runs all slices in one go; where it would wait for the disk it misses instead. */
-function runWhole(slices: ReturnType<NonNullable<Command['runSliced']>>): Reply {
-  for (;;) {
-    const step = slices.next();
-    if (step.done === true) return step.value;
-    const wait = step.value;
-    if (wait === undefined) continue;
-    // The handler will run from the start: what this run has opened is closed once the blocks are there.
-    throw new Miss(() => wait.finally(() => slices.return(null)));
   }
 }
 

@@ -18,6 +18,7 @@ import { PubSubFeed } from './pubsub-feed.ts';
 import { RateMeter } from './rate-meter.ts';
 import { Saves } from './saves.ts';
 import { ScanTokens } from './scan-tokens.ts';
+import { ScriptCache } from './script-cache.ts';
 import { ServerObserver } from './server-observer.ts';
 import { Slowlog } from './slowlog-ring.ts';
 
@@ -68,6 +69,7 @@ export class Server {
   readonly pubsub = new PubSubFeed();
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
+  readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
   readonly pause: Pause;
   readonly opsRate = new RateMeter();
   readonly inputRate = new RateMeter();

@@ -1,0 +1,152 @@
+/**
+ * The door to `fengari`, Lua 5.3 in JavaScript: the part of its interface that is used here, with types, and what makes
+ * its numbers look like those of Lua 5.1, which scripts for Redis are written for.
+ *
+ * fengari's integers have 32 bits and wrap; Lua 5.1 has doubles only. So literals become doubles when a chunk is loaded
+ * (`doublesOnly`), `tonumber` returns doubles, and doubles without a fraction print without one, as `%.14g` does.
+ */
+
+import { createRequire } from 'node:module';
+import { formatG } from './lua-format.ts';
+
+/** A state or a thread of Lua; opaque. */
+export interface LuaState {
+  readonly l_G: object;
+}
+
+/** A function that Lua calls: takes its arguments from the stack, pushes its results and returns their number. */
+export type LuaFunction = (L: LuaState) => number;
+
+export interface LuaDebug {
+  readonly what: Uint8Array | null;
+  readonly source: Uint8Array | null;
+  readonly currentline: number;
+}
+
+export interface Lua {
+  readonly LUA_OK: number;
+  readonly LUA_ERRMEM: number;
+  readonly LUA_REGISTRYINDEX: number;
+  readonly LUA_RIDX_GLOBALS: number;
+  readonly LUA_MASKCOUNT: number;
+  readonly LUA_TNIL: number;
+  readonly LUA_TBOOLEAN: number;
+  readonly LUA_TNUMBER: number;
+  readonly LUA_TSTRING: number;
+  readonly LUA_TTABLE: number;
+  readonly LUA_TLIGHTUSERDATA: number;
+  readonly LUA_TFUNCTION: number;
+  readonly lua_Debug: new () => LuaDebug;
+  lua_atnativeerror(L: LuaState, handler: LuaFunction): void;
+  lua_absindex(L: LuaState, index: number): number;
+  lua_checkstack(L: LuaState, slots: number): boolean;
+  lua_createtable(L: LuaState, items: number, fields: number): void;
+  lua_error(L: LuaState): never;
+  lua_getfield(L: LuaState, index: number, name: Uint8Array): number;
+  lua_getglobal(L: LuaState, name: Uint8Array): number;
+  lua_getinfo(L: LuaState, what: Uint8Array, into: LuaDebug): number;
+  lua_getstack(L: LuaState, level: number, into: LuaDebug): number;
+  lua_gettop(L: LuaState): number;
+  lua_isnumber(L: LuaState, index: number): boolean;
+  lua_isinteger(L: LuaState, index: number): boolean;
+  lua_next(L: LuaState, index: number): number;
+  lua_pcall(L: LuaState, args: number, results: number, handler: number): number;
+  lua_pushboolean(L: LuaState, value: boolean): void;
+  lua_pushcfunction(L: LuaState, run: LuaFunction): void;
+  lua_pushlightuserdata(L: LuaState, value: unknown): void;
+  lua_pushnil(L: LuaState): void;
+  lua_pushnumber(L: LuaState, value: number): void;
+  lua_pushstring(L: LuaState, value: Uint8Array): void;
+  lua_pushvalue(L: LuaState, index: number): void;
+  lua_rawequal(L: LuaState, a: number, b: number): boolean;
+  lua_rawget(L: LuaState, index: number): number;
+  lua_rawgeti(L: LuaState, index: number, i: number): number;
+  lua_rawlen(L: LuaState, index: number): number;
+  lua_rawset(L: LuaState, index: number): void;
+  lua_rawseti(L: LuaState, index: number, i: number): void;
+  lua_remove(L: LuaState, index: number): void;
+  lua_insert(L: LuaState, index: number): void;
+  lua_setfield(L: LuaState, index: number, name: Uint8Array): void;
+  lua_sethook(L: LuaState, hook: ((L: LuaState) => void) | null, mask: number, count: number): void;
+  lua_setmetatable(L: LuaState, index: number): void;
+  lua_settop(L: LuaState, top: number): void;
+  lua_toboolean(L: LuaState, index: number): boolean;
+  lua_tonumber(L: LuaState, index: number): number;
+  lua_topointer(L: LuaState, index: number): object | null;
+  lua_tostring(L: LuaState, index: number): Uint8Array | null;
+  lua_touserdata(L: LuaState, index: number): unknown;
+  lua_toproxy(L: LuaState, index: number): (L: LuaState) => void;
+  lua_type(L: LuaState, index: number): number;
+}
+
+export interface LuaAux {
+  luaL_error(L: LuaState, text: Uint8Array): never;
+  luaL_loadbuffer(L: LuaState, chunk: Uint8Array, length: number | null, name: Uint8Array): number;
+  luaL_newstate(): LuaState;
+  luaL_ref(L: LuaState, index: number): number;
+  luaL_unref(L: LuaState, index: number, ref: number): void;
+  luaL_requiref(L: LuaState, name: Uint8Array, open: LuaFunction, global: boolean): void;
+  luaL_tolstring(L: LuaState, index: number): Uint8Array;
+  luaL_where(L: LuaState, level: number): void;
+}
+
+interface Proto {
+  readonly k: { type: number; value: unknown }[];
+  readonly p: Proto[];
+}
+
+interface Closure {
+  readonly p?: Proto;
+}
+
+export interface Fengari {
+  readonly lua: Lua;
+  readonly aux: LuaAux;
+  readonly lib: Readonly<Record<string, LuaFunction>>;
+  readonly bytes: (text: string) => Uint8Array;
+  /** Makes the integers among the constants of the function on top of the stack doubles, and of those within it. */
+  doublesOnly(L: LuaState): void;
+}
+
+/** What `cjson.null` points to. */
+export const NULL_POINTER: object = Object.freeze({ what: 'null' });
+
+let loaded: Fengari | undefined;
+
+/** Loads it at the first call: a server without scripts never does. */
+export function fengari(): Fengari {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Fengari {
+  const require = createRequire(import.meta.url);
+  // `defs` first: the two need each other. Then, before any other file: they take what they need when they are loaded.
+  const { LUA_TNUMINT, LUA_TNUMFLT } = require('fengari/src/defs.js').constant_types as {
+    LUA_TNUMINT: number;
+    LUA_TNUMFLT: number;
+  };
+  const conf = require('fengari/src/luaconf.js') as Record<string, unknown>;
+  conf['LUA_COMPAT_FLOATSTRING'] = true;
+  conf['lua_number2str'] = (value: number): string => formatG(value, 14);
+  const {
+    lua,
+    lauxlib,
+    lualib,
+    to_luastring: bytes,
+  } = require('fengari') as {
+    lua: Lua;
+    lauxlib: LuaAux;
+    lualib: Record<string, LuaFunction>;
+    to_luastring(text: string): Uint8Array;
+  };
+  const convert = ({ k, p }: Proto): void => {
+    for (const constant of k) if (constant.type === LUA_TNUMINT) constant.type = LUA_TNUMFLT;
+    for (const inner of p) convert(inner);
+  };
+  const doublesOnly = (L: LuaState): void => {
+    const closure: Closure | null = lua.lua_topointer(L, -1);
+    if (closure?.p !== undefined) convert(closure.p);
+  };
+  return { lua, aux: lauxlib, lib: lualib, bytes, doublesOnly };
+}

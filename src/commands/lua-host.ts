@@ -1,0 +1,444 @@
+/**
+ * The Lua state that scripts run in: compiled once, run in one turn over the view of the command that called them.
+ *
+ * Invariants:
+ * - A run leaves the stack as it was, and nothing of it in the state but what the libraries keep (they are read-only).
+ * - A `Miss`, and whatever else is no error of the script's, ends the script whatever it catches: it is kept in `fatal`,
+ *   raised again wherever the script would go on, and thrown when the state has come back.
+ * - A script that runs for longer than `limitMs` is ended. Nothing was written yet, so nothing of it stays; Redis, which
+ *   writes as it goes, can only wait for SCRIPT KILL.
+ */
+
+import { createHash } from 'node:crypto';
+import { latin1 } from '../bytes.ts';
+import type { Clock } from '../env.ts';
+import { CommandError } from './errors.ts';
+import { bitLibrary } from './lua-bit.ts';
+import { cjsonLibrary } from './lua-cjson.ts';
+import { cmsgpackLibrary } from './lua-cmsgpack.ts';
+import { fengari, type Fengari, type LuaFunction, type LuaState, NULL_POINTER } from './lua-fengari.ts';
+import { formatText } from './lua-format.ts';
+import { PRELUDE } from './lua-prelude.ts';
+import { LuaRandom } from './lua-random.ts';
+import { structLibrary } from './lua-struct.ts';
+import { LuaValues } from './lua-values.ts';
+import { ErrorReply, type Reply } from './reply.ts';
+
+/** Instructions between two looks at the clock: about a millisecond. */
+const HOOK_INSTRUCTIONS = 20_000;
+
+/** What errors call the place of a script. */
+const CHUNK_NAME = '@user_script';
+
+export const SCRIPT_LIMIT_EXCEEDED =
+  'ERR the script ran for longer than busy-reply-threshold and was ended; nothing was changed';
+
+/** A compiled script. */
+export interface Script {
+  readonly sha: string;
+  /** Where the function stands in Lua's registry. */
+  readonly ref: number;
+}
+
+/** What a script can do to the world. */
+export interface ScriptWorld {
+  /** Runs a command; an error is a reply. Throws what must end the script: a `Miss`. */
+  call(words: readonly Uint8Array[], resp: 2 | 3): Reply;
+  log(level: number, text: string): void;
+}
+
+export type Library = (L: LuaState, fengari: Fengari) => Readonly<Record<string, LuaMember>>;
+
+/** null: a pointer to nothing, as `cjson.null`. */
+type LuaMember = LuaFunction | number | string | null;
+
+export class LuaHost {
+  private readonly fengari: Fengari = fengari();
+  private readonly values: LuaValues;
+  private readonly random = new LuaRandom();
+  private readonly clock: Clock;
+  private readonly limitMs: () => number;
+  private readonly L: LuaState;
+  private readonly handlerRef: number;
+  /** Of the run under way. */
+  private world: ScriptWorld | undefined = undefined;
+  private resp: 2 | 3 = 2;
+  private deadlineUs = 0;
+  private fatal: { readonly thrown: unknown } | undefined = undefined;
+  /** Where the error came from that ended the last run. */
+  private errorAt = '';
+
+  constructor(options: { clock: Clock; version: string; limitMs(): number }) {
+    this.clock = options.clock;
+    this.limitMs = () => options.limitMs();
+    this.values = new LuaValues(this.fengari);
+    this.L = this.newState(options.version);
+    this.fengari.lua.lua_pushcfunction(this.L, this.onError);
+    this.handlerRef = this.fengari.aux.luaL_ref(this.L, this.fengari.lua.LUA_REGISTRYINDEX);
+  }
+
+  /** Throws `CommandError` when it does not compile. */
+  compile(body: Uint8Array): Script {
+    const { L } = this;
+    const { lua, aux, bytes, doublesOnly } = this.fengari;
+    const sha = sha1(body);
+    if (aux.luaL_loadbuffer(L, body, null, bytes(CHUNK_NAME)) !== lua.LUA_OK) {
+      const why = latin1(lua.lua_tostring(L, -1) ?? new Uint8Array(0));
+      lua.lua_settop(L, -2);
+      throw new CommandError(`ERR Error compiling script (new function): ${why}`);
+    }
+    doublesOnly(L);
+    return { sha, ref: aux.luaL_ref(L, lua.LUA_REGISTRYINDEX) };
+  }
+
+  /** Forgets a compiled script. */
+  drop(script: Script): void {
+    this.fengari.aux.luaL_unref(this.L, this.fengari.lua.LUA_REGISTRYINDEX, script.ref);
+  }
+
+  /** Runs a script; its error is a reply. Throws what `world.call` throws. */
+  run(script: Script, keys: readonly Uint8Array[], argv: readonly Uint8Array[], world: ScriptWorld): Reply {
+    const { L } = this;
+    const { lua } = this.fengari;
+    this.world = world;
+    this.resp = 2;
+    this.fatal = undefined;
+    this.random.reset();
+    const limitMs = this.limitMs();
+    this.deadlineUs = limitMs > 0 ? this.clock.monotonicUs() + limitMs * 1000 : Number.POSITIVE_INFINITY;
+    lua.lua_settop(L, 0);
+    try {
+      this.setGlobal('KEYS', keys);
+      this.setGlobal('ARGV', argv);
+      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.handlerRef);
+      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
+      lua.lua_sethook(L, this.onHook, lua.LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+      const status = lua.lua_pcall(L, 0, 1, 1);
+      this.rethrow();
+      return status === lua.LUA_OK ? this.values.pop(L, this.resp) : this.errorOf(script);
+    } finally {
+      lua.lua_sethook(L, null, 0, 0);
+      lua.lua_settop(L, 0);
+      this.world = undefined;
+    }
+  }
+
+  private rethrow(): void {
+    const { fatal } = this;
+    this.fatal = undefined;
+    if (fatal !== undefined) throw fatal.thrown;
+  }
+
+  private setGlobal(name: string, items: readonly Uint8Array[]): void {
+    const { L } = this;
+    const { lua, bytes } = this.fengari;
+    lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.globalsRef);
+    lua.lua_pushstring(L, bytes(name));
+    lua.lua_createtable(L, items.length, 0);
+    for (const [i, item] of items.entries()) {
+      lua.lua_pushstring(L, item);
+      lua.lua_rawseti(L, -2, i + 1);
+    }
+    lua.lua_rawset(L, -3);
+    lua.lua_settop(L, -2);
+  }
+
+  /** The error on top of the stack as Redis tells it. */
+  private errorOf(script: Script): Reply {
+    const { L } = this;
+    const { lua, aux } = this.fengari;
+    const where = ` script: ${script.sha}, on ${this.errorAt}.`;
+    if (lua.lua_type(L, -1) === lua.LUA_TTABLE) {
+      const reply = this.values.pop(L, 2);
+      if (reply instanceof ErrorReply) return new ErrorReply(reply.message + where);
+      return new ErrorReply(`ERR unknown error${where}`);
+    }
+    const text = latin1(aux.luaL_tolstring(L, -1)).replaceAll(/[\r\n]/g, ' ');
+    return new ErrorReply(`ERR ${text}${where}`);
+  }
+
+  /** Called by Lua with an error before the stack is unwound: notes the line. */
+  private readonly onError = (L: LuaState): number => {
+    const { lua, bytes } = this.fengari;
+    const frame = new lua.lua_Debug();
+    this.errorAt = CHUNK_NAME;
+    for (let level = 1; lua.lua_getstack(L, level, frame) === 1; level++) {
+      lua.lua_getinfo(L, bytes('Sl'), frame);
+      if (frame.currentline < 0) continue;
+      this.errorAt = `${latin1(frame.source ?? bytes(CHUNK_NAME))}:${frame.currentline}`;
+      break;
+    }
+    return 1;
+  };
+
+  private readonly onHook = (L: LuaState): void => {
+    if (this.fatal === undefined && this.clock.monotonicUs() > this.deadlineUs) {
+      this.fatal = { thrown: new CommandError(SCRIPT_LIMIT_EXCEEDED) };
+    }
+    this.raiseFatal(L);
+  };
+
+  /** Ends the script when it must end. */
+  private raiseFatal(L: LuaState): void {
+    if (this.fatal !== undefined) this.fengari.aux.luaL_error(L, this.fengari.bytes('the script is over'));
+  }
+
+  // --- the state ---------------------------------------------------------------------------------------------------
+
+  private globalsRef = 0;
+
+  private newState(version: string): LuaState {
+    const { lua, aux, lib, bytes } = this.fengari;
+    const L = aux.luaL_newstate();
+    for (const [name, open] of [
+      ['_G', lib['luaopen_base']],
+      ['table', lib['luaopen_table']],
+      ['string', lib['luaopen_string']],
+      ['math', lib['luaopen_math']],
+      ['coroutine', lib['luaopen_coroutine']],
+    ] as const) {
+      aux.luaL_requiref(L, bytes(name), open as LuaFunction, true);
+    }
+    lua.lua_settop(L, 0);
+    lua.lua_atnativeerror(L, (state) => {
+      this.fatal ??= { thrown: lua.lua_touserdata(state, 1) };
+      lua.lua_pushstring(state, bytes('the script is over'));
+      return 1;
+    });
+    this.addLibrary(L, 'redis', this.redisLibrary(version));
+    this.addLibrary(L, 'bit', bitLibrary(L, this.fengari));
+    this.addLibrary(L, 'cjson', cjsonLibrary(L, this.fengari));
+    this.addLibrary(L, 'cmsgpack', cmsgpackLibrary(L, this.fengari));
+    this.addLibrary(L, 'struct', structLibrary(L, this.fengari));
+    this.extend(L, 'string', { format: this.format });
+    this.extend(L, 'math', this.random.library(this.fengari));
+    this.runPrelude(L);
+    lua.lua_settop(L, 0);
+    return L;
+  }
+
+  private runPrelude(L: LuaState): void {
+    const { lua, aux, bytes, doublesOnly } = this.fengari;
+    if (aux.luaL_loadbuffer(L, bytes(PRELUDE), null, bytes('@prelude')) !== lua.LUA_OK) throw this.broken(L);
+    doublesOnly(L);
+    lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, lua.LUA_RIDX_GLOBALS);
+    lua.lua_pushvalue(L, -1);
+    this.globalsRef = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
+    lua.lua_createtable(L, 0, 0);
+    lua.lua_pushvalue(L, -1);
+    const proxyRef = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
+    lua.lua_pushcfunction(L, (state) => {
+      this.raiseFatal(state);
+      return 0;
+    });
+    lua.lua_pushcfunction(L, this.onMissingGlobal);
+    lua.lua_pushcfunction(L, (state) => aux.luaL_error(state, bytes('Attempt to modify a readonly table')));
+    if (lua.lua_pcall(L, 5, 0, 0) !== lua.LUA_OK) throw this.broken(L);
+    // What is loaded from here on has the proxy for its globals.
+    lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, proxyRef);
+    lua.lua_rawseti(L, lua.LUA_REGISTRYINDEX, lua.LUA_RIDX_GLOBALS);
+  }
+
+  private broken(L: LuaState): Error {
+    return new Error(
+      `the prelude of Lua does not run: ${latin1(this.fengari.lua.lua_tostring(L, -1) ?? new Uint8Array(0))}`,
+    );
+  }
+
+  private readonly onMissingGlobal = (L: LuaState): number => {
+    const { lua, aux, bytes } = this.fengari;
+    const name = lua.lua_type(L, 2) === lua.LUA_TSTRING ? latin1(lua.lua_tostring(L, 2) as Uint8Array) : '?';
+    return aux.luaL_error(L, bytes(`Script attempted to access nonexistent global variable '${name}'`));
+  };
+
+  /** A global table of functions and numbers. */
+  private addLibrary(L: LuaState, name: string, members: Readonly<Record<string, LuaMember>>): void {
+    const { lua, bytes } = this.fengari;
+    lua.lua_createtable(L, 0, 0);
+    this.fill(L, members);
+    lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, lua.LUA_RIDX_GLOBALS);
+    lua.lua_insert(L, -2);
+    lua.lua_setfield(L, -2, bytes(name));
+    lua.lua_settop(L, 0);
+  }
+
+  private extend(L: LuaState, name: string, members: Readonly<Record<string, LuaFunction>>): void {
+    const { lua, bytes } = this.fengari;
+    lua.lua_getglobal(L, bytes(name));
+    this.fill(L, members);
+    lua.lua_settop(L, 0);
+  }
+
+  private fill(L: LuaState, members: Readonly<Record<string, LuaMember>>): void {
+    const { lua, bytes } = this.fengari;
+    for (const [name, member] of Object.entries(members)) {
+      if (typeof member === 'function') lua.lua_pushcfunction(L, member);
+      else if (member === null) lua.lua_pushlightuserdata(L, NULL_POINTER);
+      else if (typeof member === 'number') lua.lua_pushnumber(L, member);
+      else lua.lua_pushstring(L, bytes(member));
+      lua.lua_setfield(L, -2, bytes(name));
+    }
+  }
+
+  private readonly format = (L: LuaState): number => {
+    const { lua, aux, bytes } = this.fengari;
+    const count = lua.lua_gettop(L);
+    const wrong = (i: number, what: string): never =>
+      aux.luaL_error(L, bytes(`bad argument #${i} to 'format' (${what})`));
+    if (count < 1 || lua.lua_tostring(L, 1) === null) wrong(1, 'string expected, got no value');
+    let at = 1;
+    const next = (): number => {
+      at++;
+      return at <= count ? at : wrong(at, 'no value');
+    };
+    let text = '';
+    try {
+      text = formatText(latin1(lua.lua_tostring(L, 1) as Uint8Array), {
+        number: () => {
+          const i = next();
+          return lua.lua_isnumber(L, i) ? lua.lua_tonumber(L, i) : wrong(i, 'number expected');
+        },
+        text: () => {
+          const bytesOf = latin1(aux.luaL_tolstring(L, next()));
+          lua.lua_settop(L, -2);
+          return bytesOf;
+        },
+      });
+    } catch (thrown) {
+      if (!(thrown instanceof Error)) throw thrown;
+      aux.luaL_error(L, bytes(thrown.message));
+    }
+    lua.lua_pushstring(L, Buffer.from(text, 'latin1'));
+    return 1;
+  };
+
+  // --- redis.* -----------------------------------------------------------------------------------------------------
+
+  private redisLibrary(version: string): Record<string, LuaFunction | number | string> {
+    const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
+    const nothing: LuaFunction = () => 0;
+    return {
+      call: (L) => this.call(L, true),
+      pcall: (L) => this.call(L, false),
+      error_reply: (L) => this.markedReply(L, 'err'),
+      status_reply: (L) => this.markedReply(L, 'ok'),
+      sha1hex: this.sha1hex,
+      log: this.log,
+      setresp: this.setResp,
+      replicate_commands: (L) => {
+        this.fengari.lua.lua_pushboolean(L, true);
+        return 1;
+      },
+      set_repl: nothing,
+      breakpoint: (L) => {
+        this.fengari.lua.lua_pushboolean(L, false);
+        return 1;
+      },
+      debug: nothing,
+      LOG_DEBUG: 0,
+      LOG_VERBOSE: 1,
+      LOG_NOTICE: 2,
+      LOG_WARNING: 3,
+      REPL_NONE: 0,
+      REPL_AOF: 1,
+      REPL_SLAVE: 2,
+      REPL_REPLICA: 2,
+      REPL_ALL: 3,
+      REDIS_VERSION: version,
+      REDIS_VERSION_NUM: major * 65_536 + minor * 256 + patch,
+    };
+  }
+
+  private call(L: LuaState, raises: boolean): number {
+    const { world, resp, values } = this;
+    this.raiseFatal(L);
+    const words = this.wordsOf(L);
+    let reply: Reply;
+    if (typeof words === 'string') reply = new ErrorReply(words);
+    else if (world === undefined)
+      reply = new ErrorReply('ERR redis.call can only be called inside a script invocation');
+    else {
+      try {
+        reply = world.call(words, resp);
+      } catch (thrown) {
+        this.fatal = { thrown };
+        this.raiseFatal(L);
+        throw thrown;
+      }
+    }
+    values.push(L, reply, resp);
+    return reply instanceof ErrorReply && raises ? this.fengari.lua.lua_error(L) : 1;
+  }
+
+  /** The arguments as words of a command, or what is wrong with them. */
+  private wordsOf(L: LuaState): Uint8Array[] | string {
+    const { lua } = this.fengari;
+    const count = lua.lua_gettop(L);
+    if (count === 0) return 'ERR Please specify at least one argument for this redis lib call';
+    const words: Uint8Array[] = [];
+    for (let i = 1; i <= count; i++) {
+      const type = lua.lua_type(L, i);
+      if (type === lua.LUA_TNUMBER) words.push(Buffer.from(numberText(lua.lua_tonumber(L, i))));
+      else if (type === lua.LUA_TSTRING) words.push(lua.lua_tostring(L, i) as Uint8Array);
+      else return 'ERR Lua redis lib command arguments must be strings or integers';
+    }
+    return words;
+  }
+
+  private markedReply(L: LuaState, mark: 'err' | 'ok'): number {
+    const { lua } = this.fengari;
+    if (lua.lua_gettop(L) !== 1 || lua.lua_type(L, 1) !== lua.LUA_TSTRING) {
+      this.values.pushField(L, 'err', Buffer.from('ERR wrong number or type of arguments'));
+      return 1;
+    }
+    const given = lua.lua_tostring(L, 1) as Uint8Array;
+    let text = given;
+    if (mark === 'err') {
+      const plain = latin1(given);
+      // A message without a code gets one; a dash is what Redis would write before it.
+      const message = plain.startsWith('-') ? plain.slice(1) : plain;
+      text = Buffer.from(message.includes(' ') ? message : `ERR ${message}`, 'latin1');
+    }
+    this.values.pushField(L, mark, text);
+    return 1;
+  }
+
+  private readonly sha1hex: LuaFunction = (L) => {
+    const { lua, aux, bytes } = this.fengari;
+    if (lua.lua_gettop(L) !== 1) return aux.luaL_error(L, bytes('wrong number of arguments'));
+    lua.lua_pushstring(L, bytes(sha1(lua.lua_tostring(L, 1) ?? new Uint8Array(0))));
+    return 1;
+  };
+
+  private readonly log: LuaFunction = (L) => {
+    const { lua, aux, bytes } = this.fengari;
+    const count = lua.lua_gettop(L);
+    if (count < 2) return aux.luaL_error(L, bytes('redis.log() requires two arguments or more.'));
+    if (!lua.lua_isnumber(L, 1)) return aux.luaL_error(L, bytes('First argument must be a number (log level).'));
+    const level = lua.lua_tonumber(L, 1);
+    if (level < 0 || level > 3) return aux.luaL_error(L, bytes('Invalid log level.'));
+    const parts: string[] = [];
+    for (let i = 2; i <= count; i++) parts.push(Buffer.from(lua.lua_tostring(L, i) ?? new Uint8Array(0)).toString());
+    this.world?.log(level, parts.join(' '));
+    return 0;
+  };
+
+  private readonly setResp: LuaFunction = (L) => {
+    const { lua, aux, bytes } = this.fengari;
+    if (lua.lua_gettop(L) !== 1) return aux.luaL_error(L, bytes('redis.setresp() requires one argument.'));
+    const version = lua.lua_tonumber(L, 1);
+    if (version !== 2 && version !== 3) return aux.luaL_error(L, bytes('RESP version must be 2 or 3.'));
+    this.resp = version;
+    return 0;
+  };
+}
+
+export function sha1(body: Uint8Array): string {
+  return createHash('sha1').update(body).digest('hex');
+}
+
+/** A number as a word: whole ones without a point, others with 17 digits as `%.17g` has them. */
+function numberText(value: number): string {
+  if (Number.isSafeInteger(value)) return Object.is(value, -0) ? '-0' : String(value);
+  return formatText('%.17g', { number: () => value, text: () => '' });
+}

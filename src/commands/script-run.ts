@@ -1,0 +1,146 @@
+/**
+ * A script under way: `redis.call` runs commands over the view of the EVAL that called it, so that all its changes are one
+ * batch, or one transaction in a cluster.
+ *
+ * When a row or block is missing the script runs again from its start, as any handler. Commands that touch no row
+ * (PUBLISH, TIME) would then be done twice, so they keep the answer of their first run.
+ */
+
+import { Miss } from '../repl/miss.ts';
+import type { View } from '../repl/view.ts';
+import { Args } from './args.ts';
+import { Client } from './client.ts';
+import type { Command, Context } from './command.ts';
+import { isWrite } from './dispatch.ts';
+import { CommandError } from './errors.ts';
+import type { LuaHost, Script, ScriptWorld } from './lua-host.ts';
+import { NO_CONNECTION } from './no-connection.ts';
+import { ErrorReply, ownBytes, type Reply } from './reply.ts';
+import { runWhole } from './slices.ts';
+
+const UNKNOWN = new ErrorReply('ERR Unknown Redis command called from script');
+const WRONG_NUMBER = new ErrorReply('ERR Wrong number of args calling Redis command from script');
+const NOT_ALLOWED = new ErrorReply('ERR This Redis command is not allowed from script');
+const READ_ONLY = new ErrorReply('ERR Write commands are not allowed from read-only scripts.');
+
+/** Names of Redis's log levels, by number, as the log has them. */
+const LOG_LEVELS = ['debug', 'debug', 'info', 'warn'] as const;
+
+/** What scripts of one server share. */
+export class ScriptRunner {
+  private readonly host: LuaHost;
+  /** Stands in for the client while a script runs. */
+  private client: Client | undefined = undefined;
+
+  constructor(host: LuaHost) {
+    this.host = host;
+  }
+
+  run(
+    script: Script,
+    call: { readonly view: View; readonly context: Context; readonly args: Args; readonly isReadOnly: boolean },
+    keys: readonly Uint8Array[],
+    argv: readonly Uint8Array[],
+  ): Reply {
+    const { view, context } = call;
+    const { database } = view;
+    this.client ??= new Client({
+      id: 0,
+      server: context.server,
+      connection: NO_CONNECTION,
+      nowMs: 0,
+      authenticated: true,
+    });
+    this.client.database = database;
+    const world = new CallingScript(this.client, call, script.sha);
+    try {
+      const reply = this.host.run(script, keys, argv, world);
+      context.client.scriptMemo = undefined;
+      return reply;
+    } catch (thrown) {
+      // It will run again, and then answers as it has answered.
+      context.client.scriptMemo = thrown instanceof Miss ? world.memo : undefined;
+      throw thrown;
+    } finally {
+      view.database = database;
+    }
+  }
+}
+
+/** What commands without rows have answered in a run that will run again. */
+export interface ScriptMemo {
+  readonly sha: string;
+  readonly replies: Reply[];
+}
+
+class CallingScript implements ScriptWorld {
+  readonly memo: ScriptMemo;
+  private readonly client: Client;
+  private readonly view: View;
+  private readonly context: Context;
+  private readonly isReadOnly: boolean;
+  /** Commands without rows so far. */
+  private calls = 0;
+
+  constructor(
+    client: Client,
+    call: { readonly view: View; readonly context: Context; readonly isReadOnly: boolean },
+    sha: string,
+  ) {
+    this.client = client;
+    this.view = call.view;
+    this.context = call.context;
+    this.isReadOnly = call.isReadOnly;
+    const { scriptMemo } = call.context.client;
+    this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [] };
+  }
+
+  call(words: readonly Uint8Array[], resp: 2 | 3): Reply {
+    const args = Args.of(...words);
+    const command = this.resolve(args);
+    if (command === undefined) return UNKNOWN;
+    const { arity } = command;
+    if (arity > 0 ? args.count !== arity : args.count < -arity) return WRONG_NUMBER;
+    if (command.flags.includes('noscript') || command.unwrap !== undefined) return NOT_ALLOWED;
+    if (this.isReadOnly && isWrite(command)) return READ_ONLY;
+    this.client.protocol = resp;
+    return command.access === 'none' ? this.callOnce(command, args) : this.run(command, args);
+  }
+
+  private resolve(args: Args): Command | undefined {
+    const { server } = this.context;
+    const command = server.findCommand(args.text(0));
+    if (command?.subcommands === undefined || args.count < 2) return command;
+    return server.findCommand(`${command.name}|${args.text(1)}`) ?? undefined;
+  }
+
+  private callOnce(command: Command, args: Args): Reply {
+    const { replies } = this.memo;
+    const at = this.calls++;
+    const known = replies[at];
+    if (known !== undefined) return known;
+    const reply = this.run(command, args);
+    replies[at] = ownBytes(reply);
+    return reply;
+  }
+
+  private run(command: Command, args: Args): Reply {
+    const { view, client } = this;
+    const context = client.context;
+    view.database = client.database;
+    try {
+      const reply =
+        command.run === undefined
+          ? command.runSliced && runWhole(command.runSliced(view, args, context))
+          : command.run(view, args, context);
+      return reply === undefined || reply instanceof Promise ? NOT_ALLOWED : reply;
+    } catch (thrown) {
+      if (thrown instanceof CommandError) return thrown.reply;
+      throw thrown;
+    }
+  }
+
+  log(level: number, text: string): void {
+    this.context.server.env.log[LOG_LEVELS[level] ?? 'info']('a script says', { text });
+  }
+}
