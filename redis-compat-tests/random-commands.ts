@@ -14,6 +14,7 @@ import { alike, aspect } from './harness/compare.ts';
 import { TestConnection } from './harness/connection.ts';
 import { startServers } from './harness/servers.ts';
 import type { Tree } from './harness/tree.ts';
+import { drawBits, drawSketch, drawSort, drawStream } from './random-streams.ts';
 
 export interface RandomCommand {
   readonly words: readonly string[];
@@ -100,7 +101,11 @@ export class CommandSource {
 
   private draw(): string[] {
     const key = this.key();
-    const pick = this.random.below(58);
+    const pick = this.random.below(86);
+    if (pick >= 66) return drawStream(this.random, key);
+    if (pick >= 62) return drawBits(this.random, key, this.keys());
+    if (pick >= 60) return drawSketch(this.random);
+    if (pick >= 58) return drawSort(this.random, key);
     if (pick < 8)
       return ['SET', key, this.value(), ...this.setOptions(['EX', 'PX', 'EXAT', 'PXAT', 'NX', 'XX', 'GET', 'KEEPTTL'])];
     if (pick < 11) return ['GET', key];
@@ -195,6 +200,8 @@ function comparisonOf(words: readonly string[]): Comparison {
   // Whether a deadline a hundred seconds off is beyond another one can hang on a millisecond.
   if (name.includes('EXPIRE') && (words.includes('GT') || words.includes('LT'))) return { how: 'type' };
   if (name === 'KEYS') return { how: 'unordered' };
+  // They show for how long, or since when, something is pending.
+  if (name === 'XPENDING' || name === 'XINFO') return { how: 'masked' };
   if (name === 'TTL' || name === 'EXPIRETIME') return { how: 'about', tolerance: 2 };
   if (name === 'PTTL' || name === 'PEXPIRETIME') return { how: 'about', tolerance: 2_000 };
   // The replies of a transaction may hold times; their kinds must agree.

@@ -11,7 +11,7 @@ import { optionName } from './options.ts';
 import { OK, type Reply, SimpleString } from './reply.ts';
 import { Group } from './stream-group.ts';
 import { idAt, idOrEdgeAt, LEAST_ID, type StreamId } from './stream-id.ts';
-import { type Stream, streamAt, streamCommand, streamDoc, streamToFill } from './stream-row.ts';
+import { quoted, type Stream, streamAt, streamCommand, streamDoc, streamToFill } from './stream-row.ts';
 
 const SECOND_KEY = { first: 2, last: 2, step: 1 } as const;
 
@@ -151,7 +151,7 @@ function streamOf(view: View, args: Args): Stream {
 export function groupAt(view: View, args: Args): Group {
   const group = Group.find(streamOf(view, args), args.at(3));
   if (group !== undefined) return group;
-  throw new CommandError(`NOGROUP No such consumer group '${args.text(3)}' for key name '${args.text(2)}'`);
+  throw new CommandError(`NOGROUP No such consumer group '${quoted(args, 3)}' for key name '${quoted(args, 2)}'`);
 }
 
 /** Word 4 as an id; `$` is the stream's last. */

@@ -10,7 +10,7 @@ import { MapReply, type Reply, SimpleString } from './reply.ts';
 import { entriesUpTo, Group, hasGaps } from './stream-group.ts';
 import { GREATEST_ID, LEAST_ID, textOfId } from './stream-id.ts';
 import { entriesBetween } from './stream-plain.ts';
-import { type Stream, streamAt, streamCommand, streamDoc } from './stream-row.ts';
+import { quoted, type Stream, streamAt, streamCommand, streamDoc } from './stream-row.ts';
 
 const SECOND_KEY = { first: 2, last: 2, step: 1 } as const;
 
@@ -97,7 +97,7 @@ function fullCount(args: Args): number {
   const isFull = optionName(args, 3) === 'FULL' && (args.count === 4 || args.count === 6);
   if (!isFull || (args.count === 6 && optionName(args, 4) !== 'COUNT')) {
     throw new CommandError(
-      `ERR unknown subcommand or wrong number of arguments for '${args.text(1)}'. Try XINFO HELP.`,
+      `ERR unknown subcommand or wrong number of arguments for '${quoted(args, 1)}'. Try XINFO HELP.`,
     );
   }
   const count = args.count === 6 ? clampedIntegerOf(args, 5) : FULL_COUNT;
@@ -191,7 +191,7 @@ function fullConsumer(group: Group, consumer: ReturnType<Group['allConsumers']>[
 function consumers(view: View, args: Args): Reply {
   const group = Group.find(existing(view, args), args.at(3));
   if (group === undefined) {
-    throw new CommandError(`NOGROUP No such consumer group '${args.text(3)}' for key name '${args.text(2)}'`);
+    throw new CommandError(`NOGROUP No such consumer group '${quoted(args, 3)}' for key name '${quoted(args, 2)}'`);
   }
   return group.allConsumers().map(
     ({ name, seenMs, pending }) =>

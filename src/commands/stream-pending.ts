@@ -20,7 +20,7 @@ import {
   tryIdAt,
 } from './stream-id.ts';
 import { entryReply } from './stream-plain.ts';
-import { streamAt, streamCommand, streamDoc } from './stream-row.ts';
+import { quoted, streamAt, streamCommand, streamDoc } from './stream-row.ts';
 
 /** What XAUTOCLAIM claims without a COUNT, and how many it looks at for each of them, as in Redis. */
 const CLAIM_COUNT = 100;
@@ -60,7 +60,7 @@ function groupAt(view: View, args: Args): Group {
   const stream = streamAt(view, args);
   const group = stream === undefined ? undefined : Group.find(stream, args.at(2));
   if (group !== undefined) return group;
-  throw new CommandError(`NOGROUP No such key '${args.text(1)}' or consumer group '${args.text(2)}'`);
+  throw new CommandError(`NOGROUP No such key '${quoted(args, 1)}' or consumer group '${quoted(args, 2)}'`);
 }
 
 function pending(view: View, args: Args): Reply {
@@ -184,7 +184,7 @@ function claimOptions(view: View, args: Args, from: number, group: Group): Claim
       const deliveries = integerAt(args, ++i, 'ERR Invalid RETRYCOUNT option argument for XCLAIM');
       options.deliveries = deliveries < 0 ? undefined : deliveries;
     } else if (name === 'LASTID' && hasNext) lastId = idAt(args, ++i);
-    else throw new CommandError(`ERR Unrecognized XCLAIM option '${args.text(i)}'`);
+    else throw new CommandError(`ERR Unrecognized XCLAIM option '${quoted(args, i)}'`);
   }
   if (compareBytes(lastId, group.lastId) > 0) group.lastId = lastId;
   if (options.deliveredMs < 0 || options.deliveredMs > view.nowMs) options.deliveredMs = view.nowMs;

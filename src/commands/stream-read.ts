@@ -14,7 +14,7 @@ import { EntriesReply, NULL_ARRAY, type Reply } from './reply.ts';
 import { Group, hasGaps, entriesUpTo } from './stream-group.ts';
 import { GREATEST_ID, idAfter, idAt, LEAST_ID, type StreamId, textOfId } from './stream-id.ts';
 import { entriesBetween, entryReply } from './stream-plain.ts';
-import { type Stream, streamAt, streamCommand, streamDoc } from './stream-row.ts';
+import { quoted, type Stream, streamAt, streamCommand, streamDoc } from './stream-row.ts';
 
 /** What the words before STREAMS say, and where the keys are. */
 export interface ReadOptions {
@@ -124,7 +124,7 @@ export function startsOf(view: View, args: Args, options: ReadOptions): ReadStar
   const starts: ReadStart[] = [];
   for (let i = keysAt; i < keysAt + keyCount; i++) {
     const stream = streamAt(view, args, i);
-    if (group !== undefined) groupOf(args, i, stream, args.at(group.nameAt));
+    if (group !== undefined) groupOf(args, i, stream, group.nameAt);
     starts.push(startOf(args, i + keyCount, stream, group !== undefined));
   }
   return starts;
@@ -145,12 +145,11 @@ function startOf(args: Args, i: number, stream: Stream | undefined, inGroup: boo
   );
 }
 
-function groupOf(args: Args, i: number, stream: Stream | undefined, name: Uint8Array): Group {
-  const group = stream === undefined ? undefined : Group.find(stream, name);
+function groupOf(args: Args, i: number, stream: Stream | undefined, groupAt: number): Group {
+  const group = stream === undefined ? undefined : Group.find(stream, args.at(groupAt));
   if (group !== undefined) return group;
-  const text = Buffer.from(name).toString('latin1');
   throw new CommandError(
-    `NOGROUP No such key '${args.text(i)}' or consumer group '${text}' in XREADGROUP with GROUP option`,
+    `NOGROUP No such key '${quoted(args, i)}' or consumer group '${quoted(args, groupAt)}' in XREADGROUP with GROUP option`,
   );
 }
 
@@ -170,7 +169,7 @@ export function readStreams(
     const entries =
       group === undefined
         ? behind(stream, start as StreamId, options.count)
-        : ofGroup(view, args, groupOf(args, at, stream, args.at(group.nameAt)), start, options);
+        : ofGroup(view, args, groupOf(args, at, stream, group.nameAt), start, options);
     if (entries !== undefined) streams.push([Uint8Array.from(args.at(at)), entries]);
   }
   return streams.length === 0 ? undefined : new EntriesReply(streams);
@@ -186,13 +185,20 @@ function behind(stream: Stream | undefined, start: StreamId, count: number): Rep
 
 function ofGroup(view: View, args: Args, group: Group, start: ReadStart, options: ReadOptions): Reply[] | undefined {
   const isNews = start === undefined;
-  if (isNews && compareBytes(group.stream.lastId, group.lastId) <= 0) return undefined;
+  if (isNews && !hasNews(group)) return undefined;
   const consumer = group.seenConsumer(args.at((options.group as { consumerAt: number }).consumerAt), view.nowMs);
   const entries = isNews
     ? deliver(view, group, consumer, options)
     : history(view, group, consumer, idAfter(start), options.count);
   group.save();
   return entries;
+}
+
+/** Whether there are entries that the group has delivered to nobody. */
+function hasNews({ stream, lastId }: Group): boolean {
+  if (stream.length === 0 || compareBytes(stream.lastId, lastId) <= 0) return false;
+  const last = stream.lastEntryId();
+  return last !== undefined && compareBytes(last, lastId) > 0;
 }
 
 type SeenConsumer = ReturnType<Group['seenConsumer']>;

@@ -201,6 +201,13 @@ export function streamToFill(view: View, args: Args, i = 1): Stream {
   return stream;
 }
 
+/** Word i as Redis's errors quote it: up to its first zero byte. */
+export function quoted(args: Args, i: number): string {
+  const text = args.text(i);
+  const end = text.indexOf('\0');
+  return end < 0 ? text : text.slice(0, end);
+}
+
 function varintBytes(value: number): number {
   let length = 1;
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++;
