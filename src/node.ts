@@ -22,7 +22,6 @@ import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
 import { type Identity, identify } from './node-identity.ts';
 import { CLOCK_CEILING } from './repl/hlc.ts';
-import { ExpectedRows } from './repl/expected-rows.ts';
 import { Keyspace, KeyspaceState } from './repl/keyspace.ts';
 import { RECOUNT, recountRows } from './repl/recount.ts';
 import { rowFilterState } from './repl/row-filter-state.ts';
@@ -113,7 +112,6 @@ export class Node {
     const { env, config, machine, version } = options;
     const { hlc, actor, nodeId } = identity;
     const keyspace = new Keyspace({ store: engine, state, hlc, actor });
-    const expected = new ExpectedRows(keyspace);
     const server = new Server({ env, keyspace, config, machine, version, nodeId });
     const dispatcher = new Dispatcher(server, allCommands);
     server.setCommands(dispatcher.table.rows);
@@ -127,7 +125,8 @@ export class Node {
         open: (connection) => admit(server, connection),
         expect: (client, keys) => {
           // Rows that are shared are read by their owners, and not in this turn.
-          if (this.cluster?.isShared !== true) expected.expect(client.database, keys);
+          if (this.cluster?.isShared === true) return;
+          keyspace.expected.expect(keyspace.physicalDatabase(client.database), keys);
         },
         execute: (client, args) => dispatcher.execute(client, args),
         sequenceToAwait: () => dispatcher.sequenceToAwait(),

@@ -68,6 +68,7 @@ export const multiStringCommands: readonly Command[] = [
 
 /** Looks at every key before it misses, so that what is on disk is read at once and not one after another. */
 function getMany(view: View, args: Args): Reply {
+  view.expect(args, 1, 1);
   const values: Reply[] = [];
   let misses: Miss[] | undefined;
   for (let i = 1; i < args.count; i++) {
@@ -91,6 +92,7 @@ function allOf(misses: readonly Miss[]): Miss {
 
 function setMany(view: View, args: Args): Reply {
   if (args.count % 2 === 0) throw new CommandError(wrongArity('mset'));
+  view.expect(args, 1, 2);
   for (let i = 1; i < args.count; i += 2) view.setString(rowAt(view, args, i), args.at(i + 1), 0);
   return OK;
 }

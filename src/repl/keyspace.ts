@@ -28,6 +28,7 @@ import { CellElements, cellKey } from './element-cells.ts';
 import { packCollection } from './element-pack.ts';
 import type { Elements } from './elements.ts';
 import { indexFields, sweepFields } from './field-sweep.ts';
+import { ExpectedRows } from './expected-rows.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, MAX_INLINE_BYTES, readHead, rowType, writeHead } from './head.ts';
 import type { Hlc } from './hlc.ts';
 import {
@@ -198,6 +199,8 @@ export class Keyspace {
   private readonly hlc: Hlc;
   private readonly actor: number;
   private readonly batch: Batch;
+  /** Rows that will be looked up next. */
+  readonly expected: ExpectedRows;
   private readonly garbageBatch: Batch;
   private readonly sweepView: View;
   private readonly head = new Head();
@@ -212,6 +215,7 @@ export class Keyspace {
 
   constructor(options: { store: Store; state: KeyspaceState; hlc: Hlc; actor: number }) {
     this.store = options.store;
+    this.expected = new ExpectedRows(options.store);
     this.state = options.state;
     this.hlc = options.hlc;
     this.actor = options.actor;

@@ -15,6 +15,7 @@ import { Found, lookup, type Store } from '../engine/store.ts';
 import { CellElements } from './element-cells.ts';
 import { PackedElements, readCollectionHead } from './element-pack.ts';
 import { Elements } from './elements.ts';
+import type { Ranges } from './expected-rows.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
 import { Miss } from './miss.ts';
@@ -179,6 +180,12 @@ export class View {
     this.byHead?.set(headText(row), row);
     if (row === this.pool[this.taken]) this.taken++;
     return row;
+  }
+
+  /** The rows of these keys, each `step`th from `first` on, will be looked up next. */
+  expect(keys: Ranges, first: number, step: number): void {
+    if (this.source !== undefined) return;
+    this.keyspace.expected.expect(this.physicalDatabase(this.database), keys, first, step);
   }
 
   /** Length of a string row in bytes. Requires: row.live, type STRING. */
