@@ -9,10 +9,14 @@
  *
  * Invariants: `bytes` is the sum of the sizes of the blocks in both queues; a block in a queue has its bytes; a ghost
  * has none. Blocks loaded for a reader that waits are pinned: they stay until the second turn end after the load,
- * whatever the budget says, so that a reader that runs again finds what it missed.
+ * whatever the budget says, so that a reader that runs again finds what it missed. Blocks that somebody holds stay too.
+ * The frame of a dropped block is used again after the second turn end from then, so what a look-up has found is valid
+ * for the rest of its turn.
  */
 
 import type { Timers } from '../env.ts';
+import { BlockFrames } from './block-frames.ts';
+import type { Frame } from './block-frames.ts';
 import type { KeyIndex } from './key-index.ts';
 
 /** Bytes of bookkeeping that a block costs besides its contents. */
@@ -21,12 +25,9 @@ const OVERHEAD_BYTES = 200;
 /** Part of the budget for blocks that have not proven themselves. */
 const SMALL_PART = 0.1;
 
-/**
- * Blocks that are read alone stand side by side in pieces of memory of this size: one array buffer for each costs as much as
- * reading the block does, and keeps the garbage collector busy. Such a piece goes when all its blocks have left, which
- * they do in the order they came in; a block that stays, in the main queue, moves into memory of its own.
- */
-const SHARED_BYTES = 64 * 1024;
+/** Frames may take a little more than the budget: those of dropped blocks are used again a turn later. */
+const FRAMES_PART = 1.25;
+const FRAMES_EXTRA_BYTES = 4 << 20;
 
 const MAX_FREQUENCY = 3;
 
@@ -39,13 +40,15 @@ type Place = (typeof place)[keyof typeof place];
 export class CachedBlock {
   /** Undefined in a ghost. */
   bytes: Uint8Array | undefined;
+  /** The memory of `bytes`, unless they have memory of their own. */
+  frame: Frame | undefined;
   /** The block as an index, where it is a partition of one. */
   index: KeyIndex | undefined;
   /** Hits since the block entered its queue, at most 3. */
   frequency = 0;
   place: Place = place.NOWHERE;
   pinnedUntil = 0;
-  /** Readers that still load other things and will need this block when they have them. */
+  /** Readers that stand in this block, or still load other things and will need it when they have them. */
   holds = 0;
   next: CachedBlock | undefined;
   readonly slots: (CachedBlock | undefined)[];
@@ -61,7 +64,9 @@ export class CachedBlock {
   }
 
   get size(): number {
-    return this.bytes === undefined ? 0 : this.bytes.length + (this.index?.extraBytes ?? 0) + OVERHEAD_BYTES;
+    if (this.bytes === undefined) return 0;
+    const bytes = this.frame === undefined ? this.bytes.length : this.frame.slab.frameBytes;
+    return bytes + (this.index === undefined ? 0 : this.index.extraBytes) + OVERHEAD_BYTES;
   }
 }
 
@@ -104,12 +109,17 @@ export class BlockCache {
   readonly #ghosts = new Queue();
   #turn = 0;
   #turnsToCount = 0;
-  #shared = new Uint8Array(0);
-  #sharedUsed = 0;
+  readonly #frames: BlockFrames;
+  /** Frames of blocks that were dropped in this turn, and in the one before. */
+  #leaving: Frame[] = [];
+  #left: Frame[] = [];
+  readonly #atTurnEnd = (): void => this.#turnEnd();
 
-  constructor(budgetBytes: number, timers: Pick<Timers, 'atTurnEnd'>) {
+  /** `scrub`: for tests; see `BlockFrames`. */
+  constructor(budgetBytes: number, timers: Pick<Timers, 'atTurnEnd'>, scrub = false) {
     this.budgetBytes = budgetBytes;
     this.#timers = timers;
+    this.#frames = new BlockFrames(budgetBytes * FRAMES_PART + FRAMES_EXTRA_BYTES, scrub);
   }
 
   get bytes(): number {
@@ -120,24 +130,36 @@ export class BlockCache {
     return this.#small.count + this.#main.count;
   }
 
-  /** Memory to read a block into that will be inserted; what stands in it is anything. */
-  room(length: number): Uint8Array {
-    if (this.#sharedUsed + length > this.#shared.length) {
-      this.#shared = Buffer.allocUnsafeSlow(SHARED_BYTES);
-      this.#sharedUsed = 0;
-    }
-    this.#sharedUsed += length;
-    return new Uint8Array(this.#shared.buffer, this.#sharedUsed - length, length);
+  /** Memory that blocks take, with what is kept for the next ones. */
+  get reservedBytes(): number {
+    return this.bytes - this.#frames.takenBytes + this.#frames.reservedBytes;
   }
 
-  /** Puts the contents of slots[slot] in, pinned, and makes room. Requires: it is not in. */
-  insert(slots: (CachedBlock | undefined)[], slot: number, bytes: Uint8Array, index?: KeyIndex): void {
+  /**
+   * Memory to read a block of this length into, which `insert` takes over; else it is to be given back by `giveBack`.
+   * Undefined: the block needs memory of its own.
+   */
+  frameFor(length: number): Frame | undefined {
+    return this.#frames.take(length);
+  }
+
+  /** Requires: nobody has seen what is in it. */
+  giveBack(frame: Frame): void {
+    this.#frames.give(frame);
+  }
+
+  /**
+   * Puts the contents of slots[slot] in, pinned, and makes room. `frame` is the memory of `bytes`, if it is one. Requires:
+   * the block is not in.
+   */
+  insert(slots: (CachedBlock | undefined)[], slot: number, bytes: Uint8Array, frame?: Frame, index?: KeyIndex): void {
     const before = slots[slot];
     const wasGhost = before?.place === place.GHOST;
     // The ghost stays linked in its queue, so what comes back is an entry of its own.
     if (wasGhost) before.place = place.NOWHERE;
     const entry = new CachedBlock(slots, slot);
-    entry.bytes = wasGhost ? ownMemory(bytes) : bytes;
+    entry.bytes = bytes;
+    entry.frame = frame;
     entry.index = index;
     slots[slot] = entry;
     this.#pin(entry);
@@ -156,14 +178,18 @@ export class BlockCache {
     this.#pin(block);
   }
 
+  /** As `letGo`, by a reader that will not come back. */
+  leave(block: CachedBlock): void {
+    block.holds--;
+  }
+
   /** Drops all blocks of a table that is gone. */
   drop(slots: (CachedBlock | undefined)[]): void {
     for (const block of slots) {
       if (block === undefined || block.bytes === undefined) continue;
       const queue = block.place === place.SMALL ? this.#small : this.#main;
       queue.bytes -= block.size;
-      block.bytes = undefined;
-      block.index = undefined;
+      this.#empty(block);
       block.place = place.NOWHERE;
     }
     slots.length = 0;
@@ -197,11 +223,11 @@ export class BlockCache {
       return true;
     }
     if (block.frequency >= PROMOTING_FREQUENCY) {
-      block.bytes = ownMemory(block.bytes);
       this.#enter(block, place.MAIN);
       return false;
     }
     this.#empty(block);
+    this.evictions++;
     block.place = place.GHOST;
     this.#ghosts.push(block);
     return false;
@@ -217,6 +243,7 @@ export class BlockCache {
       return pinned;
     }
     this.#empty(block);
+    this.evictions++;
     block.place = place.NOWHERE;
     block.slots[block.slot] = undefined;
     return false;
@@ -231,28 +258,35 @@ export class BlockCache {
     this.#countTurns();
   }
 
+  /** Lets go of what a block holds; what a look-up has found in it stays valid for the rest of the turn. */
   #empty(block: CachedBlock): void {
+    const { frame } = block;
     block.bytes = undefined;
+    block.frame = undefined;
     block.index = undefined;
-    this.evictions++;
+    // Of a table that goes while somebody stands in its block, the frame is left to the garbage collector.
+    if (frame === undefined || block.holds > 0) return;
+    this.#leaving.push(frame);
+    this.#countTurns();
   }
 
   /** Counts turn ends as long as something is pinned. */
   #countTurns(): void {
     const idle = this.#turnsToCount === 0;
     this.#turnsToCount = 3;
-    if (idle) this.#timers.atTurnEnd(() => this.#turnEnd());
+    if (idle) this.#timers.atTurnEnd(this.#atTurnEnd);
   }
 
   #turnEnd(): void {
     this.#turn++;
     this.#turnsToCount--;
-    if (this.#turnsToCount > 0) this.#timers.atTurnEnd(() => this.#turnEnd());
-    else this.#shrink();
+    const free = this.#left;
+    this.#left = this.#leaving;
+    this.#leaving = free;
+    for (const frame of free) this.#frames.give(frame);
+    free.length = 0;
+    // What this drops asks for further turn ends.
+    if (this.#turnsToCount === 0) this.#shrink();
+    else this.#timers.atTurnEnd(this.#atTurnEnd);
   }
-}
-
-/** The same bytes, without others that would stay in memory with them. */
-function ownMemory(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer.byteLength > bytes.length * 2 ? bytes.slice() : bytes;
 }

@@ -25,6 +25,8 @@ export type EngineOptions = {
   /** Filters and indexes of tables in memory. */
   readonly tailCacheBytes: number;
   readonly maxOpenFiles: number;
+  /** For tests: memory of dropped blocks is overwritten, so that who still reads it is found out. */
+  readonly scrubBlocks?: boolean;
   /** Free bytes on the disk below which writes are refused; they are what flush and compaction go on with. */
   readonly diskReserveBytes: number;
   /** A memtable with more than this is written out on close, so that the next open has little to replay. */

@@ -55,8 +55,11 @@ import {
   type TableMeta,
 } from './sstable-format.ts';
 
-/** Payload of a data block at which it is closed. 8 KiB: half the index and calls of LevelDB's 4 KiB. */
-export const DEFAULT_BLOCK_BYTES = 8 * 1024;
+/**
+ * Payload of a data block at which it is closed, as in LevelDB and RocksDB. 20,000 hot keys of 100 bytes in 3 million stand in
+ * 133 MB of blocks of 8 KiB and in 74 MB of these; a miss costs less, and indexes grow from 0.4 to 0.8 bytes a record.
+ */
+export const DEFAULT_BLOCK_BYTES = 4 * 1024;
 
 /** Bytes gathered before they go to the disk in one write. */
 const WRITE_BYTES = 1 << 20;

@@ -10,6 +10,7 @@
 import type { Clock, Disk, DiskFile, Timers } from '../env.ts';
 import { DiskError } from '../env.ts';
 import { BlockCache } from './block-cache.ts';
+import type { Frame } from './block-frames.ts';
 import { EngineError } from './engine-error.ts';
 import { KeyIndex } from './key-index.ts';
 import { MAX_BYTES_NOW, ReadPace } from './read-pace.ts';
@@ -26,14 +27,13 @@ export interface TableCacheOptions {
   readonly blockCacheBytes: number;
   readonly tailCacheBytes: number;
   readonly maxOpenFiles: number;
+  /** For tests: memory of dropped blocks is overwritten, so that who still reads it is found out. */
+  readonly scrubBlocks?: boolean;
   /** The prefixes that filters of new tables hold. */
   readonly prefix?: KeyPrefix | undefined;
   /** Called once for each table that turns out to be damaged. */
   readonly onDamage: (meta: TableMeta, error: EngineError) => void;
 }
-
-/** Larger blocks get memory of their own. */
-const MAX_SHARED_BYTES = 8 * 1024;
 
 /** How often bytes that look damaged are read before their table counts as damaged. */
 const READ_ATTEMPTS = 3;
@@ -49,10 +49,13 @@ export const defaultTableCacheOptions = {
 interface Piece {
   readonly offset: number;
   readonly length: number;
-  /** It is one block, which may share its memory with others. */
+  /** It is one block. */
   readonly isBlock: boolean;
-  /** `count`: how many bytes came. Throws `corruption`. */
-  take(bytes: Uint8Array, count: number): void;
+  /**
+   * `count`: how many bytes came. `frame`: the memory of `bytes`, if it is a frame; true when it is taken over. Throws
+   * `corruption`.
+   */
+  take(bytes: Uint8Array, count: number, frame: Frame | undefined): boolean;
 }
 
 export class TableCache {
@@ -77,7 +80,7 @@ export class TableCache {
 
   constructor(options: TableCacheOptions) {
     this.#options = options;
-    this.blocks = new BlockCache(options.blockCacheBytes, options.timers);
+    this.blocks = new BlockCache(options.blockCacheBytes, options.timers, options.scrubBlocks);
     this.pace = new ReadPace(options.clock, options.timers, options.disk);
   }
 
@@ -157,12 +160,16 @@ export class TableCache {
     for (let attempt = 1; ; attempt++) {
       const piece = this.#pieceFor(table, missing, readAheadBytes);
       if (piece === undefined) return;
+      const frame = piece.isBlock ? this.blocks.frameFor(piece.length) : undefined;
+      const bytes = frame === undefined ? new Uint8Array(piece.length) : frame.bytes;
+      let taken = false;
       try {
-        const bytes = this.#room(piece);
-        piece.take(bytes, await this.#file(table.meta.number).read(bytes, piece.offset));
+        taken = piece.take(bytes, await this.#file(table.meta.number).read(bytes, piece.offset), frame);
         return;
       } catch (error) {
         this.#judge(table, error, attempt);
+      } finally {
+        if (frame !== undefined && !taken) this.blocks.giveBack(frame);
       }
     }
   }
@@ -178,13 +185,17 @@ export class TableCache {
       const piece = this.#pieceFor(table, missing, readAheadBytes);
       if (piece === undefined) return true;
       if (piece.length > MAX_BYTES_NOW) return false;
+      const frame = piece.isBlock ? this.blocks.frameFor(piece.length) : undefined;
+      const bytes = frame === undefined ? new Uint8Array(piece.length) : frame.bytes;
+      let taken = false;
       try {
-        const bytes = this.#room(piece);
-        piece.take(bytes, this.#file(table.meta.number).readSync(bytes, piece.offset));
+        taken = piece.take(bytes, this.#file(table.meta.number).readSync(bytes, piece.offset), frame);
         this.pace.end(startUs);
         return true;
       } catch (error) {
         this.#judge(table, error, attempt);
+      } finally {
+        if (frame !== undefined && !taken) this.blocks.giveBack(frame);
       }
     }
   }
@@ -196,10 +207,6 @@ export class TableCache {
     if (attempt < READ_ATTEMPTS) return;
     this.#quarantine(table, damage);
     throw table.damage ?? damage;
-  }
-
-  #room({ isBlock, length }: Piece): Uint8Array {
-    return isBlock && length <= MAX_SHARED_BYTES ? this.blocks.room(length) : new Uint8Array(length);
   }
 
   #pieceFor(table: Table, missing: number, readAheadBytes: number): Piece | undefined {
@@ -235,9 +242,10 @@ export class TableCache {
       isBlock: false,
       take: (bytes, count) => {
         const tail = parseTail(whole(bytes, count, number, offset), number, fileBytes);
-        if (this.#tables.get(number) !== table || table.tail !== undefined) return;
+        if (this.#tables.get(number) !== table || table.tail !== undefined) return false;
         this.#keepTail(table, tail);
         this.tailLoads++;
+        return false;
       },
     };
   }
@@ -262,8 +270,9 @@ export class TableCache {
       isBlock: false,
       take: (bytes, count) => {
         const payload = openPiece(whole(bytes, count, number, offset), 0, length, number, offset);
-        if (table.partitions[partition]?.bytes !== undefined || this.#tables.get(number) !== table) return;
-        this.blocks.insert(table.partitions, partition, payload, KeyIndex.parse(payload));
+        if (table.partitions[partition]?.bytes !== undefined || this.#tables.get(number) !== table) return false;
+        this.blocks.insert(table.partitions, partition, payload, undefined, KeyIndex.parse(payload));
+        return false;
       },
     };
   }
@@ -284,19 +293,37 @@ export class TableCache {
     const offset = index.offset(first);
     let end = first + 1;
     while (end < index.count && index.offset(end + 1) - offset <= readAheadBytes) end++;
-    const take = (bytes: Uint8Array, count: number): void => {
+    const take = (bytes: Uint8Array, count: number, frame: Frame | undefined): boolean => {
       whole(bytes, count, number, offset);
+      let taken = false;
       for (let i = first; i < end; i++) {
         const at = ordinal + i - first;
         if (table.blocks[at]?.bytes !== undefined || this.#tables.get(number) !== table) continue;
         const start = index.offset(i) - offset;
         const payload = openPiece(bytes, start, index.offset(i + 1) - offset, number, offset + start);
-        // A view would keep everything that was read with it in memory.
-        const own = payload.buffer === bytes.buffer && end - first > 1 ? payload.slice() : payload;
-        this.blocks.insert(table.blocks, at, own);
+        if (payload.buffer !== bytes.buffer) {
+          this.blocks.insert(table.blocks, at, payload);
+        } else if (end - first === 1) {
+          this.blocks.insert(table.blocks, at, payload, frame);
+          taken = true;
+        } else {
+          this.#insertCopy(table, at, payload);
+        }
       }
+      return taken;
     };
     return { offset, length: index.offset(end) - offset, isBlock: end - first === 1, take };
+  }
+
+  /** Puts in a block that was read together with others: a view of these bytes would keep all of them in memory. */
+  #insertCopy(table: Table, ordinal: number, payload: Uint8Array): void {
+    const frame = this.blocks.frameFor(payload.length);
+    if (frame === undefined) {
+      this.blocks.insert(table.blocks, ordinal, payload.slice());
+      return;
+    }
+    frame.bytes.set(payload);
+    this.blocks.insert(table.blocks, ordinal, frame.bytes, frame);
   }
 
   #file(number: number): DiskFile {

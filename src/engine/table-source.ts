@@ -6,6 +6,7 @@
  */
 
 import { compareRanges } from '../bytes.ts';
+import type { CachedBlock } from './block-cache.ts';
 import { BlockCursor } from './block-reader.ts';
 import { mayContain } from './bloom-filter.ts';
 import type { KeyIndex } from './key-index.ts';
@@ -64,9 +65,9 @@ export class TableSource implements Source {
   #resumable = false;
   #seekKey: Uint8Array | undefined;
   #walking = false;
-  #heldBlock: Uint8Array | undefined;
-  #heldBlockOf: Table | undefined;
-  #heldOrdinal = 0;
+  /** The block that the cursor is in, and the one that the last load brought; both stay in the cache meanwhile. */
+  #standing: CachedBlock | undefined;
+  #brought: CachedBlock | undefined;
   #readAheadBytes = 0;
 
   constructor(options: TableSourceOptions) {
@@ -168,18 +169,22 @@ export class TableSource implements Source {
 
   #hold(table: Table, missed: number): void {
     if (table.tail !== undefined) this.#heldTails.set(table, table.tail);
-    this.#heldBlock = missed >= 0 ? table.blocks[missed]?.bytes : undefined;
-    this.#heldBlockOf = table;
-    this.#heldOrdinal = missed;
+    const block = missed >= 0 ? table.blocks[missed] : undefined;
+    if (block !== undefined) this.#cache.blocks.hold(block);
+    if (this.#brought !== undefined) this.#cache.blocks.leave(this.#brought);
+    this.#brought = block;
   }
 
   close(): void {
     this.#ended = true;
     this.#letGo();
+    if (this.#standing !== undefined) this.#cache.blocks.leave(this.#standing);
+    this.#standing = undefined;
   }
 
   #letGo(): void {
-    this.#heldBlock = undefined;
+    if (this.#brought !== undefined) this.#cache.blocks.leave(this.#brought);
+    this.#brought = undefined;
     if (this.#heldTails.size > 0) this.#heldTails.clear();
   }
 
@@ -197,9 +202,7 @@ export class TableSource implements Source {
     if (ordinal < 0) return this.#miss(table, table.missing);
     this.#ordinal = ordinal;
     if (ordinal < tail.blockCount) {
-      const block = this.#blockOf(table, ordinal);
-      if (block === undefined) return lookup.MISS;
-      this.#cursor.open(block);
+      if (!this.#openBlock(table)) return lookup.MISS;
       this.#entry = entry.STANDING;
       if (this.#cursor.seek(key, start, end) && this.#showForth()) return lookup.FOUND;
     }
@@ -260,9 +263,7 @@ export class TableSource implements Source {
     if (ordinal < 0) return this.#miss(table, table.missing);
     if (ordinal >= tail.blockCount) return this.#walkBack();
     this.#ordinal = ordinal;
-    const block = this.#blockOf(table, ordinal);
-    if (block === undefined) return lookup.MISS;
-    this.#cursor.open(block);
+    if (!this.#openBlock(table)) return lookup.MISS;
     if (!this.#cursor.seekBack(key, start, end)) {
       this.#leaveBlockBack();
       return this.#walkBack();
@@ -303,10 +304,20 @@ export class TableSource implements Source {
     this.#growReadAhead();
   }
 
+  /** Opens the block `#ordinal` of this table; false: it is missing, which has been noted. */
   #openBlock(table: Table): boolean {
-    const block = this.#blockOf(table, this.#ordinal);
-    if (block === undefined) return false;
-    this.#cursor.open(block);
+    const bytes = table.block(this.#ordinal);
+    if (bytes === undefined) {
+      this.#miss(table, table.missing);
+      return false;
+    }
+    const block = table.blocks[this.#ordinal] as CachedBlock;
+    if (block !== this.#standing) {
+      this.#cache.blocks.hold(block);
+      if (this.#standing !== undefined) this.#cache.blocks.leave(this.#standing);
+      this.#standing = block;
+    }
+    this.#cursor.open(bytes);
     return true;
   }
 
@@ -322,14 +333,6 @@ export class TableSource implements Source {
   #isLeftOut({ bytes, filterStart, filterEnd, prefix }: TableTail): boolean {
     if (this.#prefixHash === undefined || filterEnd === 0 || prefix !== this.#cache.prefix?.name) return false;
     return !mayContain(bytes, filterStart, filterEnd, this.#prefixHash);
-  }
-
-  /** The block with this ordinal; undefined: it is missing, which has been noted. */
-  #blockOf(table: Table, ordinal: number): Uint8Array | undefined {
-    const isHeld = this.#heldBlockOf === table && this.#heldOrdinal === ordinal;
-    const block = table.block(ordinal) ?? (isHeld ? this.#heldBlock : undefined);
-    if (block === undefined) this.#miss(table, table.missing);
-    return block;
   }
 
   #miss(table: Table, missing: number): Lookup {

@@ -58,6 +58,7 @@ export type TreeOptions = {
   readonly blockCacheBytes: number;
   readonly tailCacheBytes: number;
   readonly maxOpenFiles: number;
+  readonly scrubBlocks?: boolean;
   readonly prefix: KeyPrefix | undefined;
   /** Sequences that live snapshots and cursors look at, ascending. */
   readonly pinned: () => readonly number[];
@@ -105,21 +106,13 @@ export class Tree {
   constructor(options: TreeOptions) {
     this.#options = options;
     this.#manifest = options.manifest;
-    const { disk, directory, clock, timers, blockCacheBytes, tailCacheBytes, maxOpenFiles, prefix } = options;
     this.cache = new TableCache({
-      disk,
-      directory,
-      clock,
-      timers,
-      blockCacheBytes,
-      tailCacheBytes,
-      maxOpenFiles,
-      prefix,
+      ...options,
       onDamage: (meta, error) => this.#noteDamage(meta.number, error),
     });
     this.versions = new VersionSet(options.manifest.state.version, this.cache, (numbers) => this.#unlink(numbers));
     this.#nextFileNumber = options.manifest.state.nextFileNumber;
-    this.#look = timers.every(LOOK_INTERVAL_MS, () => this.compactIfDue());
+    this.#look = options.timers.every(LOOK_INTERVAL_MS, () => this.compactIfDue());
   }
 
   get level0Tables(): number {

@@ -51,9 +51,12 @@ export function keyOf(number: number): Uint8Array {
 /** The next turn of the event loop. */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** xorshift32: numbers in [0, 1) from a seed. */
+/** xorshift32: numbers in [0, 1) from a seed, which is mixed first (murmur3) so that neighbouring seeds are unlike each other. */
 export function generator(seed: number): () => number {
-  let state = seed | 1;
+  let state = seed + 1;
+  state = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
+  state = Math.imul(state ^ (state >>> 13), 0xc2b2ae35);
+  state ^= state >>> 16;
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;

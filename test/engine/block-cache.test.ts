@@ -92,25 +92,47 @@ test('a block larger than the budget is held while it is pinned and then goes', 
   assert.equal(cache.bytes, 0);
 });
 
-test('what proves itself does not keep the memory of its neighbours', () => {
-  const { cache, turns, slots } = rig(100);
-  const blocks: CachedBlock[] = [];
+test('memory of dropped blocks serves new ones, after the turn in which somebody may have found something in it', () => {
+  const { cache, turns, slots } = rig(40);
   const load = (slot: number): CachedBlock => {
-    const room = cache.room(BLOCK_BYTES);
-    room.fill(slot);
-    cache.insert(slots, slot, room);
-    for (let turn = 0; turn < 3; turn++) turns.end();
+    const frame = cache.frameFor(BLOCK_BYTES);
+    assert.ok(frame !== undefined);
+    frame.bytes.fill(slot);
+    cache.insert(slots, slot, frame.bytes, frame);
     return slots[slot] as CachedBlock;
   };
-  for (let slot = 0; slot < 50; slot++) blocks.push(load(slot));
-  assert.equal(blocks[1]?.bytes?.buffer, blocks[2]?.bytes?.buffer, 'new blocks share memory');
-  for (const block of blocks.slice(0, 10)) for (let hit = 0; hit < 3; hit++) block.touch();
-  for (let slot = 50; slot < 300; slot++) load(slot);
-  for (const [slot, block] of blocks.slice(0, 10).entries()) {
-    const bytes = block.bytes as Uint8Array;
-    assert.equal(bytes.buffer.byteLength, BLOCK_BYTES);
-    assert.ok(bytes.every((byte) => byte === slot));
+  const isIntact = ({ bytes, slot }: CachedBlock): boolean => bytes?.every((byte) => byte === slot % 256) ?? true;
+  const seen = new Map<number, Uint8Array>();
+  for (let slot = 0; slot < 200; slot++) {
+    const block = load(slot);
+    seen.set(slot, block.bytes as Uint8Array);
+    if (slot % 4 === 0) turns.end();
+    // What was in the cache in this turn or the last one can still be read.
+    for (const earlier of [slot, slot - 1, slot - 4]) {
+      assert.ok(earlier < 0 || seen.get(earlier)?.every((byte) => byte === earlier % 256));
+    }
+    for (const each of slots) assert.ok(each === undefined || isIntact(each));
   }
+  for (let turn = 0; turn < 4; turn++) turns.end();
+  assert.ok(cache.evictions >= 150);
+  const buffers = new Set([...seen.values()].map((bytes) => bytes.buffer));
+  assert.ok(buffers.size <= 2, `${buffers.size} pieces of memory for 200 blocks`);
+  assert.ok(cache.reservedBytes <= 2 * 128 * 1024 + 40 * 200);
+});
+
+test('a block that somebody stands in stays, and goes when he has left', () => {
+  const { cache, turns, slots, read } = rig(5);
+  const frame = cache.frameFor(BLOCK_BYTES);
+  assert.ok(frame !== undefined);
+  cache.insert(slots, 9000, frame.bytes.fill(7), frame);
+  const block = slots[9000] as CachedBlock;
+  cache.hold(block);
+  for (let slot = 0; slot < 50; slot++) read(slot);
+  assert.ok(block.bytes?.every((byte) => byte === 7));
+  cache.leave(block);
+  for (let slot = 50; slot < 100; slot++) read(slot);
+  for (let turn = 0; turn < 3; turn++) turns.end();
+  assert.equal(block.bytes, undefined);
 });
 
 test('the blocks of a table that is gone are not counted any more', () => {

@@ -262,7 +262,7 @@ test('blocks that do not get smaller are not tried for long, those that do are, 
   let state = 1;
   const noise = (): string =>
     Array.from({ length: 300 }, () => String.fromCharCode((state = (state * 48_271) % 0x7fff_ffff) % 256)).join('');
-  const list = Array.from({ length: 600 }, (_, i) => put(`k${1000 + i}`, 1, i < 300 ? noise() : 'same'.repeat(75)));
+  const list = Array.from({ length: 1200 }, (_, i) => put(`k${10_000 + i}`, 1, i < 600 ? noise() : 'same'.repeat(75)));
   const format = { ...defaultTableFormat, compression: 'lz4' as const };
   const plain = writeTable({ disk, number: 1, records: list, format: formatOfLevel(format, 1) });
   const packed = writeTable({ disk, number: 2, records: list, format: formatOfLevel(format, 2) });

@@ -95,6 +95,7 @@ export function openCache(disk: MemoryDisk, budgets?: CacheBudgets): TestCache {
     directory,
     timers: turns,
     blockCacheBytes: budgets?.blocks ?? 1 << 20,
+    scrubBlocks: true,
     tailCacheBytes: budgets?.tails ?? 1 << 20,
     maxOpenFiles: budgets?.files ?? 16,
     prefix: budgets?.prefix,

@@ -74,6 +74,7 @@ function drawOptions(random: Prng): Partial<EngineOptions> {
   return {
     memtableBytes,
     blockCacheBytes: random.pick([200, 4096]) * 1024,
+    scrubBlocks: true,
     tailCacheBytes: random.pick([8, 4096]) * 1024,
     maxOpenFiles: random.pick([2, 500]),
     diskReserveBytes: random.pick([0, memtableBytes, 3 * memtableBytes]),
