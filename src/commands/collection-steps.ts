@@ -1,6 +1,6 @@
 /** Walks over the elements of collections: in one go, and in slices that let others run. */
 
-import type { ElementSteps, TagRange } from '../repl/elements.ts';
+import { type ElementSteps, loadAhead, type TagRange } from '../repl/elements.ts';
 import { Miss } from '../repl/miss.ts';
 
 /** Elements of one tag, as whoever counts and walks them sees them. */
@@ -20,12 +20,13 @@ const SLICE_ELEMENTS = 1000;
 /** Calls `visit` with each step until it returns false, then closes the walk. Key and value are valid during the call. Throws `Miss`. */
 export function eachStep(steps: ElementSteps, visit: (key: Uint8Array, value: Uint8Array) => boolean | void): void {
   let missed = false;
+  let made = 0;
   try {
-    while (steps.next()) if (visit(steps.key, steps.value) === false) return;
+    for (; steps.next(); made++) if (visit(steps.key, steps.value) === false) return;
   } catch (thrown) {
     if (!(thrown instanceof Miss)) throw thrown;
     missed = true;
-    throw new Miss(() => thrown.load().finally(() => steps.close()));
+    throw new Miss(() => loadAhead(steps, thrown, made));
   } finally {
     if (!missed) steps.close();
   }

@@ -4,30 +4,26 @@ import { copyOf } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { isLarge } from './collection-row.ts';
 import { scanRow } from './collection-scan.ts';
 import { eachStep, eachStepSliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { fieldsAt, HashFields, lastingFieldsAt } from './hash-fields.ts';
 import { hashCommand, hashDoc } from './hash-plain.ts';
-import { memberCopy } from './member-key.ts';
+import { memberCopy, memberOf } from './member-key.ts';
 import { MapReply, type Reply } from './reply.ts';
 import type { Slices } from './scan.ts';
 
-/** What a walk over all fields makes of each, and of all together. */
-interface Whole<T> {
-  of(field: Uint8Array, value: Uint8Array): T;
-  reply(items: T[]): Reply;
+/** What a command returns of each field. */
+interface Whole {
+  readonly names: boolean;
+  readonly values: boolean;
 }
 
-const ENTRIES: Whole<[Reply, Reply]> = {
-  of: (key, value) => [memberCopy(key), copyOf(value)],
-  reply: (entries) => new MapReply(entries),
-};
-
-const NAMES: Whole<Reply> = { of: memberCopy, reply: (names) => names };
-
-const VALUES: Whole<Reply> = { of: (_, value) => copyOf(value), reply: (values) => values };
+const ENTRIES: Whole = { names: true, values: true };
+const NAMES: Whole = { names: true, values: false };
+const VALUES: Whole = { names: false, values: true };
 
 export const wholeHashCommands: readonly Command[] = [
   whole('hgetall', 'Returns all fields and values.', ENTRIES),
@@ -47,31 +43,42 @@ export const wholeHashCommands: readonly Command[] = [
   }),
 ];
 
-function whole<T>(name: string, summary: string, each: Whole<T>): Command {
+function whole(name: string, summary: string, parts: Whole): Command {
   return hashCommand({
     name,
     arity: 2,
     flags: ['readonly'],
     access: 'read',
     doc: hashDoc(summary, '2.0.0', 'O(N) for N fields'),
-    run: (view, args) => readWhole(view, args, each),
+    run: (view, args) => (parts.names && parts.values ? entries(view, args) : parted(view, args, parts)),
     isLong: (view, args) => isLarge(view, args, 1, rowType.HASH),
-    runSliced: (view, args) => readWholeSliced(view, args, each),
+    runSliced: (view, args) => sliced(view, args, parts),
   });
 }
 
-function readWhole<T>(view: View, args: Args, each: Whole<T>): Reply {
-  const items: T[] = [];
+function entries(view: View, args: Args): Reply {
+  const found: [Reply, Reply][] = [];
   const fields = fieldsAt(view, args);
-  if (fields !== undefined) eachStep(fields.walk({}), (key, value) => void items.push(each.of(key, value)));
-  return each.reply(items);
+  if (fields !== undefined)
+    eachStep(fields.walk({}), (key, value) => void found.push([memberCopy(key), copyOf(value)]));
+  return new MapReply(found);
 }
 
-function* readWholeSliced<T>(view: View, args: Args, each: Whole<T>): Slices {
-  const items: T[] = [];
+function parted(view: View, args: Args, { names }: Whole): Reply {
+  const found: Reply[] = [];
+  const fields = fieldsAt(view, args);
+  if (fields !== undefined)
+    eachStep(fields.walk({}), (key, value) => void found.push(names ? memberCopy(key) : copyOf(value)));
+  return found;
+}
+
+function* sliced(view: View, args: Args, { names, values }: Whole): Slices {
+  const found = new BulksReply(names && values ? 'map' : 'array');
   const fields = lastingFieldsAt(view, args);
-  if (fields !== undefined) {
-    yield* eachStepSliced(fields.walk({}), (key, value) => void items.push(each.of(key, value)));
-  }
-  return each.reply(items);
+  if (fields === undefined) return found;
+  yield* eachStepSliced(fields.walk({}), (key, value) => {
+    if (names) found.add(memberOf(key));
+    if (values) found.add(value);
+  });
+  return found;
 }

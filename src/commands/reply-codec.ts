@@ -73,7 +73,7 @@ export const OK_TAG = tag.OK;
 /** Replies within replies: EXEC of a command with a nested reply has four; beyond this it is damage. */
 const MAX_DEPTH = 32;
 
-/** Adds a reply. Requires: no push. */
+/** Adds a reply. Requires: no push, and none that was made in slices. */
 export function writeReplyValue(out: ByteWriter, reply: Reply): void {
   if (reply === OK) out.u8(tag.OK);
   else if (reply === null) out.u8(tag.NULL);

@@ -11,6 +11,7 @@
  */
 
 import { copyOf } from '../bytes.ts';
+import type { BulksReply } from './bulks-reply.ts';
 
 export type Reply =
   | Uint8Array
@@ -28,6 +29,7 @@ export type Reply =
   | MapReply
   | PairsReply
   | EntriesReply
+  | BulksReply
   | SetReply
   | VerbatimReply
   | BigNumberReply

@@ -10,12 +10,13 @@ import { type Elements, type ElementSteps, ELEMENT } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { lastingElementsAt, SLICED_FROM } from './collection-row.ts';
 import { eachStep, eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { ALL_KEYS, rowAt } from './key-row.ts';
-import { memberCopy } from './member-key.ts';
+import { memberCopy, memberOf } from './member-key.ts';
 import { clampToSafe, parseInt64 } from './number.ts';
 import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
@@ -81,9 +82,9 @@ function both(name: string, summary: string, algebra: Algebra, complexity: strin
       keys: ALL_KEYS,
       access: 'read',
       doc: setDoc(summary, '1.0.0', complexity),
-      run: (view, args) => inOneGo(membersOf(view, args, algebra, true)),
+      run: (view, args) => membersOf(view, args, algebra),
       isLong: (view, args) => isLong(view, args, algebra, 1),
-      runSliced: (view, args) => membersOf(view, args, algebra, false),
+      runSliced: (view, args) => membersOfSliced(view, args, algebra),
     }),
     setCommand({
       name: `${name}store`,
@@ -97,11 +98,18 @@ function both(name: string, summary: string, algebra: Algebra, complexity: strin
   ];
 }
 
-function* membersOf(view: View, args: Args, algebra: Algebra, inOneTurn: boolean): Sliced<Reply> {
+function membersOf(view: View, args: Args, algebra: Algebra): Reply {
   const members: Reply[] = [];
-  const steps = algebra.steps(setsAt(view, args, { from: 1, inOneTurn }), inOneTurn);
-  if (steps !== undefined) yield* eachStepSliced(steps, (key) => void members.push(memberCopy(key)));
+  const steps = algebra.steps(setsAt(view, args, { from: 1, inOneTurn: true }), true);
+  if (steps !== undefined) eachStep(steps, (key) => void members.push(memberCopy(key)));
   return new SetReply(members);
+}
+
+function* membersOfSliced(view: View, args: Args, algebra: Algebra): Sliced<Reply> {
+  const members = new BulksReply('set');
+  const steps = algebra.steps(setsAt(view, args, { from: 1, inOneTurn: false }), false);
+  if (steps !== undefined) yield* eachStepSliced(steps, (key) => members.add(memberOf(key)));
+  return members;
 }
 
 function store(view: View, args: Args, algebra: Algebra): Reply {

@@ -5,12 +5,13 @@ import { ELEMENT } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { elementsToFill, isLarge, lastingElementsAt, removeIfEmpty, typedRowAt } from './collection-row.ts';
 import { scanRow } from './collection-scan.ts';
 import { eachStepSliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { TWO_KEYS } from './key-row.ts';
-import { memberCopy } from './member-key.ts';
+import { memberCopy, memberOf } from './member-key.ts';
 import { type Reply, SetReply } from './reply.ts';
 import type { Slices } from './scan.ts';
 import { memberKeyAt, membersAt, setCommand, setDoc, walkable } from './set-row.ts';
@@ -122,10 +123,10 @@ function all(view: View, args: Args): Reply {
 }
 
 function* allSliced(view: View, args: Args): Slices {
-  const members: Reply[] = [];
+  const members = new BulksReply('set');
   const set = lastingElementsAt(view, args, 1, rowType.SET);
-  if (set !== undefined) yield* eachStepSliced(set.walk(ELEMENT), (key) => void members.push(memberCopy(key)));
-  return new SetReply(members);
+  if (set !== undefined) yield* eachStepSliced(set.walk(ELEMENT), (key) => members.add(memberOf(key)));
+  return members;
 }
 
 function move(view: View, args: Args): Reply {

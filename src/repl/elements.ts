@@ -57,6 +57,9 @@ export interface StagedElement {
   readonly stored: boolean;
 }
 
+/** Steps without a miss after which a walk ahead gives up, rather than hold the loop: some milliseconds. */
+const MAX_STEPS_IN_MEMORY = 20_000;
+
 /** Up to so many changes are made in the packed bytes one after another; for more, all elements are packed anew. */
 const SPLICED_CHANGES = 4;
 
@@ -177,13 +180,13 @@ export class Elements {
   each(tag: number, range: TagRange, visit: (key: Uint8Array, value: Uint8Array) => boolean | void): void {
     const steps = this.walk(tag, range);
     let missed = false;
+    let made = 0;
     try {
-      while (steps.next()) if (visit(steps.key, steps.value) === false) return;
+      for (; steps.next(); made++) if (visit(steps.key, steps.value) === false) return;
     } catch (thrown) {
       if (!(thrown instanceof Miss)) throw thrown;
       missed = true;
-      // The handler runs again from its start: this walk is over when its block has come.
-      throw new Miss(() => thrown.load().finally(() => steps.close()));
+      throw new Miss(() => loadAhead(steps, thrown, made));
     } finally {
       if (!missed) steps.close();
     }
@@ -311,6 +314,27 @@ export function keyPastPrefix(prefix: Uint8Array): Uint8Array | undefined {
   const past = prefix.slice(0, length);
   past[length - 1] = (past[length - 1] as number) + 1;
   return past;
+}
+
+/**
+ * Brings in what a walk has missed after so many steps, and as many steps further on, then closes it: since the handler
+ * begins anew, a long walk through blocks on disk would otherwise begin as often as it has blocks.
+ */
+export async function loadAhead(steps: ElementSteps, missed: Miss, made: number): Promise<void> {
+  try {
+    await missed.load();
+    for (let ahead = 0, inMemory = 0; ahead < made && inMemory < MAX_STEPS_IN_MEMORY; ahead++, inMemory++) {
+      try {
+        if (!steps.next()) return;
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        await thrown.load();
+        inMemory = 0;
+      }
+    }
+  } finally {
+    steps.close();
+  }
 }
 
 /** The steps of the base with the changes in between. */

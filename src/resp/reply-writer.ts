@@ -6,6 +6,7 @@
  */
 
 import { assert } from '../assert.ts';
+import { BulksReply } from '../commands/bulks-reply.ts';
 import {
   BigNumberReply,
   BooleanReply,
@@ -89,6 +90,7 @@ function writeOther(out: Output, reply: OtherReply, protocol: Protocol): void {
   else if (reply instanceof BooleanReply) writeBoolean(out, reply.value, isResp3);
   else if (reply instanceof MapReply) writeMap(out, reply, protocol);
   else if (reply instanceof PairsReply) writePairs(out, reply, protocol);
+  else if (reply instanceof BulksReply) writeBulks(out, reply, isResp3);
   else if (reply instanceof EntriesReply) writeEntries(out, reply, protocol);
   else if (reply instanceof SetReply) writeItems(out, isResp3 ? type.SET : type.ARRAY, reply.members, protocol);
   else if (reply instanceof PushReply) writeItems(out, isResp3 ? type.PUSH : type.ARRAY, reply.items, protocol);
@@ -284,4 +286,10 @@ function writePairs(out: Output, reply: PairsReply, protocol: Protocol): void {
     writeReply(out, a, protocol);
     writeReply(out, b, protocol);
   }
+}
+
+function writeBulks(out: Output, reply: BulksReply, isResp3: boolean): void {
+  if (isResp3 && reply.kind === 'map') writeHeader(out, type.MAP, reply.count / 2);
+  else writeHeader(out, isResp3 && reply.kind === 'set' ? type.SET : type.ARRAY, reply.count);
+  for (const chunk of reply.chunks()) out.addChunk(chunk);
 }
