@@ -9,17 +9,25 @@ import type { Command } from './command.ts';
 const BY_FLAGS: readonly (readonly [flags: string, names: string])[] = [
   [
     'RO',
-    'llen zcard strlen exists touch type object|encoding object|freq object|idletime object|refcount memory|usage watch',
+    'llen zcard xlen strlen exists touch type object|encoding object|freq object|idletime object|refcount memory|usage watch',
   ],
-  ['RW access update variable_flags', 'set'],
+  ['RW access update variable_flags', 'set bitfield'],
+  ['RW access', 'pfcount'],
+  ['RW access insert', 'pfmerge'],
   ['OW insert', 'setnx msetnx'],
-  ['OW update', 'mset msetex psetex restore setex zrangestore zunionstore zinterstore zdiffstore geosearchstore'],
-  ['RW insert', 'append lpush rpush lpushx rpushx linsert'],
-  ['RW update', 'setrange expire expireat persist pexpire pexpireat lset zadd geoadd'],
-  ['RW delete', 'lrem ltrim zrem zremrangebyrank zremrangebyscore zremrangebylex'],
+  ['OW update', 'mset msetex psetex restore setex zrangestore zunionstore zinterstore zdiffstore geosearchstore bitop'],
+  ['RW insert', 'append lpush rpush lpushx rpushx linsert pfadd xgroup|create xgroup|createconsumer'],
+  [
+    'RW update',
+    'setrange expire expireat persist pexpire pexpireat lset zadd geoadd xadd xsetid xgroup|setid xack xclaim',
+  ],
+  [
+    'RW delete',
+    'lrem ltrim zrem zremrangebyrank zremrangebyscore zremrangebylex xdel xtrim xautoclaim xgroup|destroy xgroup|delconsumer',
+  ],
   ['RW access delete', 'getdel rename renamenx lpop rpop lmpop lmove rpoplpush zpopmin zpopmax zmpop'],
   ['RM delete', 'del unlink delex delifeq'],
-  ['RO access', 'copy georadius georadiusbymember'],
+  ['RO access', 'copy sort xreadgroup georadius georadiusbymember'],
   ['not_key', 'ssubscribe sunsubscribe spublish'],
 ];
 
@@ -35,6 +43,9 @@ const OF_SECOND: Readonly<Record<string, string>> = {
   zinterstore: 'RO access',
   zdiffstore: 'RO access',
   geosearchstore: 'RO access',
+  bitop: 'RO access',
+  pfmerge: 'RO access',
+  sort: 'OW update',
   georadius: 'OW update',
   georadiusbymember: 'OW update',
 };
@@ -59,7 +70,13 @@ export function keyFlags(fullName: string, command: Command, position: number): 
 
 /** As `keyFlags`, of one call: where the options decide (SET with GET reads too), they are looked at. */
 export function keyFlagsOfCall(fullName: string, command: Command, words: Args, position: number): readonly string[] {
-  if (fullName !== 'set') return keyFlags(fullName, command, position);
-  for (let i = 3; i < words.count; i++) if (words.upper(i) === 'GET') return ['RW', 'access', 'update'];
-  return ['OW', 'update'];
+  if (fullName === 'set') return hasWord(words, 3, ['GET']) ? ['RW', 'access', 'update'] : ['OW', 'update'];
+  if (fullName === 'bitfield' && !hasWord(words, 2, ['SET', 'INCRBY'])) return ['RO', 'access'];
+  if (fullName === 'bitfield') return ['RW', 'access', 'update'];
+  return keyFlags(fullName, command, position);
+}
+
+function hasWord(words: Args, from: number, names: readonly string[]): boolean {
+  for (let i = from; i < words.count; i++) if (names.includes(words.upper(i))) return true;
+  return false;
 }

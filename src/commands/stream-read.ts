@@ -37,7 +37,8 @@ export type ReadStart = StreamId | undefined;
 const READ_KEYS: KeyFinder = {
   range: { first: 0, last: 0, step: 0 },
   find(args) {
-    let at = 1;
+    // Names of groups and consumers may be STREAMS too.
+    let at = optionName(args, 0) === 'XREADGROUP' ? 4 : 1;
     while (at < args.count && optionName(args, at) !== 'STREAMS') at++;
     const words = args.count - at - 1;
     if (words < 2 || words % 2 !== 0) return [];
