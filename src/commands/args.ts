@@ -67,6 +67,11 @@ export class Args {
     return rest;
   }
 
+  /** The words as views of the buffer. */
+  words(): Uint8Array[] {
+    return Array.from({ length: this.count }, (_, i) => this.at(i));
+  }
+
   /** The same words in memory of their own. */
   copy(): Args {
     const first = this.count === 0 ? 0 : (this.starts[0] as number);

@@ -17,7 +17,7 @@
  */
 
 import { unreachable } from '../assert.ts';
-import { copyOf, latin1, utf8 } from '../bytes.ts';
+import { latin1, utf8 } from '../bytes.ts';
 import type { Answer, Arrival } from '../cluster/bus.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { METHOD_FAILED } from '../cluster/bus-method.ts';
@@ -45,7 +45,7 @@ import { explainOwners } from './cluster-explain.ts';
 import { type ChangePolicies, ClusterLevels } from './cluster-levels.ts';
 import { ClusterTransactions } from './cluster-transactions.ts';
 import { wrongArity } from './errors.ts';
-import { failureText, notAtomic, NOT_JOINED, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
+import { failureText, notAtomic, NOT_JOINED, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
 import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
 import { NO_CONNECTION } from './no-connection.ts';
@@ -199,7 +199,7 @@ export class ClusterRun implements RunHost {
     }
     let request: ForwardedRequest;
     try {
-      request = decodeForward(copyOf(arrival.message.payload));
+      request = decodeForward(Buffer.from(arrival.message.payload));
     } catch (thrown) {
       if (!(thrown instanceof DamagedError)) throw thrown;
       answer(utf8(thrown.message), METHOD_FAILED);
@@ -500,8 +500,27 @@ export class ClusterRun implements RunHost {
     const { database } = client;
     const rows = new Map<RowName, readonly RowMark[]>();
     for (const i of keyIndexes(command, args)) rows.set(this.rowAt(database, args, i), NO_MARKS);
+    if (rows.size === 1 && command.name !== 'move') {
+      const reply = await this.changeOneRow(client, command, args);
+      if (!(reply instanceof ErrorReply && reply.message === OTHER_ROWS)) return reply;
+    }
     const replies = await this.transact(client, rows, [{ command, args, database }]);
     return Array.isArray(replies) ? (replies[0] as Reply) : replies;
+  }
+
+  /** A command that may turn out to need more rows than it names (a script), as a change of the one that it names. */
+  private changeOneRow(client: Client, command: Command, args: Args): Promise<Reply> {
+    // The node that coordinates the row may not know the script by its digest.
+    const { name } = command;
+    const script = name === 'evalsha' ? this.server.scripts.find(args.text(1).toLowerCase()) : undefined;
+    const [known, words] =
+      script === undefined
+        ? [command, args]
+        : [this.host.table.get('eval') as Command, Args.of('eval', script.body, ...args.from(2).words())];
+    const run = this.part(client, known, words, keyIndexes(known, words)[0] as number, 0);
+    const { pending } = run;
+    run.change();
+    return whenSettled(pending);
   }
 
   /** Runs commands on several rows, all or nothing: their replies, a null array when a mark no longer holds, or an error. */
@@ -514,6 +533,7 @@ export class ClusterRun implements RunHost {
     const { handler, transactions } = this;
     let replies: readonly Reply[] = [];
     let changed: Writes = new Map();
+    let notes = handler.notes;
     const outcome = await transactions.protocol.run({
       rows,
       deadlineMs: this.deadlineMs(),
@@ -522,12 +542,15 @@ export class ClusterRun implements RunHost {
         const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
         if ('missed' in ran) return ran;
         ({ replies, writes: changed } = ran);
+        notes = handler.notes;
         return changed;
       },
     });
+    client.scriptMemo = undefined;
     this.server.keyspace.changes += outcome === 'committed' ? changed.size : 0;
     switch (outcome) {
       case 'committed':
+        this.server.notify.publish(notes);
         return replies;
       case 'stale':
         return NULL_ARRAY;

@@ -10,6 +10,9 @@ export const DAMAGED_ROW = 'ERR the row cannot be read: its owners hold what is 
 export const TOO_LARGE =
   'ERR the value would be larger than 31 MiB, which nodes of a cluster do not send one another; nothing was changed';
 
+/** Said by one node to another: the command needs more rows than the one it was given. */
+export const OTHER_ROWS = 'ERR the command needs rows that its words do not name';
+
 export const TOO_MANY_ROUNDS =
   'ERR the keys of this command depend on too many values that it reads; name them as its keys; nothing was changed';
 

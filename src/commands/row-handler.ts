@@ -19,8 +19,9 @@ import { isRowChanged, type Row, type RowMark, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { DAMAGED_ROW, NO_QUORUM, notAtomic, TOO_LARGE } from './errors-cluster.ts';
+import { DAMAGED_ROW, NO_QUORUM, notAtomic, OTHER_ROWS, TOO_LARGE } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
+import { NO_NOTES, type Note } from './notify-events.ts';
 import type { Slices } from './scan.ts';
 
 /** A command with its words and the logical database that it runs in. */
@@ -39,6 +40,8 @@ export class RowHandler {
   ttlMsOf: ((row: RowName) => number) | undefined = undefined;
   /** A new dot when the row's policy keeps siblings. */
   dotOf: ((row: RowName) => Version | undefined) | undefined = undefined;
+  /** Events of what ran since `begin`, to be published when it is done. */
+  notes: readonly Note[] = NO_NOTES;
   private readonly clock: Clock;
 
   constructor(keyspace: Keyspace, clock: Clock) {
@@ -56,11 +59,23 @@ export class RowHandler {
   /** Begins a run over several rows: `given` is then filled, and the handler called with `reply`. */
   begin(database: number): void {
     this.given.clear();
+    this.notes = NO_NOTES;
     this.view.begin(database, this.clock.wallMs());
   }
 
   /** What the handler answers, over the rows that were given. An error is a reply; when a row was missing, `given.missed`. */
   reply(command: Command, args: Args, context: Context): Reply {
+    const { notify } = context.server;
+    if (!notify.isActive) return this.replyOf(command, args, context);
+    const before = notify.mark(this.view);
+    const reply = this.replyOf(command, args, context);
+    notify.collect(this.view, command, args, before);
+    const { notes } = this;
+    this.notes = notes.length === 0 ? notify.take() : [...notes, ...notify.take()];
+    return reply;
+  }
+
+  private replyOf(command: Command, args: Args, context: Context): Reply {
     try {
       if (command.run !== undefined) return command.run(this.view, args, context) as Reply;
       const slices = command.runSliced?.(this.view, args, context);
@@ -69,7 +84,7 @@ export class RowHandler {
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
       if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
-      if (this.given.missed !== undefined) return new ErrorReply(notAtomic(command.name));
+      if (this.given.missed !== undefined) return new ErrorReply(OTHER_ROWS);
       throw thrown;
     }
   }
@@ -79,6 +94,8 @@ export class RowHandler {
     this.begin(call.database);
     this.given.give(row, state);
     const reply = this.reply(call.command, call.args, context);
+    // Where a row is missing it will not run again here.
+    context.client.scriptMemo = undefined;
     this.state = state;
     return ballot === undefined || reply instanceof ErrorReply ? reply : this.become(row, state, ballot, reply);
   }

@@ -5,7 +5,7 @@
  * A script may begin with `#!lua flags=no-writes,…`, as in Redis 7; of the flags only `no-writes` asks for anything here.
  */
 
-import { latin1 } from '../bytes.ts';
+import { copyOf, latin1 } from '../bytes.ts';
 import { CommandError } from './errors.ts';
 import { LuaHost, type Script, sha1 } from './lua-host.ts';
 import { ScriptRunner } from './script-run.ts';
@@ -24,7 +24,7 @@ const FLAGS: ReadonlySet<string> = new Set([
 
 export interface CachedScript extends Script {
   readonly isReadOnly: boolean;
-  readonly bytes: number;
+  readonly body: Uint8Array;
 }
 
 export class ScriptCache {
@@ -47,7 +47,7 @@ export class ScriptCache {
   /** Bytes of the texts of all scripts. */
   get bytes(): number {
     let bytes = 0;
-    for (const script of this.scripts.values()) bytes += script.bytes;
+    for (const script of this.scripts.values()) bytes += script.body.length;
     return bytes;
   }
 
@@ -85,7 +85,7 @@ export class ScriptCache {
     if (known !== undefined) return known;
     const { text, isReadOnly } = withoutShebang(body);
     const compiled = this.lua.compile(text);
-    const script = { ...compiled, sha: sha1(body), isReadOnly, bytes: body.length };
+    const script = { ...compiled, sha: sha1(body), isReadOnly, body: copyOf(body) };
     this.scripts.set(script.sha, script);
     if (this.scripts.size > MAX_SCRIPTS) this.drop(this.scripts.keys().next().value as string);
     return script;

@@ -2,7 +2,8 @@
  * Transactions over several rows (design, section 7; `shared/model/proto.js` is the model that it follows).
  *
  * ```
- * LOCK     the rows in order                  busy: settle what holds the lock, or wait     a mark of WATCH: nothing happens
+ * LOCK     all rows at once                   one is busy: unlock, and lock in order, settling or waiting for what holds a lock
+ *                                             a mark of WATCH does not hold: nothing happens
  * RUN      the handlers on the locked rows    a row that was not named: unlock, begin again with it
  * DECIDE   COMMITTED, with what the rows become, in the transaction's lane: the only commit point
  * REPLY
@@ -19,7 +20,8 @@
  * Invariants:
  * - COMMITTED is proposed once for a transaction, when all its rows are locked; if that is uncertain the client is told so,
  *   and the lane stays taken until it is known what stands there.
- * - Locks are taken in the order of the rows' names, so two transactions never wait for each other in a circle.
+ * - Who waits for a lock holds locks on rows before it in order only, so two transactions never wait for each other in a
+ *   circle. Those of one node on the same rows go one after another (`row-queue.ts`) and never meet each other's locks.
  * - A reader shows the old value under a lock only if, after the lane did not say COMMITTED, lock and version still stood.
  */
 
@@ -28,6 +30,7 @@ import type { ReadOutcome } from './coordinator.ts';
 import { slotOfRow, type RowName } from './owner-message.ts';
 import type { ChangeOutcome } from './register-core.ts';
 import { decisionRow, isSameLock, type RowLock } from './row-lock.ts';
+import { RowQueue } from './row-queue.ts';
 import { ABORTED, decisionAt, type Decision, type RowOp, type RowOpResult, type Writes } from './row-op.ts';
 import { isLockedState, lockOfState, unlockedState } from './row-state.ts';
 import { compareVersions, type Version } from './version.ts';
@@ -49,6 +52,9 @@ const LONGEST_RETRY_MS = 1_000;
 
 /** How long one change of a row in the background may take, in ms. */
 const BACKGROUND_MS = 2_000;
+
+/** How long a client, and the next transaction on the rows, waits for what ends one, in ms: rows without owners keep nobody. */
+const WRITTEN_PATIENCE_MS = 100;
 
 /** Rounds in which a body may ask for rows that were not named: BullMQ's scripts compute a few. */
 export const MAX_ROUNDS = 32;
@@ -93,8 +99,17 @@ interface Lane {
   readonly slot: number;
 }
 
+/** A transaction whose rows are all locked. */
+interface Locked {
+  readonly names: readonly RowName[];
+  readonly lock: RowLock;
+  readonly lane: Lane;
+  readonly leave: () => void;
+}
+
 export class Transactions {
   private readonly world: TransactionWorld;
+  private readonly queue = new RowQueue();
   private readonly free: Lane[] = [];
   private lanes = 0;
   private waiting: (() => void)[] = [];
@@ -121,39 +136,64 @@ export class Transactions {
     const rows = new Map(transaction.rows);
     this.counts.transactions++;
     let lockMs = LOCK_MS;
+    let inOrder = false;
+    let leave: (() => void) | undefined;
     for (let round = 0; round < MAX_ROUNDS;) {
-      const lane = await this.takeLane(transaction.deadlineMs);
-      if (lane === undefined) return 'overloaded';
-      const id = world.newId();
-      const lock: RowLock = { id, slot: lane.slot, lane: lane.number, deadlineMs: Math.ceil(world.wallMs() + lockMs) };
-      const outcome = await this.attempt({ ...transaction, rows }, lane, lock);
+      const names = [...rows.keys()].sort(compareNames);
+      leave ??= await this.queue.enter(names, () => world.sleep(transaction.deadlineMs - world.nowMs()));
+      if (leave === undefined) return 'no-quorum';
+      const outcome = await this.attempt({ ...transaction, rows }, names, lockMs, inOrder, leave);
       if (typeof outcome === 'object') {
         rows.set(outcome.missed, []);
         round++;
-      } else if (outcome !== 'aborted') return outcome;
-      else if (world.nowMs() >= transaction.deadlineMs) return 'no-quorum';
+        leave();
+        leave = undefined;
+      } else if (outcome !== 'busy' && outcome !== 'aborted') return outcome;
+      else if (world.nowMs() >= transaction.deadlineMs) {
+        leave();
+        return 'no-quorum';
+      } else if (outcome === 'busy') inOrder = true;
       else lockMs *= 2;
     }
     return 'rows';
   }
 
+  /** `leave`: called when the rows are free for the next transaction of this node, unless there is to be another attempt. */
   private async attempt(
     { rows, deadlineMs, body }: TransactionRun,
-    lane: Lane,
-    lock: RowLock,
-  ): Promise<TransactionOutcome | 'aborted' | { readonly missed: RowName }> {
-    const names = [...rows.keys()].sort(compareNames);
-    const states = new Map<RowName, Uint8Array | undefined>();
+    names: readonly RowName[],
+    lockMs: number,
+    inOrder: boolean,
+    leave: () => void,
+  ): Promise<TransactionOutcome | 'aborted' | 'busy' | { readonly missed: RowName }> {
+    const { world } = this;
+    if (names.length === 0) {
+      leave();
+      const writes = body(new Map());
+      return 'missed' in writes ? { missed: writes.missed } : 'committed';
+    }
+    const lane = await this.takeLane(deadlineMs);
+    if (lane === undefined) {
+      leave();
+      return 'overloaded';
+    }
+    const id = world.newId();
+    const lock: RowLock = { id, slot: lane.slot, lane: lane.number, deadlineMs: Math.ceil(world.wallMs() + lockMs) };
     const giveUp = <T>(outcome: T): T => {
       this.counts.transactionsAborted++;
-      this.inBackground(this.unlock(names.slice(0, states.size + 1), lock, lane));
+      this.inBackground(this.unlock(names, lock, lane), leave);
       return outcome;
     };
-    for (const row of names) {
-      const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);
-      if (typeof locked === 'string') return giveUp(locked);
-      states.set(row, locked.state);
-    }
+    const again = async <T>(outcome: T): Promise<T> => {
+      this.counts.transactionsAborted++;
+      await this.awhile(this.unlock(names, lock, lane));
+      return outcome;
+    };
+    const states = inOrder
+      ? await this.lockInOrder(names, lock, rows, deadlineMs)
+      : await this.lockAtOnce(names, lock, rows, deadlineMs);
+    if (states === 'busy' || states === 'aborted') return again(states);
+    if (typeof states === 'string') return giveUp(states);
     let writes: Writes | { readonly missed: RowName };
     try {
       writes = body(states);
@@ -161,9 +201,49 @@ export class Transactions {
       giveUp(undefined);
       throw thrown;
     }
-    if ('missed' in writes) return giveUp({ missed: writes.missed });
+    if ('missed' in writes) return again({ missed: writes.missed });
     // One that only reads is decided too: that all its rows were locked at one moment is not known before.
-    return this.decide(names, lock, lane, writes, deadlineMs);
+    return this.decide({ names, lock, lane, leave }, writes, deadlineMs);
+  }
+
+  /**
+   * Asks for all locks at once. With one of them busy it gives up those that it has: nobody waits for a lock while holding
+   * another one out of order.
+   */
+  private async lockAtOnce(
+    names: readonly RowName[],
+    lock: RowLock,
+    rows: TransactionRun['rows'],
+    deadlineMs: number,
+  ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'no-quorum' | 'overloaded'> {
+    const outcomes = await Promise.all(
+      names.map((row) => this.world.change(row, { kind: 'lock', lock, marks: rows.get(row) ?? [] }, deadlineMs)),
+    );
+    const states = new Map<RowName, Uint8Array | undefined>();
+    let isBusy = false;
+    for (const [i, outcome] of outcomes.entries()) {
+      if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
+      const { reply } = outcome;
+      if (reply.kind === 'locked') states.set(names[i] as RowName, reply.state);
+      else if (reply.kind === 'busy') isBusy = true;
+      else return 'stale';
+    }
+    return isBusy ? 'busy' : states;
+  }
+
+  private async lockInOrder(
+    names: readonly RowName[],
+    lock: RowLock,
+    rows: TransactionRun['rows'],
+    deadlineMs: number,
+  ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'aborted' | 'no-quorum' | 'overloaded'> {
+    const states = new Map<RowName, Uint8Array | undefined>();
+    for (const row of names) {
+      const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);
+      if (typeof locked === 'string') return locked;
+      states.set(row, locked.state);
+    }
+    return states;
   }
 
   /** The row's state under our lock, or why there is none. */
@@ -191,9 +271,7 @@ export class Transactions {
   }
 
   private async decide(
-    names: readonly RowName[],
-    lock: RowLock,
-    lane: Lane,
+    { names, lock, lane, leave }: Locked,
     writes: Writes,
     deadlineMs: number,
   ): Promise<TransactionOutcome | 'aborted'> {
@@ -205,18 +283,21 @@ export class Transactions {
     if (outcome.kind === 'done') {
       const result = outcome.reply;
       if (result.kind === 'decided' && result.decision.kind === 'committed') {
-        this.inBackground(this.finish(names, lock, lane, result.decision));
+        const written = this.finish(names, lock, lane, result.decision);
+        // It is committed; but lists and counts, and reads at level one, do not look behind locks.
+        await this.awhile(written);
+        leave();
         return 'committed';
       }
       this.counts.transactionsAborted++;
-      this.inBackground(this.unlock(names, lock, lane));
+      await this.awhile(this.unlock(names, lock, lane));
       return 'aborted';
     }
     if (outcome.kind !== 'uncertain') {
-      this.inBackground(this.unlock(names, lock, lane));
+      this.inBackground(this.unlock(names, lock, lane), leave);
       return outcome.kind;
     }
-    this.inBackground(this.learn(names, lock, lane));
+    this.inBackground(this.learn(names, lock, lane), leave);
     return 'uncertain';
   }
 
@@ -345,13 +426,19 @@ export class Transactions {
     this.waiting.shift()?.();
   }
 
-  /** What goes on after the reply. Failures of the disk or the bus are outcomes; anything else is ours. */
-  private inBackground(work: Promise<void>): void {
+  /** What goes on after the reply; `leave` is called when it is done, or has taken so long that others should try. */
+  private inBackground(work: Promise<void>, leave: () => void): void {
+    void this.awhile(work).then(leave);
+  }
+
+  /** Waits for work, but not for long: it goes on. Failures of the disk or the bus are outcomes; anything else is ours. */
+  private async awhile(work: Promise<void>): Promise<void> {
     work.catch((error: unknown) => {
       queueMicrotask(() => {
         throw error;
       });
     });
+    await Promise.race([work.catch(() => undefined), this.world.sleep(WRITTEN_PATIENCE_MS)]);
   }
 }
 

@@ -45,10 +45,11 @@ export const transactionMutants = {
   doesNotDecideReads: {
     why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
     file: 'repl/transaction.js',
-    find: 'return this.decide(names, lock, lane, writes, deadlineMs);',
+    find: 'return this.decide({ names, lock, lane, leave }, writes, deadlineMs);',
     replace:
-      'if (writes.size === 0) {\n                this.inBackground(this.unlock(names, lock, lane));\n' +
-      "                return 'committed';\n            }\n            return this.decide(names, lock, lane, writes, deadlineMs);",
+      'if (writes.size === 0) {\n                this.inBackground(this.unlock(names, lock, lane), leave);\n' +
+      "                return 'committed';\n            }\n" +
+      '            return this.decide({ names, lock, lane, leave }, writes, deadlineMs);',
     seed: 0,
   },
   absentIsAborted: {
@@ -95,14 +96,15 @@ export const transactionMutants = {
     seed: 3,
   },
   runsBeforeAllLocks: {
-    why: 'the last row is not locked before the handlers run',
+    why: 'a row whose lock is busy is read instead',
     file: 'repl/transaction.js',
-    find: 'const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);',
+    find: "return isBusy ? 'busy' : states;",
     replace:
-      'if (row === names.at(-1) && names.length > 1) {\n' +
-      "                const plain = await this.world.read(row, deadlineMs);\n                if (plain.kind === 'done') { states.set(row, isLockedState(plain.state) ? unlockedState(plain.state) : plain.state); continue; }\n            }\n" +
-      '            const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);',
-    seed: 1,
+      'for (const row of names) {\n            if (states.has(row)) continue;\n' +
+      '            const plain = await this.world.read(row, deadlineMs);\n' +
+      "            if (plain.kind === 'done') states.set(row, isLockedState(plain.state) ? unlockedState(plain.state) : plain.state);\n" +
+      '        }\n        return states;',
+    seed: 0,
   },
 } as const satisfies Readonly<Record<string, TransactionMutant>>;
 
