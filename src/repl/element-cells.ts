@@ -12,7 +12,8 @@
  */
 
 import { copyOf, EMPTY } from '../bytes.ts';
-import { type Cursor, Found, lookup, type Store } from '../engine/store.ts';
+import { writeU32 } from '../cluster/big-endian.ts';
+import { type Batch, type Cursor, Found, lookup, type Store } from '../engine/store.ts';
 import type { PackedElement } from './element-pack.ts';
 import { ELEMENT_HEADER } from './head.ts';
 import { CELL_ELEMENT, writeStamp } from './row-key.ts';
@@ -43,10 +44,53 @@ function writeCellPrefix(
   generation: number,
   tag: number,
 ): void {
-  for (let i = 0; i < headLength; i++) cell[i] = head[i] as number;
-  cell[headLength] = CELL_ELEMENT;
-  writeStamp(cell, headLength + 1, generation);
-  cell[headLength + CELL_PREFIX_BYTES - 1] = tag;
+  writeCellPrefixAt(cell, 0, head, headLength, generation, tag);
+}
+
+function writeCellPrefixAt(
+  cell: Uint8Array,
+  at: number,
+  head: Uint8Array,
+  headLength: number,
+  generation: number,
+  tag: number,
+): void {
+  for (let i = 0; i < headLength; i++) cell[at + i] = head[i] as number;
+  cell[at + headLength] = CELL_ELEMENT;
+  writeStamp(cell, at + headLength + 1, generation);
+  cell[at + headLength + CELL_PREFIX_BYTES - 1] = tag;
+}
+
+/** Which cells an element goes into, and the version it is written with. */
+export interface CellWriter {
+  readonly head: Uint8Array;
+  readonly headLength: number;
+  readonly generation: number;
+  readonly stamp: number;
+  readonly actor: number;
+}
+
+/** Adds the cell of an element to a batch, in place. */
+export function putCell(batch: Batch, writer: CellWriter, tag: number, key: Uint8Array, value: Uint8Array): void {
+  const { head, headLength, generation } = writer;
+  const keyLength = headLength + CELL_PREFIX_BYTES + key.length;
+  const offset = batch.reservePut(keyLength, ELEMENT_HEADER + value.length);
+  const { bytes } = batch;
+  writeCellPrefixAt(bytes, offset, head, headLength, generation, tag);
+  copyInto(bytes, offset + headLength + CELL_PREFIX_BYTES, key);
+  const at = offset + keyLength;
+  writeStamp(bytes, at, writer.stamp);
+  writeU32(bytes, at + 8, writer.actor);
+  copyInto(bytes, at + ELEMENT_HEADER, value);
+}
+
+/** Up to this length a loop copies faster than `set`. */
+const LOOP_COPY_BYTES = 12;
+
+function copyInto(target: Uint8Array, at: number, bytes: Uint8Array): void {
+  const { length } = bytes;
+  if (length > LOOP_COPY_BYTES) target.set(bytes, at);
+  else for (let i = 0; i < length; i++) target[at + i] = bytes[i] as number;
 }
 
 /** First key of the cells of a generation, and the first behind them. */
@@ -63,32 +107,32 @@ export function elementOfCell(
   return { tag: cell[start - 1] as number, key: cell.subarray(start) };
 }
 
+/** Where look-ups write their keys and find their answers: one for all, since none outlasts its turn. */
+let scratch = new Uint8Array(512);
+const found = new Found();
+
 export class CellElements implements ElementBase {
   private readonly store: Store;
+  private readonly head: Uint8Array;
   private readonly headLength: number;
-  private readonly found = new Found();
   private readonly saw: (sequence: number) => void;
   readonly generation: number;
-  /** A cell's key but for its tag and what follows; grows with the keys looked up. */
-  private cell: Uint8Array;
 
-  /** `saw` is told the sequence of what was read. */
+  /** `saw` is told the sequence of what was read. head[0, headLength) stays as it is while the elements are used. */
   constructor(store: Store, head: Uint8Array, headLength: number, generation: number, saw: (sequence: number) => void) {
     this.store = store;
+    this.head = head;
     this.headLength = headLength;
     this.generation = generation;
     this.saw = saw;
-    this.cell = new Uint8Array(headLength + CELL_PREFIX_BYTES + 64);
-    writeCellPrefix(this.cell, head, headLength, generation, 0);
   }
 
   /** Throws `Miss`. */
   find(tag: number, key: Uint8Array): Uint8Array | undefined {
-    const { found } = this;
     const length = this.writeCell(tag, key);
-    const outcome = this.store.get(this.cell, length, found);
+    const outcome = this.store.get(scratch, length, found);
     if (outcome === lookup.MISS) {
-      const missed = this.cell.slice(0, length);
+      const missed = scratch.slice(0, length);
       throw new Miss(() => this.store.fetch(missed));
     }
     if (found.sequence !== 0) this.saw(found.sequence);
@@ -96,12 +140,12 @@ export class CellElements implements ElementBase {
   }
 
   steps(tag: number, range: TagRange): ElementSteps {
-    const { headLength, cell, generation } = this;
-    const lower = cellKey(cell, headLength, generation, tag, range.lower ?? EMPTY);
+    const { head, headLength, generation } = this;
+    const lower = cellKey(head, headLength, generation, tag, range.lower ?? EMPTY);
     const upper =
       range.upper === undefined
-        ? cellKey(cell, headLength, generation, tag + 1, EMPTY)
-        : cellKey(cell, headLength, generation, tag, range.upper);
+        ? cellKey(head, headLength, generation, tag + 1, EMPTY)
+        : cellKey(head, headLength, generation, tag, range.upper);
     // It may pass any record of the store; what it shows is no younger than the last one.
     this.saw(this.store.lastSequence);
     return new CellSteps(
@@ -112,8 +156,8 @@ export class CellElements implements ElementBase {
 
   /** Every element, whatever its tag, in memory of its own. Throws `Miss`. */
   *all(): Generator<PackedElement, void> {
-    const { headLength, cell, generation } = this;
-    const [lower, upper] = cellRange(cell, headLength, generation);
+    const { head, headLength, generation } = this;
+    const [lower, upper] = cellRange(head, headLength, generation);
     this.saw(this.store.lastSequence);
     const cursor = this.store.cursor({ lower, upper });
     let missed = false;
@@ -134,17 +178,12 @@ export class CellElements implements ElementBase {
   }
 
   private writeCell(tag: number, key: Uint8Array): number {
-    const start = this.headLength + CELL_PREFIX_BYTES;
+    const { head, headLength, generation } = this;
+    const start = headLength + CELL_PREFIX_BYTES;
     const length = start + key.length;
-    if (length > this.cell.length) {
-      const longer = new Uint8Array(2 * length);
-      longer.set(this.cell.subarray(0, start));
-      this.cell = longer;
-    }
-    const { cell } = this;
-    cell[start - 1] = tag;
-    if (key.length <= 32) for (let i = 0; i < key.length; i++) cell[start + i] = key[i] as number;
-    else cell.set(key, start);
+    if (length > scratch.length) scratch = new Uint8Array(2 * length);
+    writeCellPrefix(scratch, head, headLength, generation, tag);
+    copyInto(scratch, start, key);
     return length;
   }
 }

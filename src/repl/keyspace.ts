@@ -24,7 +24,7 @@ import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { collectGarbage, garbageKey } from './cell-garbage.ts';
-import { CellElements, cellKey } from './element-cells.ts';
+import { CellElements, cellKey, putCell } from './element-cells.ts';
 import { packCollection } from './element-pack.ts';
 import type { Elements } from './elements.ts';
 import { indexFields, sweepFields } from './field-sweep.ts';
@@ -469,11 +469,10 @@ export class Keyspace {
     }
     head.flags = headFlag.CELLS;
     head.generation = generation;
+    const writer = { head: row.head, headLength: row.headLength, generation, stamp, actor: this.actor };
     for (const { tag, key, value, stored } of staged) {
-      if (value === undefined && stored === false) continue;
-      const cell = cellKey(row.head, row.headLength, generation, tag, key);
-      if (value === undefined) batch.delete(cell);
-      else putElement(batch, cell, stamp, this.actor, value);
+      if (value !== undefined) putCell(batch, writer, tag, key, value);
+      else if (stored !== false) batch.delete(cellKey(row.head, row.headLength, generation, tag, key));
     }
     return packCollection(count, meta, []);
   }
