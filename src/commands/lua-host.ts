@@ -385,6 +385,12 @@ export class LuaHost {
     return words;
   }
 
+  /** Raises an error as `redis.call` does. */
+  private raise(L: LuaState, text: string): never {
+    this.values.pushField(L, 'err', Buffer.from(`ERR ${text}`));
+    return this.fengari.lua.lua_error(L);
+  }
+
   private markedReply(L: LuaState, mark: 'err' | 'ok'): number {
     const { lua } = this.fengari;
     if (lua.lua_gettop(L) !== 1 || lua.lua_type(L, 1) !== lua.LUA_TSTRING) {
@@ -404,19 +410,19 @@ export class LuaHost {
   }
 
   private readonly sha1hex: LuaFunction = (L) => {
-    const { lua, aux, bytes } = this.fengari;
-    if (lua.lua_gettop(L) !== 1) return aux.luaL_error(L, bytes('wrong number of arguments'));
+    const { lua, bytes } = this.fengari;
+    if (lua.lua_gettop(L) !== 1) return this.raise(L, 'wrong number of arguments');
     lua.lua_pushstring(L, bytes(sha1(lua.lua_tostring(L, 1) ?? new Uint8Array(0))));
     return 1;
   };
 
   private readonly log: LuaFunction = (L) => {
-    const { lua, aux, bytes } = this.fengari;
+    const { lua } = this.fengari;
     const count = lua.lua_gettop(L);
-    if (count < 2) return aux.luaL_error(L, bytes('redis.log() requires two arguments or more.'));
-    if (!lua.lua_isnumber(L, 1)) return aux.luaL_error(L, bytes('First argument must be a number (log level).'));
+    if (count < 2) return this.raise(L, 'redis.log() requires two arguments or more.');
+    if (!lua.lua_isnumber(L, 1)) return this.raise(L, 'First argument must be a number (log level).');
     const level = lua.lua_tonumber(L, 1);
-    if (level < 0 || level > 3) return aux.luaL_error(L, bytes('Invalid log level.'));
+    if (level < 0 || level > 3) return this.raise(L, 'Invalid debug level.');
     const parts: string[] = [];
     for (let i = 2; i <= count; i++) parts.push(Buffer.from(lua.lua_tostring(L, i) ?? new Uint8Array(0)).toString());
     this.world?.log(level, parts.join(' '));
@@ -424,10 +430,10 @@ export class LuaHost {
   };
 
   private readonly setResp: LuaFunction = (L) => {
-    const { lua, aux, bytes } = this.fengari;
-    if (lua.lua_gettop(L) !== 1) return aux.luaL_error(L, bytes('redis.setresp() requires one argument.'));
+    const { lua } = this.fengari;
+    if (lua.lua_gettop(L) !== 1) return this.raise(L, 'redis.setresp() requires one argument.');
     const version = lua.lua_tonumber(L, 1);
-    if (version !== 2 && version !== 3) return aux.luaL_error(L, bytes('RESP version must be 2 or 3.'));
+    if (version !== 2 && version !== 3) return this.raise(L, 'RESP version must be 2 or 3.');
     this.resp = version;
     return 0;
   };

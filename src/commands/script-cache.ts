@@ -108,7 +108,7 @@ function withoutShebang(body: Uint8Array): { readonly text: Uint8Array; readonly
   const end = body.indexOf(0x0a);
   if (end < 0) throw new CommandError('ERR Invalid script shebang');
   const [engine, ...words] = latin1(body, 2, end).trim().split(/ +/);
-  if (engine !== 'lua') throw new CommandError(`ERR Unexpected engine in script shebang: ${engine}`);
+  if (engine !== 'lua') throw new CommandError(`ERR Unexpected engine in script shebang: #!${engine}`);
   let isReadOnly = false;
   for (const word of words) {
     if (!word.startsWith('flags=')) throw new CommandError(`ERR Unknown lua shebang option: ${word}`);
