@@ -46,6 +46,8 @@ export class MergeCursor implements Cursor {
   #current: Source | undefined;
   /** Key of the last seek, if it missed. */
   #missedSeek: Uint8Array | undefined;
+  /** Backwards: the walk has passed its first bound. */
+  #isBelowUpper = false;
   #closed = false;
 
   constructor(options: MergeCursorOptions) {
@@ -88,6 +90,7 @@ export class MergeCursor implements Cursor {
       this.#current = undefined;
       this.#target = this.#clamp(key);
       this.#states.fill(state.OWES_SEEK);
+      this.#isBelowUpper = false;
     }
     const found = this.#find();
     this.#missedSeek = found === lookup.MISS ? key.slice() : undefined;
@@ -156,18 +159,22 @@ export class MergeCursor implements Cursor {
     }
   }
 
-  /** 0: within the bounds; negative: before the walk's first bound; positive: past its last one. */
+  /**
+   * 0: within the bounds; negative: before the walk's first bound; positive: past its last one. Only backwards may a walk begin
+   * before its first bound, which is exclusive.
+   */
   #bounds(source: Source): number {
     const { keyBytes, keyStart, keyEnd } = source;
     const lower = this.#lower;
     const upper = this.#upper;
-    if (upper !== undefined && compareRanges(keyBytes, keyStart, keyEnd, upper, 0, upper.length) >= 0) {
-      return this.#reverse ? -1 : 1;
+    if (!this.#reverse) {
+      return upper !== undefined && compareRanges(keyBytes, keyStart, keyEnd, upper, 0, upper.length) >= 0 ? 1 : 0;
     }
-    if (lower !== undefined && compareRanges(keyBytes, keyStart, keyEnd, lower, 0, lower.length) < 0) {
-      return this.#reverse ? 1 : -1;
+    if (!this.#isBelowUpper && upper !== undefined) {
+      if (compareRanges(keyBytes, keyStart, keyEnd, upper, 0, upper.length) >= 0) return -1;
+      this.#isBelowUpper = true;
     }
-    return 0;
+    return lower !== undefined && compareRanges(keyBytes, keyStart, keyEnd, lower, 0, lower.length) < 0 ? 1 : 0;
   }
 
   #isCovered(source: Source): boolean {

@@ -30,6 +30,7 @@ import type { ManifestStore } from './manifest.ts';
 import { answer } from './memtable.ts';
 import type { HashSecret, Memtable } from './memtable.ts';
 import { MemtableSource } from './memtable-source.ts';
+import { NO_RECORDS } from './merge-iterator.ts';
 import { Pins } from './pins.ts';
 import type { Source } from './source.ts';
 import type { Batch, Cursor, CursorOptions, Found, FsyncPolicy, Lookup, Refusal, Snapshot, Store } from './store.ts';
@@ -343,7 +344,8 @@ export class Engine implements Store {
     }
     const { versions } = this.#tree;
     const reader = versions.retain();
-    sources.push(reader.source({ sequence: limit, reverse, lower, upper }));
+    const tables = reader.source({ sequence: limit, reverse, lower, upper });
+    if (tables !== NO_RECORDS) sources.push(tables);
     this.#pins.add(limit);
     for (const memtable of memtables) memtable.readers++;
     return new MergeCursor({

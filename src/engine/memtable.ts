@@ -52,6 +52,9 @@ const FREEZE_RESERVE = 1.25;
 
 const PREFIXES = 0x1_0000;
 
+/** What `sortPending` works on, as long as it asks for no more: a walk after each write would allocate it anew. */
+const pendingOffsets = new Uint32Array(1024);
+
 /** Keeps clients from choosing keys that collide. */
 export type HashSecret = { readonly seed: number; readonly multiplier: number };
 
@@ -441,12 +444,16 @@ export class Memtable {
    */
   sortPending(from: number, to: number, budget: number): boolean {
     if (this.#pendingCount === 0) return true;
-    const offsets = new Uint32Array(Math.min(budget, this.#pendingCount));
+    const first = this.#firstPending(from, to);
+    if (first > to) return true;
+    let offsets = pendingOffsets;
+    const most = Math.min(budget, this.#pendingCount);
+    if (most > offsets.length) offsets = new Uint32Array(most);
     let count = 0;
     let done = true;
-    for (let prefix = from; prefix <= to; prefix++) {
+    for (let prefix = first; prefix <= to; prefix++) {
       let head = this.#pendingHeads[prefix] as number;
-      while (head !== 0 && count < offsets.length) {
+      while (head !== 0 && count < most) {
         offsets[count++] = this.#keyOffsets[head - 1] as number;
         head = this.#pendingNext[head - 1] as number;
       }
@@ -462,6 +469,14 @@ export class Memtable {
     sortByKey(this.arena.bytes, this.arena.words, found);
     this.sorted.insertSorted(found);
     return done;
+  }
+
+  /** The first prefix in [from, to] that has pending keys; to + 1: none has. */
+  #firstPending(from: number, to: number): number {
+    const heads = this.#pendingHeads;
+    let prefix = from;
+    while (prefix <= to && heads[prefix] === 0) prefix++;
+    return prefix;
   }
 
   /** The slow way to room: a larger hash table, or more memory for a batch larger than a memtable. */

@@ -64,7 +64,7 @@ export class MergeIterator implements Source {
     this.#sequence = options.sequence;
     this.#reverse = options.reverse;
     this.#heap = new Int32Array(this.#sources.length);
-    this.#current = this.#sources[0] ?? nothing;
+    this.#current = this.#sources[0] ?? NO_RECORDS;
   }
 
   get keyBytes(): Uint8Array {
@@ -297,7 +297,8 @@ function isSameKey(a: Uint8Array | undefined, b: Uint8Array | undefined): boolea
 }
 
 /** What is shown where there are no sources. */
-const nothing: Source = {
+/** A source without records. */
+export const NO_RECORDS: Source = {
   keyBytes: new Uint8Array(0),
   keyStart: 0,
   keyEnd: 0,

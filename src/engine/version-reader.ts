@@ -9,7 +9,7 @@ import { compareRanges } from '../bytes.ts';
 import { BlockHit } from './block-reader.ts';
 import { hashKey } from './bloom-filter.ts';
 import { KeyIndex } from './key-index.ts';
-import { MergeIterator, type MergeInput } from './merge-iterator.ts';
+import { MergeIterator, NO_RECORDS, type MergeInput } from './merge-iterator.ts';
 import { RangeTombstones } from './range-tombstones.ts';
 import type { Source } from './source.ts';
 import type { TableMeta } from './sstable-format.ts';
@@ -143,16 +143,20 @@ export class VersionReader {
     return newest;
   }
 
-  /** A walk over the live records of all tables. Requires: the reader is retained until the source is closed. */
+  /**
+   * A walk over the live records of all tables; `NO_RECORDS` when no table has any within the bounds. Requires: the reader
+   * is retained until the source is closed.
+   */
   source(options: WalkOptions): Source {
     const { sequence, reverse, lower, upper } = options;
-    const prefixHash = this.#prefixHash(lower, upper);
     const inputs: MergeInput[] = [];
+    let prefixHash: number | undefined;
     for (const level of this.#levels) {
       const from = lower === undefined ? 0 : level.uppers.firstAbove(lower, 0, lower.length);
       let to = from;
       while (to < level.tables.length && beginsBefore(level.tables[to] as Table, upper)) to++;
       if (from === to) continue;
+      if (inputs.length === 0) prefixHash = this.#prefixHash(lower, upper);
       const whole = to - from === level.tables.length;
       const tables = whole ? level.tables : level.tables.slice(from, to);
       const uppers = whole ? level.uppers : KeyIndex.ofKeys(tables.map((table) => table.meta.upper));
@@ -161,7 +165,7 @@ export class VersionReader {
       const tombstones = fragments.length === 0 ? RangeTombstones.NONE : new RangeTombstones(fragments);
       inputs.push({ source, tombstones });
     }
-    return new MergeIterator({ inputs, sequence, reverse });
+    return inputs.length === 0 ? NO_RECORDS : new MergeIterator({ inputs, sequence, reverse });
   }
 
   /** Hash of the prefix that all keys in [lower, upper) have; undefined: they have none in common, or none at all. */
