@@ -114,7 +114,7 @@ function parsePercentiles(given: readonly string[]): readonly number[] {
 }
 
 /** Characters of `notify-keyspace-events` in the order in which Redis shows them. */
-const EVENT_CLASSES = 'Ag$lshzxetdKEmn';
+const EVENT_CLASSES = 'Ag$lshzxetdnKEm';
 const EVENTS_OF_A = 'g$lshzxetd';
 
 function parseEvents(word: string): string {
@@ -129,6 +129,11 @@ function parseEvents(word: string): string {
       all && EVENTS_OF_A.includes(letter) ? false : word.includes(letter) || (letter === 'A' && all),
     )
     .join('');
+}
+
+/** As Redis, which does not show `n` beside `A`. */
+function formatEvents(letters: string): string {
+  return letters.startsWith('A') ? letters.replace('n', '') : letters;
 }
 
 const EVICTION_POLICIES = [
@@ -289,7 +294,7 @@ export const options = {
     summary: 'who may send DEBUG: no, yes (everybody) or local',
   }),
   'enable-protected-configs': choice({ initial: 'no', choices: ['no', 'yes', 'local'], change: 'start' }),
-  'notify-keyspace-events': single<string>({ initial: '', parse: parseEvents, format: (value) => value }),
+  'notify-keyspace-events': single<string>({ initial: '', parse: parseEvents, format: formatEvents }),
   'acl-pubsub-default': choice({ initial: 'resetchannels', choices: ['allchannels', 'resetchannels'] }),
   'memtable-size': memory({
     initial: 64 * MIB,

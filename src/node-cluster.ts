@@ -166,8 +166,9 @@ export class NodeCluster {
       view: keeper,
       change: (row, change, timeoutMs, done) => coordinator.change(row, change, coordinator.nowMs() + timeoutMs, done),
       nowMs: () => env.clock.wallMs(),
-      onExpired: () => {
+      onExpired: (row) => {
         server.keyspace.expiredRows++;
+        server.keyspace.onExpired?.(Buffer.from(row, 'latin1'));
       },
     });
     this.levels = new LevelRun({
@@ -347,7 +348,7 @@ export class NodeCluster {
       nameOf: (id) => keeper.nameOf(id),
       nowMs: () => coordinator.nowMs(),
       tell: (name, method, payload) => this.tell(name, method, payload),
-      heard: (row) => server.blocked.changed(row),
+      heard: (row, type) => server.blocked.far?.heard(row, type),
     });
   }
 

@@ -251,9 +251,11 @@ export class BlockedClients {
     let reply: Reply;
     let sequence = 0;
     try {
-      reply = command.run?.(view, blocks.only(args, at), client.context) as Reply;
+      const words = blocks.only(args, at);
+      reply = command.run?.(view, words, client.context) as Reply;
       if (isNothing(reply)) return;
       reply = ownBytes(reply);
+      if (server.notify.isActive) server.notify.collect(view, command, words);
       const written = command.access === 'read' ? 0 : server.keyspace.commit(view);
       sequence = Math.max(view.sequenceSeen, written);
     } catch (thrown) {

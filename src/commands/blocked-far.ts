@@ -3,11 +3,12 @@
  *
  * ```
  * start ─▶ wait in the table ─▶ ask owners to tell of changes ─▶ try each row, from left to right
- * told that a row changed, or its poll is due ─▶ the first waiter of the row tries it, then the next ─▶ reply
+ * told that a row is now of the type that is waited for ─▶ the first waiter of the row tries it, then the next ─▶ reply
+ * the poll of a row is due ─▶ its type is read; if it fits, the same
  * ```
  *
- * Trying is a quorum read of the row's type and, where that fits, the command on this row alone as a change at the row's
- * coordinator, so that an element is taken once. What is promised:
+ * Trying is the command on this row alone, as a change at the row's coordinator, so that an element is taken once, and
+ * nothing contends with those who push: a read that met their change half way would have to settle it. What is promised:
  * - No wake-up is lost: a row is polled while somebody waits for it, after 100 ms and then less and less often down to once
  *   a second, whatever became of notices. A lost notice costs that time and nothing else.
  * - At one node the waiters of a row are tried in the order in which they came; waiters of several nodes have no order.
@@ -61,6 +62,8 @@ export class BlockedFar {
   private readonly rows: ClusterRun;
   private readonly want: (rows: readonly RowName[]) => void;
   private readonly polls = new Map<RowName, Poll>();
+  /** Rows that are to be looked at because their poll is due. */
+  private readonly polled = new Set<RowName>();
   private timer: Timer | undefined = undefined;
 
   /** `want`: asks the owners of rows to tell of their changes, for LEASE_MS. */
@@ -96,10 +99,23 @@ export class BlockedFar {
     const { table } = this.blocked;
     table.hold(row);
     this.watch();
-    void this.serveInOrder(row).finally(() => {
+    const isPoll = this.polled.delete(row);
+    void this.serveInOrder(row, isPoll).finally(() => {
       table.release(row);
       this.blocked.serve();
     });
+  }
+
+  /** A row was changed somewhere, and is now of this type (DELETED: not there). */
+  heard(row: RowName, type: RowType): void {
+    const { table } = this.blocked;
+    for (const { blocks } of table.waitersOf(row)) {
+      if (blocks.type !== type && blocks.gone === undefined) continue;
+      this.polled.delete(row);
+      table.changed(row);
+      this.blocked.serve();
+      return;
+    }
   }
 
   close(): void {
@@ -121,13 +137,11 @@ export class BlockedFar {
     if (blocks.settledFar !== undefined) {
       waiter.args = await blocks.settledFar(waiter.args, (words) => this.rows.runUncounted(client, words));
     }
-    for (const at of waiter.places) {
-      if (!this.isWaiting(waiter)) return;
-      await this.tryWord(waiter, at, true);
-    }
+    for (const at of waiter.places) if (this.isWaiting(waiter)) await this.tryWord(waiter, at, true);
   }
 
-  private async serveInOrder(row: RowName): Promise<void> {
+  private async serveInOrder(row: RowName, isPoll: boolean): Promise<void> {
+    let type: RowType | undefined;
     // Those who come meanwhile are at the end of the queue, and tried too.
     for (const waiter of this.blocked.table.waitersOf(row)) {
       await this.server.pause.over();
@@ -138,10 +152,11 @@ export class BlockedFar {
         continue;
       }
       waiter.isTrying = true;
-      const found = await this.tryWord(waiter, at, false);
+      if (isPoll) type ??= await this.typeOf(waiter, at);
+      const found = type === undefined || this.fits(waiter, type) ? await this.tryWord(waiter, at, false) : false;
       this.rest(waiter);
-      // Those behind it wait for the same type of row, as a rule; if not, the poll finds them.
-      if (!found && waiter.blocks.gone === undefined) return;
+      // Those behind it wait for the same, as a rule; if not, the poll finds them.
+      if (!found && waiter.blocks.gone === undefined && !isPoll) return;
     }
   }
 
@@ -155,36 +170,33 @@ export class BlockedFar {
     this.blocked.serve();
   }
 
-  /** Tries the row of the key at word `at`. False: there is no row of the type that is waited for. */
+  /** The type of the row of the key at word `at`; undefined: it cannot be told now. */
+  private async typeOf({ client, args }: Waiter, at: number): Promise<RowType | undefined> {
+    const type = await this.rows.runUncounted(client, Args.of('type', args.at(at)));
+    return type instanceof SimpleString ? typeOfName(type.text) : undefined;
+  }
+
+  /** Whether a row of this type may have something for the waiter; one that has to be told otherwise is. */
+  private fits(waiter: Waiter, type: RowType): boolean {
+    const { blocks } = waiter;
+    if (type === blocks.type) return true;
+    const gone = blocks.gone?.(type);
+    if (gone !== undefined && this.isWaiting(waiter)) this.blocked.end(waiter, gone);
+    return false;
+  }
+
+  /** Tries the row of the key at word `at`. False: there was nothing. */
   private async tryWord(waiter: Waiter, at: number, isFirst: boolean): Promise<boolean> {
     const { client, blocks, args } = waiter;
-    if (!isFirst || blocks.gone === undefined) {
-      const type = await this.rows.runUncounted(client, Args.of('type', args.at(at)));
-      if (type instanceof ErrorReply) {
-        if (isFirst) this.blocked.end(waiter, type);
-        return false;
-      }
-      if (!(type instanceof SimpleString) || type.text !== typeName(blocks.type)) {
-        this.absent(waiter, type instanceof SimpleString ? type.text : '', isFirst);
-        return false;
-      }
-    }
     // From here on the element is on its way; whether its client is there is decided in this turn.
     if (!this.isWaiting(waiter)) return true;
     const startUs = this.server.env.clock.monotonicUs();
     const reply = await this.rows.runUncounted(client, blocks.only(args, at));
-    if (isNothing(reply) || (!isFirst && reply instanceof ErrorReply && isPassing(reply))) return true;
+    if (isNothing(reply) || (!isFirst && reply instanceof ErrorReply && isPassing(reply))) return false;
     const workUs = this.server.env.clock.monotonicUs() - startUs;
     if (this.isWaiting(waiter)) this.blocked.end(waiter, reply, workUs);
     else if (!(reply instanceof ErrorReply)) void this.putBack(waiter, at, reply);
     return true;
-  }
-
-  private absent(waiter: Waiter, type: string, isFirst: boolean): void {
-    if (!this.isWaiting(waiter)) return;
-    const gone = waiter.blocks.gone?.(typeOf(type));
-    if (gone !== undefined) this.blocked.end(waiter, gone);
-    else if (isFirst && type !== typeName(rowType.DELETED)) this.blocked.end(waiter, new ErrorReply(WRONG_TYPE));
   }
 
   private isWaiting(waiter: Waiter): boolean {
@@ -243,9 +255,14 @@ export class BlockedFar {
       due++;
       poll.everyMs = Math.min(poll.everyMs * 2, LAST_POLL_MS);
       poll.atMs = nowMs + poll.everyMs;
+      this.polled.add(row);
       table.changed(row);
     }
-    for (const row of this.polls.keys()) if (!table.has(row)) this.polls.delete(row);
+    for (const row of this.polls.keys()) {
+      if (table.has(row)) continue;
+      this.polls.delete(row);
+      this.polled.delete(row);
+    }
     if (wanted.length > 0) this.want(wanted);
     this.watch();
     this.blocked.serve();
@@ -259,6 +276,6 @@ function isPassing(reply: ErrorReply): boolean {
   return PASSING.has(reply.message);
 }
 
-function typeOf(name: string): RowType {
+function typeOfName(name: string): RowType {
   return Object.values(rowType).find((type) => typeName(type) === name) ?? rowType.DELETED;
 }

@@ -209,17 +209,20 @@ export class Dispatcher {
     this.sequence = view.sequenceSeen;
     if (command.access === 'read') {
       this.countHits(view);
+      this.server.notify.committed();
       return;
     }
     if (this.cluster?.isAlone === false && changesRows(view)) throw new CommandError(localOnly(command.name));
     const written = this.keyspace.commit(view);
     if (written > this.sequence) this.sequence = written;
     if (written > 0) this.committed(view);
+    else this.server.notify.committed();
   }
 
   /** What others learn of a commit, in its turn. */
   private committed(view: View): void {
-    const { blocked } = this.server;
+    const { blocked, notify } = this.server;
+    notify.committed();
     if (blocked.count > 0) blocked.committed(view);
   }
 
@@ -288,8 +291,14 @@ export class Dispatcher {
 
   private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
     if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
+    const { notify } = this.server;
+    notify.clear();
     const isSliced = command.run === undefined || command.isLong?.(this.view, args) === true;
-    return isSliced ? this.runSliced(command, args, context) : command.run(this.view, args, context);
+    if (isSliced) return this.runSliced(command, args, context);
+    const reply = command.run(this.view, args, context);
+    // The commands of EXEC are noted one by one.
+    if (notify.isActive && command.name !== 'exec') notify.collect(this.view, command, args);
+    return reply;
   }
 
   private async prefetch(client: Client, command: Command, args: Args, miss: Miss): Promise<void> {
@@ -406,7 +415,9 @@ export class Dispatcher {
   private runQueued(view: View, queued: QueuedCommand, context: Context): Reply | Promise<Reply> {
     const { command, args } = queued;
     const { clock } = this.server.env;
+    const { notify } = this.server;
     const startUs = clock.monotonicUs();
+    const before = notify.isActive ? notify.mark(view) : undefined;
     let reply: Reply | Promise<Reply>;
     try {
       if (command.run !== undefined) reply = command.run(view, args, context);
@@ -415,6 +426,7 @@ export class Dispatcher {
       if (thrown instanceof Miss) throw thrown;
       reply = this.errorReplyOf(thrown);
     }
+    if (before !== undefined) notify.collect(view, command, args, before);
     if (!(reply instanceof Promise)) this.queuedRuns.push({ queued, tookUs: clock.monotonicUs() - startUs, reply });
     return reply;
   }

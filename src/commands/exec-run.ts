@@ -18,6 +18,7 @@ import { plan, Planned, planOf } from './cluster-plan.ts';
 import { failureText, notAtomic, notForCluster, type Failure } from './errors-cluster.ts';
 import { encodeForward, MAX_FORWARDED_COMMANDS } from './forward-codec.ts';
 import { databaseAt } from './key-row.ts';
+import { NO_NOTES, type Note } from './notify-events.ts';
 import { ErrorReply, ownBytes, type Reply } from './reply.ts';
 import type { RowCommand } from './row-handler.ts';
 import { outcomeOf, type RunHost } from './row-run.ts';
@@ -91,6 +92,8 @@ export class ExecRun implements RowTask, ForwardTask {
   private readonly ended: (reply: Reply) => void;
   private reply: Reply = null;
   private modified: Version = ZERO_VERSION;
+  /** Events of the last run. */
+  private notes: readonly Note[] = NO_NOTES;
 
   constructor(options: {
     host: RunHost;
@@ -134,14 +137,17 @@ export class ExecRun implements RowTask, ForwardTask {
     if (this.locked !== undefined) return state;
     this.reply = handler.runAll(calls, this.marks, this.client.context, this.row, state, ballot);
     this.modified = modifiedOf(handler.state);
+    this.notes = handler.notes;
     return handler.state;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
     const { locked } = this;
     if (outcome.kind !== 'done') this.failed(outcome.kind);
-    else if (locked === undefined) this.succeed(this.modified, ownBytes(this.reply));
-    else {
+    else if (locked === undefined) {
+      this.client.context.server.notify.publish(this.notes);
+      this.succeed(this.modified, ownBytes(this.reply));
+    } else {
       const again = (): void => this.start();
       this.host.transactions.whenUnlocked(this.row, locked, this.deadlineMs, again, (reason) => this.failed(reason));
     }

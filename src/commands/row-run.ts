@@ -29,6 +29,7 @@ import type { ClusterTransactions } from './cluster-transactions.ts';
 import type { Command } from './command.ts';
 import { failureText, notEverywhere, type Failure } from './errors-cluster.ts';
 import { decodeForwardAnswer, encodeForward } from './forward-codec.ts';
+import { NO_NOTES, type Note } from './notify-events.ts';
 import { PendingReply } from './pending-reply.ts';
 import { ErrorReply, ownBytes, type Reply, SimpleString } from './reply.ts';
 import type { RowHandler } from './row-handler.ts';
@@ -74,6 +75,8 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   private readonly memory = new Uint8Array(KEPT_WORD_BYTES);
   private reply: Reply = null;
   private modified: Version = ZERO_VERSION;
+  /** Events of the last run. */
+  private notes: readonly Note[] = NO_NOTES;
   /** A read at level `session`, whatever level it is at by now. */
   private isOfSession = false;
   /** The row as the last run of a change has found it, when the lock of a transaction was on it. */
@@ -167,8 +170,13 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
       return;
     }
     if (this.isWhole) host.countHits();
+    this.publish(handler.notes);
     this.client.cluster.noteRead(this.row, modified);
     this.finish(this.own(reply));
+  }
+
+  private publish(notes: readonly Note[]): void {
+    if (notes.length > 0) this.client.context.server.notify.publish(notes);
   }
 
   /** Runs the handler. */
@@ -202,14 +210,17 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     if (this.locked !== undefined) return state;
     this.reply = this.timed(state, ballot);
     this.modified = modifiedOf(handler.state);
+    this.notes = handler.notes;
     return handler.state;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
     const { locked } = this;
     if (outcome.kind !== 'done') this.failed(outcome.kind);
-    else if (locked === undefined) this.changed(this.modified, this.own(this.reply));
-    else {
+    else if (locked === undefined) {
+      this.publish(this.notes);
+      this.changed(this.modified, this.own(this.reply));
+    } else {
       const again = (): void => this.change();
       this.host.transactions.whenUnlocked(this.row, locked, this.deadlineMs, again, (reason) => this.failed(reason));
     }
@@ -234,11 +245,13 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { handler } = this.host;
     this.reply = handler.run(this, this.client.context, this.row, undefined, version);
     // What expires at once is deleted.
+    this.notes = handler.notes;
     return handler.state ?? deletedRowState(version);
   }
 
   written(version: Version): void {
     this.host.noteChange(this.client, this.row, version);
+    this.publish(this.notes);
     this.finish(this.own(this.reply));
   }
 

@@ -10,6 +10,7 @@ import type { RowMark } from '../repl/view.ts';
 import type { ClusterTransactions } from './cluster-transactions.ts';
 import type { Context } from './command.ts';
 import { encodeForwardAnswer } from './forward-codec.ts';
+import { NO_NOTES, type Note } from './notify-events.ts';
 import type { Reply } from './reply.ts';
 import type { RowCommand, RowHandler } from './row-handler.ts';
 
@@ -28,6 +29,8 @@ export class ServedRun implements RowTask {
   private locked: Uint8Array | undefined = undefined;
   private reply: Reply = null;
   private modified: Version = ZERO_VERSION;
+  /** Events of the last run. */
+  private notes: readonly Note[] = NO_NOTES;
 
   /** `calls`: in memory that stays as it is until the answer. */
   constructor(options: {
@@ -60,6 +63,7 @@ export class ServedRun implements RowTask {
     if (marks === undefined) this.reply = handler.run(calls[0] as RowCommand, context, row, state, ballot);
     else this.reply = handler.runAll(calls, marks, context, row, state, ballot);
     this.modified = modifiedOf(handler.state);
+    this.notes = handler.notes;
     return handler.state;
   }
 
@@ -70,6 +74,9 @@ export class ServedRun implements RowTask {
       this.transactions.whenUnlocked(this.row, locked, this.deadlineMs, this.again, (kind) => {
         this.answer(encodeForwardAnswer({ kind }));
       });
-    } else this.answer(encodeForwardAnswer({ kind: 'done', version: this.modified, reply: this.reply }));
+    } else {
+      this.context.server.notify.publish(this.notes);
+      this.answer(encodeForwardAnswer({ kind: 'done', version: this.modified, reply: this.reply }));
+    }
   }
 }

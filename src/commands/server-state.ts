@@ -12,6 +12,7 @@ import { CommandStats, ErrorStats } from './command-stats.ts';
 import { LatencyMonitor } from './latency-monitor.ts';
 import { type Machine, NO_MACHINE } from './machine.ts';
 import { MonitorFeed } from './monitor-feed.ts';
+import { NotifyFeed } from './notify-feed.ts';
 import type { CommandObserver } from './observer.ts';
 import { Pause } from './pause.ts';
 import { PubSubFeed } from './pubsub-feed.ts';
@@ -67,6 +68,8 @@ export class Server {
   readonly latency = new LatencyMonitor();
   readonly monitors = new MonitorFeed();
   readonly pubsub = new PubSubFeed();
+  /** Keyspace notifications. */
+  readonly notify: NotifyFeed;
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
   readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
@@ -137,6 +140,9 @@ export class Server {
     this.settings = { databases: this.config.get('databases'), maxBulkBytes: this.config.get('proto-max-bulk-len') };
     this.observer = new ServerObserver(this);
     this.blocked = new BlockedClients(this);
+    const nameOf = (command: Command): string => this.commandStats.of(command).name;
+    this.notify = new NotifyFeed({ pubsub: this.pubsub, nameOf });
+    this.keyspace.onExpired = (head) => this.notify.expiredRow(this.keyspace, head);
     this.followConfig();
   }
 
@@ -193,6 +199,7 @@ export class Server {
     config.follow('latency-monitor-threshold', (ms) => {
       this.latency.thresholdMs = ms;
     });
+    config.follow('notify-keyspace-events', (letters) => this.notify.setEvents(letters));
     config.follow('appendfsync', (policy) => this.keyspace.store.setFsyncPolicy(policy));
   }
 }

@@ -45,7 +45,7 @@ export interface ClusterExpiryOptions {
   /** Wall clock in ms. */
   nowMs(): number;
   /** A change of this node has ended a row. */
-  onExpired(): void;
+  onExpired(row: RowName): void;
 }
 
 export class ClusterExpiry {
@@ -156,7 +156,7 @@ export class ClusterExpiry {
     };
     this.options.change(row, change, EXPIRY_TIMEOUT_MS, (outcome) => {
       this.expiring.delete(row);
-      if (outcome.kind === 'done' && outcome.reply) this.options.onExpired();
+      if (outcome.kind === 'done' && outcome.reply) this.options.onExpired(row);
     });
   }
 }

@@ -210,6 +210,8 @@ export class Keyspace {
   private sweepFrom: Uint8Array | undefined = undefined;
   /** Fields of hashes past their deadlines that were removed since the start. */
   expiredFields = 0;
+  /** Told of each row that the sweeper has ended, by its physical key. */
+  onExpired: ((head: Uint8Array) => void) | undefined = undefined;
   /** Changes since the start: what INFO calls rdb_changes_since_last_save. */
   changes = 0;
 
@@ -329,6 +331,7 @@ export class Keyspace {
     if (batch.count > 0) this.store.write(batch);
     for (const key of died) this.state.counts.add(databaseOfHead(key.subarray(10)), slotOfHead(key.subarray(10)), -1);
     this.expiredRows += died.length;
+    for (const key of died) this.onExpired?.(key.subarray(10));
     return isWhole;
   }
 

@@ -5,7 +5,7 @@
  *
  * ```
  * WANT_ROWS    u32 lease in ms | rows, each u32 length | name          a notice to the owners of the rows
- * ROW_CHANGED  the name of the row                                     a notice to whoever wants to hear of it
+ * ROW_CHANGED  u8 type of the row now (0: not there) | its name        a notice to whoever wants to hear of it
  * ```
  * Big-endian; names a byte a character. Anything else is a `DamagedError`.
  *
@@ -15,12 +15,14 @@
 
 import { latin1 } from '../bytes.ts';
 import { busMethod } from '../cluster/bus-method.ts';
-import { ByteReader, ByteWriter } from '../cluster/byte-cursor.ts';
+import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
 import type { RowTask } from './coordinator.ts';
+import { rowType, type RowType } from './head.ts';
 import { type RowName, slotOfRow } from './owner-message.ts';
 import type { ChangeOutcome } from './register-core.ts';
+import { decodeRowState } from './row-state.ts';
 import type { Version } from './version.ts';
 
 /** Rows that others want to hear of; beyond it they find out by themselves. */
@@ -42,8 +44,8 @@ export interface RowInterestWorld {
   /** Of the monotonic clock. */
   nowMs(): number;
   tell(name: string, method: number, payload: Uint8Array): void;
-  /** A row has changed that this node wants to hear of. */
-  heard(row: RowName): void;
+  /** A row has changed that this node wants to hear of; its type now. */
+  heard(row: RowName, type: RowType): void;
 }
 
 export class RowInterest {
@@ -86,15 +88,18 @@ export class RowInterest {
     while (reader.left > 0) this.note(from, latin1(reader.block()), leaseMs);
   }
 
-  /** The notice ROW_CHANGED. */
+  /** The notice ROW_CHANGED. Throws `DamagedError`. */
   onChanged(payload: Uint8Array): void {
-    this.world.heard(latin1(payload));
+    const reader = new ByteReader(payload);
+    const type = reader.u8();
+    if (!isRowType(type)) throw new DamagedError('a type of rows');
+    this.world.heard(latin1(reader.raw(reader.left)), type);
   }
 
   /** The task, watched when somebody wants to hear of its row. */
   readonly watched = (row: RowName, task: RowTask): RowTask => {
     if (this.wanted.size === 0 || !this.wanted.has(row)) return task;
-    return new WatchedTask(task, () => this.changed(row));
+    return new WatchedTask(task, (type) => this.changed(row, type));
   };
 
   private note(listener: Listener, row: RowName, leaseMs: number): void {
@@ -109,13 +114,13 @@ export class RowInterest {
     listeners.set(listener, nowMs + leaseMs);
   }
 
-  private changed(row: RowName): void {
+  private changed(row: RowName, type: RowType): void {
     const { world } = this;
     const nowMs = world.nowMs();
     for (const [listener, untilMs] of this.wanted.get(row) ?? []) {
       if (untilMs <= nowMs) continue;
-      if (listener === undefined) world.heard(row);
-      else world.tell(listener, busMethod.ROW_CHANGED, Buffer.from(row, 'latin1'));
+      if (listener === undefined) world.heard(row, type);
+      else world.tell(listener, busMethod.ROW_CHANGED, encodeChange(row, type));
     }
   }
 
@@ -128,13 +133,25 @@ export class RowInterest {
   }
 }
 
+function encodeChange(row: RowName, type: RowType): Uint8Array {
+  const payload = new Uint8Array(1 + row.length);
+  payload[0] = type;
+  payload.set(Buffer.from(row, 'latin1'), 1);
+  return payload;
+}
+
+function isRowType(value: number): value is RowType {
+  return value >= rowType.DELETED && value <= rowType.STREAM;
+}
+
 /** A change of a row that somebody wants to hear of. */
 class WatchedTask implements RowTask {
   private readonly task: RowTask;
-  private readonly changed: () => void;
+  private readonly changed: (type: RowType) => void;
   private hasChanged = false;
+  private type: RowType = rowType.DELETED;
 
-  constructor(task: RowTask, changed: () => void) {
+  constructor(task: RowTask, changed: (type: RowType) => void) {
     this.task = task;
     this.changed = changed;
   }
@@ -142,11 +159,12 @@ class WatchedTask implements RowTask {
   run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
     const after = this.task.run(state, ballot);
     this.hasChanged = after !== state;
+    if (this.hasChanged) this.type = after === undefined ? rowType.DELETED : decodeRowState(after).type;
     return after;
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
     this.task.done(outcome);
-    if (this.hasChanged && (outcome.kind === 'done' || outcome.kind === 'uncertain')) this.changed();
+    if (this.hasChanged && (outcome.kind === 'done' || outcome.kind === 'uncertain')) this.changed(this.type);
   }
 }
