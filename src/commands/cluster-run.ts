@@ -46,7 +46,7 @@ import { type ChangePolicies, ClusterLevels } from './cluster-levels.ts';
 import { ClusterTransactions } from './cluster-transactions.ts';
 import { wrongArity } from './errors.ts';
 import { failureText, notAtomic, NOT_JOINED, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
-import { type ExecPlan, ExecRun, planExec } from './exec-run.ts';
+import { AFTERWARDS, type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { PendingReply } from './pending-reply.ts';
@@ -583,7 +583,7 @@ export class ClusterRun implements RunHost {
       forgetTransaction(client);
       return this.refuse(client, command, args, startUs, planned.message);
     }
-    if (planned.rows.size === 0) return undefined;
+    if (planned.rows.size === 0 && !planned.places.includes(AFTERWARDS)) return undefined;
     forgetTransaction(client);
     return this.counted(client, command, args, startUs, () => this.execOn(client, queue, planned, startUs));
   }
@@ -591,6 +591,7 @@ export class ClusterRun implements RunHost {
   /** The replies of the commands on rows; a null array or an error. */
   private execRows(client: Client, planned: ExecPlan): Promise<Reply> {
     const { rows, calls } = planned;
+    if (rows.size === 0) return Promise.resolve([]);
     if (rows.size > 1) return this.transact(client, rows, calls);
     const [row] = rows.keys();
     return new Promise((ended) => {
@@ -610,7 +611,9 @@ export class ClusterRun implements RunHost {
     const all = await Promise.all(
       queue.map(async (queued, i) => {
         const at = planned.places[i] as number;
-        return at >= 0 ? (replies[at] as Reply) : this.host.runLocally(queued, client.context);
+        if (at >= 0) return replies[at] as Reply;
+        if (at === AFTERWARDS) return this.keyspace.run(client, queued.command, queued.args);
+        return this.host.runLocally(queued, client.context);
       }),
     );
     for (const [i, queued] of queue.entries()) {

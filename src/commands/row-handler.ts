@@ -15,11 +15,11 @@ import type { RowName } from '../repl/owner-message.ts';
 import type { Writes } from '../repl/row-op.ts';
 import { MAX_STATE_BYTES } from '../repl/row-state.ts';
 import type { Version } from '../repl/version.ts';
-import { isRowChanged, type Row, type RowMark, View } from '../repl/view.ts';
+import { isRowChanged, type Row, type RowMark, View, WholeDatabase } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { DAMAGED_ROW, NO_QUORUM, notAtomic, OTHER_ROWS, TOO_LARGE } from './errors-cluster.ts';
+import { DAMAGED_ROW, NO_QUORUM, NOT_WHOLE, notAtomic, OTHER_ROWS, TOO_LARGE } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
 import { NO_NOTES, type Note } from './notify-events.ts';
 import type { Slices } from './scan.ts';
@@ -82,6 +82,7 @@ export class RowHandler {
       return slices === undefined ? new ErrorReply(notAtomic(command.name)) : lastOf(slices);
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
+      if (thrown instanceof WholeDatabase) return new ErrorReply(NOT_WHOLE);
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
       if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
       if (this.given.missed !== undefined) return new ErrorReply(OTHER_ROWS);

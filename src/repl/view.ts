@@ -30,6 +30,11 @@ export interface RowSource {
   fill(head: Uint8Array, headLength: number, before: Head): void;
 }
 
+/** Thrown where a handler over rows that were given to it asks for a whole database. */
+export class WholeDatabase extends Error {
+  override readonly name = 'WholeDatabase';
+}
+
 /** What WATCH remembers of a row: whether it was live, and its modification version. */
 export interface RowMark {
   readonly live: boolean;
@@ -228,7 +233,7 @@ export class View {
     const base =
       (flags & headFlag.CELLS) === 0
         ? new PackedElements(value, end)
-        : new CellElements(this.store, row.head, row.headLength, generation, this.saw);
+        : new CellElements(this.store, row.head, row.headLength, generation, this.saw, this.keyspace.cells);
     row.elements = new Elements(row, base, count, meta);
     return row.elements;
   }
@@ -314,8 +319,9 @@ export class View {
     this.keepRows((row) => row.dirty);
   }
 
-  /** Removes every row of a logical database when the view commits; later reads of the view see it empty. */
+  /** Removes every row of a logical database when the view commits; later reads of the view see it empty. Throws `WholeDatabase`. */
   flush(database: number): void {
+    if (this.source !== undefined) throw new WholeDatabase();
     const physical = this.physicalDatabase(database);
     this.flushes.add(physical);
     this.keepRows((row) => databaseOfHead(row.head) !== physical);
@@ -323,6 +329,7 @@ export class View {
 
   /** Exchanges two logical databases for every client when the view commits. */
   swapDatabases(a: number, b: number): void {
+    if (this.source !== undefined) throw new WholeDatabase();
     const databases = this.databases ?? this.keyspace.copyDatabases();
     const first = databases[a] as number;
     databases[a] = databases[b] as number;
@@ -330,8 +337,9 @@ export class View {
     this.databases = databases;
   }
 
-  /** Number of live rows of a logical database, expired ones that nobody has met yet included. */
+  /** Number of live rows of a logical database, expired ones that nobody has met yet included. Throws `WholeDatabase`. */
   size(database = this.database): number {
+    if (this.source !== undefined) throw new WholeDatabase();
     const physical = this.physicalDatabase(database);
     let size = this.flushes.has(physical) ? 0 : this.keyspace.size(physical);
     for (const row of this.staged()) {
@@ -340,8 +348,9 @@ export class View {
     return size;
   }
 
-  /** A walk over the live rows of the client's database. Must be closed. */
+  /** A walk over the live rows of the client's database. Must be closed. Throws `WholeDatabase`. */
   scan(options: ScanOptions = {}): RowScan {
+    if (this.source !== undefined) throw new WholeDatabase();
     return new RowScan(this, this.store, options);
   }
 
