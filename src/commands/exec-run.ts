@@ -1,7 +1,8 @@
 /**
  * EXEC in a cluster: the queued commands of one client whose keys are one row (those of WATCH included), as one change of
  * that row; with several rows they are a transaction (cluster-run.ts). Commands that touch no row run at the client's node
- * once that is done; their replies stand in their places.
+ * once that is done, and so do those on whole databases (KEYS, DBSIZE, FLUSHDB), which are no part of what is atomic; their
+ * replies stand in their places.
  */
 
 import type { RowTask } from '../repl/coordinator.ts';
@@ -24,12 +25,16 @@ import type { RowCommand } from './row-handler.ts';
 import { outcomeOf, type RunHost } from './row-run.ts';
 import { keyIndexes } from './table.ts';
 
+/** A command that touches no row: at the client's node. One on whole databases: when the rows are changed. */
+export const HERE = -1;
+export const AFTERWARDS = -2;
+
 /** A queue that is sorted by where its commands run. */
 export interface ExecPlan {
   /** The rows that commands and WATCH name, with the marks of WATCH. */
   readonly rows: ReadonlyMap<RowName, readonly RowMark[]>;
   readonly calls: readonly RowCommand[];
-  /** For each queued command its place in `calls`; -1: it runs at the client's node. */
+  /** For each queued command its place in `calls`, or where it runs instead: HERE or AFTERWARDS. */
   readonly places: readonly number[];
 }
 
@@ -48,10 +53,14 @@ export function planExec(
     planOf(command, args, planned);
     if (planned.kind === plan.LOCAL) {
       if (command.name === 'select') database = databaseAfter(args, database, options.databases);
-      places.push(-1);
+      places.push(HERE);
       continue;
     }
-    if (planned.kind === plan.KEYSPACE) return new ErrorReply(notForCluster(command.name));
+    if (planned.kind === plan.KEYSPACE) {
+      if (command.name === 'swapdb') return new ErrorReply(notForCluster(command.name));
+      places.push(AFTERWARDS);
+      continue;
+    }
     for (const i of keyIndexes(command, args)) {
       const physical = options.physicalDatabase(database);
       const row = rowNameOf(physical, args.bytes, args.starts[i] as number, args.ends[i] as number);
