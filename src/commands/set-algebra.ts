@@ -121,8 +121,7 @@ function store(view: View, args: Args, algebra: Algebra): Reply {
     view.remove(target);
     return 0;
   }
-  const members = view.create(target, rowType.SET);
-  for (const key of keys) members.add(ELEMENT, key, EMPTY);
+  view.create(target, rowType.SET).addRising(ELEMENT, keys, EMPTY);
   return keys.length;
 }
 

@@ -13,6 +13,7 @@
  * is put back or kept beyond that must be copied.
  */
 
+import { assert } from '../assert.ts';
 import { compareBytes, EMPTY, latin1 } from '../bytes.ts';
 import { Miss } from './miss.ts';
 import { packCollection, type PackedElement, PackedElements, readCollectionHead } from './element-pack.ts';
@@ -140,6 +141,17 @@ export class Elements {
     this.counted(tag, 1);
   }
 
+  /** As `add`, of many elements with one value, whose keys rise. Requires: nothing is staged. */
+  addRising(tag: number, keys: readonly Uint8Array[], value: Uint8Array): void {
+    const { staged } = this;
+    assert(staged.length === 0, 'nothing is staged');
+    for (const key of keys) staged.push({ tag, key, value, stored: false });
+    this.sorted = staged.slice();
+    this.places = undefined;
+    this.touch();
+    if (tag === ELEMENT) this.count += keys.length;
+  }
+
   /** As `set`, of an element of which the caller knows that it is there. */
   replace(tag: number, key: Uint8Array, value: Uint8Array): void {
     const staged = this.change(tag, key);
@@ -212,6 +224,11 @@ export class Elements {
     }
     while (at < changes.length) put(changes[at++] as StagedElement);
     return merged;
+  }
+
+  /** As `merged` in any order, with changes that delete what was never stored among them. Throws `Miss`. */
+  whole(): readonly { readonly tag: number; readonly key: Uint8Array; readonly value: Uint8Array | undefined }[] {
+    return this.base === PackedElements.NONE ? this.staged : this.merged();
   }
 
   /** The collection after the changes, packed (element-pack.ts). Throws `Miss`. */

@@ -468,7 +468,7 @@ export class Keyspace {
         const packed = elements.packed();
         if (packed.length <= MAX_INLINE_BYTES) return packed;
       }
-      staged = elements.merged();
+      staged = elements.whole();
     }
     head.flags = headFlag.CELLS;
     head.generation = generation;
