@@ -18,6 +18,7 @@ import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts'
 import { MAX_FRAME_BYTES } from '../cluster/frame.ts';
 import type { Client } from './client.ts';
 import { CommandError } from './errors.ts';
+import type { AskOthers } from './pubsub-survey.ts';
 import { PushReply, type Reply } from './reply.ts';
 import { type TopicKind, topicKind, Topics } from './pubsub-topics.ts';
 
@@ -34,6 +35,8 @@ export class PubSubFeed {
   readonly topics = new Topics<Client>();
   /** Tells the other nodes, where there are any; the payload is the bus's from then on. */
   tellOthers: ((payload: Uint8Array) => void) | undefined = undefined;
+  /** Asks the other nodes, where there are any: pubsub-survey.ts. */
+  askOthers: AskOthers | undefined = undefined;
   private readonly writer = new ByteWriter();
 
   /** PUBLISH and SPUBLISH: the number of subscribers of this node that were told. Throws `CommandError`. */

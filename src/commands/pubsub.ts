@@ -72,19 +72,29 @@ function publishTo(kind: TopicKind): NonNullable<Command['run']> {
 function listTopics(kind: TopicKind): NonNullable<Command['run']> {
   return (_view: View, args: Args, { server }: Context): Reply => {
     if (args.count > 3) throw wrongSubcommand(args);
-    return server.pubsub.topics.names(kind, args.count === 3 ? args.at(2) : undefined);
+    const pattern = args.count === 3 ? args.at(2) : undefined;
+    const { topics, askOthers } = server.pubsub;
+    return askOthers === undefined ? topics.names(kind, pattern) : surveyNames(topics, askOthers, kind, pattern);
   };
 }
 
 function countSubscribers(kind: TopicKind): NonNullable<Command['run']> {
-  return (_view: View, args: Args, { server }: Context): Reply => {
-    const counts: Reply[] = [];
-    for (let i = 2; i < args.count; i++) {
-      const name = args.at(i);
-      counts.push(name, server.pubsub.topics.subscribersOf(kind, name)?.size ?? 0);
+  return (_view: View, args: Args, { server }: Context): Reply | Promise<Reply> => {
+    const { topics, askOthers } = server.pubsub;
+    const names = args.copy().words().slice(2);
+    if (askOthers !== undefined) {
+      return surveyCounts(topics, askOthers, kind, names).then((counts) =>
+        names.flatMap((name, i) => [name, counts[i] as number]),
+      );
     }
-    return counts;
+    return names.flatMap((name) => [name, topics.subscribersOf(kind, name)?.size ?? 0]);
   };
+}
+
+function countPatterns(_view: View, _args: Args, { server }: Context): Reply | Promise<Reply> {
+  const { topics, askOthers } = server.pubsub;
+  if (askOthers === undefined) return topics.count(PATTERN);
+  return surveyNames(topics, askOthers, PATTERN).then((names) => names.length);
 }
 
 const CHANNELS: KeyRange = { first: 1, last: -1, step: 1 };
@@ -144,7 +154,7 @@ const subcommands: readonly PlainRow[] = [
     arity: -2,
     flags: ASKS,
     since: '2.8.0',
-    summary: 'The channels that somebody of this node listens to.',
+    summary: 'The channels that somebody listens to.',
     complexity: PER_CHANNEL,
     run: listTopics(CHANNEL),
   },
@@ -153,7 +163,7 @@ const subcommands: readonly PlainRow[] = [
     arity: -2,
     flags: ASKS,
     since: '2.8.0',
-    summary: 'How many of this node listen to channels.',
+    summary: 'How many listen to channels.',
     complexity: PER_CHANNEL,
     run: countSubscribers(CHANNEL),
   },
@@ -162,15 +172,15 @@ const subcommands: readonly PlainRow[] = [
     arity: 2,
     flags: ASKS,
     since: '2.8.0',
-    summary: 'How many patterns somebody of this node listens by.',
-    run: (_view, _args, { server }) => server.pubsub.topics.count(PATTERN),
+    summary: 'How many patterns somebody listens by.',
+    run: countPatterns,
   },
   {
     name: 'shardchannels',
     arity: -2,
     flags: ASKS,
     since: '7.0.0',
-    summary: 'The shard channels that somebody of this node listens to.',
+    summary: 'The shard channels that somebody listens to.',
     complexity: PER_CHANNEL,
     run: listTopics(SHARD),
   },
@@ -179,7 +189,7 @@ const subcommands: readonly PlainRow[] = [
     arity: -2,
     flags: ASKS,
     since: '7.0.0',
-    summary: 'How many of this node listen to shard channels.',
+    summary: 'How many listen to shard channels.',
     complexity: PER_CHANNEL,
     run: countSubscribers(SHARD),
   },
@@ -191,7 +201,7 @@ export const pubsubCommands: readonly Command[] = [
     name: 'pubsub',
     group: 'pubsub',
     since: '2.8.0',
-    summary: 'Who listens to what, at this node.',
+    summary: 'Who listens to what.',
     subcommands: subcommands.map((row) => plainRow('pubsub', row)),
     help: [
       'CHANNELS [<pattern>]',
