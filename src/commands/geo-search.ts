@@ -108,7 +108,7 @@ interface Request {
   order: 'asc' | 'desc' | undefined;
   /** 0: all. */
   count: number;
-  any: boolean;
+  takesAny: boolean;
   /** The word of the key to store in. */
   target: number | undefined;
   storeDistances: boolean;
@@ -126,7 +126,7 @@ function requestOf(args: Args, form: Form, set: SortedSet | undefined): Request 
     withPlace: false,
     order: undefined,
     count: 0,
-    any: false,
+    takesAny: false,
     target: form.store === 'always' ? 1 : undefined,
     storeDistances: false,
   };
@@ -149,7 +149,7 @@ function readOption(args: Args, i: number, form: Form, set: SortedSet | undefine
   if (name === 'WITHDIST') request.withDistance = true;
   else if (name === 'WITHHASH') request.withHash = true;
   else if (name === 'WITHCOORD') request.withPlace = true;
-  else if (name === 'ANY') request.any = true;
+  else if (name === 'ANY') request.takesAny = true;
   else if (name === 'ASC') request.order = 'asc';
   else if (name === 'DESC') request.order = 'desc';
   else if (name === 'COUNT' && left >= 1) {
@@ -200,7 +200,7 @@ function check(args: Args, form: Form, request: Request): void {
   if (form.kind === 'search' && request.shape === undefined) {
     throw new CommandError(`ERR exactly one of BYRADIUS and BYBOX can be specified for ${args.text(0)}`);
   }
-  if (request.any && request.count === 0) throw new CommandError('ERR the ANY argument requires COUNT argument');
+  if (request.takesAny && request.count === 0) throw new CommandError('ERR the ANY argument requires COUNT argument');
 }
 
 function placeNamed(args: Args, i: number, set: SortedSet): Place {
@@ -262,7 +262,7 @@ function matchReply({ member, score, place, distance }: Match, request: Request)
 }
 
 /** The members in the shape, cell after cell. Throws `Miss`. */
-function matchesOf(set: SortedSet, { centre, shape, any, count }: Request): Match[] {
+function matchesOf(set: SortedSet, { centre, shape, takesAny, count }: Request): Match[] {
   const matches: Match[] = [];
   if (centre === undefined || shape === undefined) return matches;
   for (const cell of cellsAround(shape, centre)) {
@@ -270,16 +270,16 @@ function matchesOf(set: SortedSet, { centre, shape, any, count }: Request): Matc
       const place = placeOfScore(score);
       const distance = distanceWithin(shape, centre, place);
       if (distance !== undefined) matches.push({ member: member.slice(), score, place, distance });
-      return !any || matches.length < count;
+      return !takesAny || matches.length < count;
     });
-    if (any && matches.length >= count) break;
+    if (takesAny && matches.length >= count) break;
   }
   return matches;
 }
 
-function sorted(matches: Match[], { order, any, count }: Request): Match[] {
+function sorted(matches: Match[], { order, takesAny, count }: Request): Match[] {
   // The first so many mean the nearest, unless any will do.
-  const by = order ?? (count > 0 && !any ? 'asc' : undefined);
+  const by = order ?? (count > 0 && !takesAny ? 'asc' : undefined);
   if (by === 'asc') matches.sort((a, b) => a.distance - b.distance);
   else if (by === 'desc') matches.sort((a, b) => b.distance - a.distance);
   return count === 0 ? matches : matches.slice(0, count);

@@ -103,7 +103,7 @@ function range(view: View, args: Args): Reply {
   const start = clampedIntegerOf(args, 2);
   const stop = clampedIntegerOf(args, 3);
   const list = listAt(view, args, 1);
-  return list === undefined ? [] : list.copy(...boundsOf(start, stop, list.length));
+  return list === undefined ? [] : list.values(...boundsOf(start, stop, list.length));
 }
 
 function isLongRange(view: View, args: Args): boolean {

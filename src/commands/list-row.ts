@@ -11,8 +11,10 @@
 
 import { assert } from '../assert.ts';
 import { copyOf, equalBytes } from '../bytes.ts';
+import { CellElements } from '../repl/element-cells.ts';
 import { type Elements, ELEMENT, type TagRange } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
+import { blockEnd, blockStart, ListBlocks } from '../repl/list-blocks.ts';
 import { readStamp, writeStamp } from '../repl/row-key.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
@@ -95,6 +97,44 @@ export class List {
     const values: Uint8Array[] = [];
     this.each(start, end, (value) => {
       values.push(copyOf(value));
+    });
+    return values;
+  }
+
+  /** The elements [start, end); their bytes are valid until the turn ends. Throws `Miss`. */
+  values(start: number, end: number): Uint8Array[] {
+    const { base, staged } = this.elements;
+    if (staged.length > 0) return this.copy(start, end);
+    if (!(base instanceof CellElements)) return this.seen(start, end);
+    const note = base.note();
+    if (note === undefined) return this.copy(start, end);
+    const blocks = (note.blocks ??= new ListBlocks());
+    const values: Uint8Array[] = [];
+    for (let from = start; from < end;) {
+      const position = this.first + from;
+      const to = Math.min(blockEnd(position) - this.first, end);
+      if (!blocks.collect(position, this.first + to, values)) {
+        this.keepBlock(base, blocks, from);
+        blocks.collect(position, this.first + to, values);
+      }
+      from = to;
+    }
+    return values;
+  }
+
+  /** Reads the block that the element at `index` is in. Throws `Miss`. */
+  private keepBlock(base: CellElements, blocks: ListBlocks, index: number): void {
+    const position = this.first + index;
+    const start = Math.max(blockStart(position) - this.first, 0);
+    const end = Math.min(blockEnd(position) - this.first, this.length);
+    base.keepBlock(blocks, this.first + start, this.copy(start, end));
+  }
+
+  /** Elements of a list in its head, whose bytes stay as they are until the turn ends. */
+  private seen(start: number, end: number): Uint8Array[] {
+    const values: Uint8Array[] = [];
+    this.each(start, end, (value) => {
+      values.push(value);
     });
     return values;
   }

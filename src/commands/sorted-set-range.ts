@@ -144,7 +144,9 @@ interface Selection {
 function selectionOf(set: SortedSet, { bounds, reverse, offset, limit }: Request): Selection | undefined {
   if (bounds.by === 'rank') {
     const [start, end] = boundsOf(bounds.start, bounds.stop, set.count);
-    return start === end ? undefined : { range: { reverse }, skip: start, most: end - start };
+    if (start === end) return undefined;
+    const place = reverse ? set.count - 1 - start : start;
+    return { ...set.startAt(place, reverse), most: end - start };
   }
   if (offset < 0 || limit === 0) return undefined;
   const range = bounds.by === 'score' ? set.scoreRange(bounds.range, reverse) : set.lexRange(bounds.range, reverse);

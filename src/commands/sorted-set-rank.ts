@@ -51,19 +51,13 @@ function rank(view: View, args: Args, reverse: boolean): Reply {
   const member = args.at(2);
   const score = set?.score(member);
   if (set === undefined || score === undefined) return withScore ? NULL_ARRAY : null;
-  const before = countIn(set, { upper: orderKey(score, member) });
+  const before = set.countIn({ upper: orderKey(score, member) });
   const place = reverse ? set.count - 1 - before : before;
   return withScore ? [place, new DoubleReply(score)] : place;
 }
 
-/** Number of members in a range. Throws `Miss`. */
 function countIn(set: SortedSet, range: TagRange | undefined): number {
-  if (range === undefined) return 0;
-  let count = 0;
-  set.each(range, () => {
-    count++;
-  });
-  return count;
+  return range === undefined ? 0 : set.countIn(range);
 }
 
 function countByScore(view: View, args: Args): Reply {

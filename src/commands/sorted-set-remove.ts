@@ -81,7 +81,9 @@ function removeByRank(view: View, args: Args): Reply {
   const to = clampedIntegerOf(args, 3);
   return removeFrom(view, args, (set) => {
     const [start, end] = boundsOf(from, to, set.count);
-    return set.list({}, end - start, start);
+    if (start === end) return [];
+    const begin = set.startAt(start, false);
+    return set.list(begin.range, end - start, begin.skip);
   });
 }
 

@@ -15,6 +15,8 @@
 import { assert } from '../assert.ts';
 import { compareBytes, copyOf, EMPTY } from '../bytes.ts';
 import { ELEMENT, type Elements, type ElementSteps, keyAfter, keyPastPrefix, type TagRange } from '../repl/elements.ts';
+import { countIn, startAt } from '../repl/element-places.ts';
+import type { Start } from '../repl/element-ranks.ts';
 import { rowType } from '../repl/head.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
@@ -109,6 +111,16 @@ export class SortedSet {
     this.elements.each(ORDER, range, (key) => visit(memberOfOrder(key), scoreOfOrder(key)));
   }
 
+  /** Number of members in a range. Throws `Miss`. */
+  countIn(range: TagRange): number {
+    return countIn(this.elements, ORDER, range, this.count);
+  }
+
+  /** Where a walk begins that shows the member at `place` first, in this direction. Requires: 0 ≤ place < count. Throws `Miss`. */
+  startAt(place: number, reverse: boolean): Start {
+    return startAt(this.elements, ORDER, { place, total: this.count, reverse });
+  }
+
   /** Calls `visit` with every member, in no order that means anything. Bytes as in `each`. Throws `Miss`. */
   eachMember(visit: (key: Uint8Array, score: number) => boolean | void): void {
     this.elements.each(ELEMENT, {}, (key, value) => visit(key, scoreOf(value)));
@@ -137,7 +149,13 @@ export class SortedSet {
     const most = orderKey(max, EMPTY);
     const lower = minExclusive ? (keyPastPrefix(least) as Uint8Array) : least;
     const upper = maxExclusive ? most : (keyPastPrefix(most) as Uint8Array);
-    return compareBytes(lower, upper) < 0 ? { lower, upper, reverse } : undefined;
+    if (compareBytes(lower, upper) >= 0) return undefined;
+    return {
+      // Without bounds a walk begins where the members are known to begin, past those that were removed there.
+      ...(min === -Infinity && !minExclusive ? {} : { lower }),
+      ...(max === Infinity && !maxExclusive ? {} : { upper }),
+      reverse,
+    };
   }
 
   /**

@@ -11,13 +11,16 @@
  * A cell's value is its version (see `putElement`), then the element's value.
  */
 
-import { copyOf, EMPTY } from '../bytes.ts';
+import { compareBytes, copyOf, EMPTY } from '../bytes.ts';
 import { writeU32 } from '../cluster/big-endian.ts';
 import { type Batch, type Cursor, Found, lookup, type Store } from '../engine/store.ts';
+import type { CellMemory, CellNote } from './cell-memory.ts';
 import type { PackedElement } from './element-pack.ts';
+import type { ElementRanks } from './element-ranks.ts';
 import { ELEMENT_HEADER } from './head.ts';
 import { CELL_ELEMENT, writeStamp } from './row-key.ts';
 import type { ElementBase, ElementSteps, TagRange } from './elements.ts';
+import type { ListBlocks } from './list-blocks.ts';
 import { Miss } from './miss.ts';
 
 /** Bytes of a cell's key between the head of the row and the element's. */
@@ -116,11 +119,23 @@ export class CellElements implements ElementBase {
   private readonly head: Uint8Array;
   private readonly headLength: number;
   private readonly saw: (sequence: number) => void;
+  private readonly memory: CellMemory | undefined;
   readonly generation: number;
 
-  /** `saw` is told the sequence of what was read. head[0, headLength) stays as it is while the elements are used. */
-  constructor(store: Store, head: Uint8Array, headLength: number, generation: number, saw: (sequence: number) => void) {
+  /**
+   * `saw` is told the sequence of what was read. head[0, headLength) stays as it is while the elements are used. With a
+   * `memory` walks leave out what it knows to be empty, and tell it what they find.
+   */
+  constructor(
+    store: Store,
+    head: Uint8Array,
+    headLength: number,
+    generation: number,
+    saw: (sequence: number) => void,
+    memory?: CellMemory,
+  ) {
     this.store = store;
+    this.memory = memory;
     this.head = head;
     this.headLength = headLength;
     this.generation = generation;
@@ -141,17 +156,50 @@ export class CellElements implements ElementBase {
 
   steps(tag: number, range: TagRange): ElementSteps {
     const { head, headLength, generation } = this;
-    const lower = cellKey(head, headLength, generation, tag, range.lower ?? EMPTY);
+    const isAtEdge = (range.reverse === true ? range.upper : range.lower) === undefined;
+    const note = isAtEdge ? this.note() : this.memory?.find(head, headLength, generation);
+    const narrowed = note === undefined ? range : note.narrowed(tag, range);
+    const lower = cellKey(head, headLength, generation, tag, narrowed.lower ?? EMPTY);
     const upper =
-      range.upper === undefined
+      narrowed.upper === undefined
         ? cellKey(head, headLength, generation, tag + 1, EMPTY)
-        : cellKey(head, headLength, generation, tag, range.upper);
+        : cellKey(head, headLength, generation, tag, narrowed.upper);
+    if (compareBytes(lower, upper) >= 0) return NO_STEPS;
     // It may pass any record of the store; what it shows is no younger than the last one.
     this.saw(this.store.lastSequence);
     return new CellSteps(
       this.store.cursor({ lower, upper, reverse: range.reverse === true }),
-      lower.length - (range.lower?.length ?? 0),
+      headLength + CELL_PREFIX_BYTES,
+      note === undefined ? undefined : { note, tag, range: narrowed, changes: note.changes },
     );
+  }
+
+  /** What is remembered of these elements; undefined: nothing ever is. */
+  note(): CellNote | undefined {
+    return this.memory?.open(this.head, this.headLength, this.generation);
+  }
+
+  /** As `ListBlocks.keep`, for a list. */
+  keepBlock(blocks: ListBlocks, first: number, values: Uint8Array[]): void {
+    const before = blocks.bytes;
+    blocks.keep(first, values);
+    this.memory?.grew(blocks.bytes - before);
+  }
+
+  /**
+   * The places of the elements of a tag, of which there are `total` in the store; undefined: they are not kept. Throws
+   * `Miss` while they are made.
+   */
+  ranks(tag: number, total: number): ElementRanks | undefined {
+    const { memory } = this;
+    const ranks = this.note()?.ranks(tag);
+    if (memory === undefined || ranks === undefined) return undefined;
+    if (ranks.built && ranks.total !== total) ranks.forget();
+    if (!ranks.built) {
+      ranks.build((range) => this.steps(tag, range), memory.rest);
+      memory.grew(ranks.bytes);
+    }
+    return ranks.total === total ? ranks : undefined;
   }
 
   /** Every element, whatever its tag, in memory of its own. Throws `Miss`. */
@@ -188,13 +236,27 @@ export class CellElements implements ElementBase {
   }
 }
 
+/** A walk over nothing. */
+const NO_STEPS: ElementSteps = { key: EMPTY, value: EMPTY, next: () => false, close: () => {} };
+
+/** A walk's beginning, of which the memory is told when the first element has been found. */
+interface Edge {
+  readonly note: CellNote;
+  readonly tag: number;
+  readonly range: TagRange;
+  /** The note's when the walk was opened. */
+  readonly changes: number;
+}
+
 class CellSteps implements ElementSteps {
   private readonly cursor: Cursor;
   private readonly prefix: number;
+  private edge: Edge | undefined;
 
-  constructor(cursor: Cursor, prefix: number) {
+  constructor(cursor: Cursor, prefix: number, edge: Edge | undefined) {
     this.cursor = cursor;
     this.prefix = prefix;
+    this.edge = edge;
   }
 
   get key(): Uint8Array {
@@ -209,10 +271,16 @@ class CellSteps implements ElementSteps {
   next(): boolean {
     const step = this.cursor.next();
     if (step === lookup.MISS) throw new Miss(() => this.cursor.load());
+    if (this.edge !== undefined && step === lookup.FOUND) this.tellEdge(this.edge);
     return step === lookup.FOUND;
   }
 
   close(): void {
     this.cursor.close();
+  }
+
+  private tellEdge({ note, tag, range, changes }: Edge): void {
+    this.edge = undefined;
+    if (note.changes === changes) note.sawEdge(tag, range, this.key);
   }
 }

@@ -24,6 +24,7 @@ import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { collectGarbage, garbageKey } from './cell-garbage.ts';
+import { CellMemory } from './cell-memory.ts';
 import { CellElements, cellKey, putCell } from './element-cells.ts';
 import { packCollection } from './element-pack.ts';
 import type { Elements } from './elements.ts';
@@ -214,6 +215,8 @@ export class Keyspace {
   onExpired: ((head: Uint8Array) => void) | undefined = undefined;
   /** Changes since the start: what INFO calls rdb_changes_since_last_save. */
   changes = 0;
+  /** What is remembered of collections in cells. */
+  readonly cells = new CellMemory();
 
   constructor(options: { store: Store; state: KeyspaceState; hlc: Hlc; actor: number }) {
     this.store = options.store;
@@ -491,10 +494,19 @@ export class Keyspace {
   private count(row: Row): void {
     if (!row.dirty) return;
     this.changes++;
+    if ((row.before.flags & headFlag.CELLS) !== 0 && row.replaced) this.remember(row);
     if (row.live !== row.counted) {
       this.state.counts.add(databaseOfHead(row.head), slotOfHead(row.head), row.live ? 1 : -1);
     }
     if (row.expired) this.expiredRows++;
+  }
+
+  /** Tells the memory of cells what became of a row that was in cells. */
+  private remember({ head, headLength, before, elements }: Row): void {
+    const { generation } = before;
+    if (elements?.base instanceof CellElements && elements.base.generation === generation) {
+      this.cells.committed(head, headLength, generation, elements.staged);
+    } else this.cells.forget(head, headLength, generation);
   }
 
   /** Adds the marks that end every row of these databases; returns their stamp. */
