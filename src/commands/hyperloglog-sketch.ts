@@ -16,6 +16,7 @@
  * Counting is by O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches" (2017), as in Redis.
  */
 
+import { copyOf } from '../bytes.ts';
 import { CommandError } from './errors.ts';
 import * as hashed from './hyperloglog-hash.ts';
 
@@ -166,7 +167,7 @@ export class Sketch {
 
   private own(): void {
     if (this.owned) return;
-    this.bytes = Uint8Array.from(this.bytes);
+    this.bytes = copyOf(this.bytes);
     this.owned = true;
   }
 

@@ -20,6 +20,7 @@
  * ```
  */
 
+import { copyOf } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { INT64_MAX, INT64_MIN, parseInt64 } from './number.ts';
 
@@ -113,7 +114,7 @@ export function writeListpack(elements: readonly (Uint8Array | number | bigint)[
     parts.push(encoded, trailer);
     length += encoded.length + trailer.length;
   }
-  const bytes = Uint8Array.from(Buffer.concat([...parts, Uint8Array.of(END)]));
+  const bytes = copyOf(Buffer.concat([...parts, Uint8Array.of(END)]));
   const view = new DataView(bytes.buffer);
   view.setUint32(0, length, true);
   view.setUint16(4, Math.min(elements.length, UNKNOWN_COUNT), true);

@@ -17,7 +17,7 @@
  * An id is two lengths of 64 bits.
  */
 
-import { compareBytes, concatBytes, equalBytes } from '../bytes.ts';
+import { compareBytes, concatBytes, copyOf, equalBytes } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { clampToSafe, parseInt64 } from './number.ts';
 import { readListpack, writeListpack } from './rdb-listpack.ts';
@@ -197,9 +197,7 @@ function readGroup(from: RdbReader, hasCounters: boolean, hasActiveTime: boolean
     consumers.push(consumer);
   }
   if (assigned !== known.size) throw new DamagedError('a pending entry without a consumer');
-  const entriesRead = equalBytes(read, UNKNOWN)
-    ? undefined
-    : Number(new DataView(Uint8Array.from(read).buffer).getBigUint64(0));
+  const entriesRead = equalBytes(read, UNKNOWN) ? undefined : Number(new DataView(copyOf(read).buffer).getBigUint64(0));
   return { name, lastId, entriesRead, consumers };
 }
 

@@ -11,6 +11,7 @@
  * ```
  */
 
+import { copyOf } from '../bytes.ts';
 import { assert } from '../assert.ts';
 import { parseSafeInteger } from './number.ts';
 import { compressLzf } from './rdb-lzf.ts';
@@ -72,7 +73,7 @@ export class RdbWriter {
 
   /** What was written, followed by room for `tail` bytes. */
   bytes(tail: number): Uint8Array {
-    return Uint8Array.from(Buffer.concat([...this.parts, new Uint8Array(tail)]));
+    return copyOf(Buffer.concat([...this.parts, new Uint8Array(tail)]));
   }
 }
 

@@ -1,5 +1,6 @@
 /** Making and changing consumer groups: XGROUP, XACK. */
 
+import { copyOf } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
@@ -156,7 +157,7 @@ export function groupAt(view: View, args: Args): Group {
 
 /** Word 4 as an id; `$` is the stream's last. */
 function groupStart(args: Args, stream: Stream | undefined, isStrict: boolean): StreamId {
-  if (args.text(4) === '$') return stream === undefined ? LEAST_ID : Uint8Array.from(stream.lastId);
+  if (args.text(4) === '$') return stream === undefined ? LEAST_ID : copyOf(stream.lastId);
   return isStrict ? idAt(args, 4) : idOrEdgeAt(args, 4);
 }
 

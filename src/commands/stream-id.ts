@@ -4,7 +4,7 @@
  */
 
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
-import { compareBytes } from '../bytes.ts';
+import { compareBytes, copyOf } from '../bytes.ts';
 import type { Args } from './args.ts';
 import { CommandError } from './errors.ts';
 
@@ -80,7 +80,7 @@ export function idBefore(id: StreamId): StreamId | undefined {
 
 /** Adds `by` to the last byte that is not `full`; those behind it become `rest`. */
 function stepped(id: StreamId, full: number, rest: number, by: 1 | -1): StreamId | undefined {
-  const next = Uint8Array.from(id);
+  const next = copyOf(id);
   let at = ID_BYTES - 1;
   while (at >= 0 && next[at] === full) next[at--] = rest;
   if (at < 0) return undefined;

@@ -3,7 +3,7 @@
  * `startsOf` once, so that `$` is the last id of the moment of the call, then `readStreams` until it returns a reply.
  */
 
-import { compareBytes } from '../bytes.ts';
+import { compareBytes, copyOf } from '../bytes.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command, KeyFinder } from './command.ts';
@@ -134,7 +134,7 @@ export function startsOf(view: View, args: Args, options: ReadOptions): ReadStar
 function startOf(args: Args, i: number, stream: Stream | undefined, inGroup: boolean): ReadStart {
   const word = args.length(i) === 1 ? args.text(i) : '';
   if (word === '$') {
-    if (!inGroup) return stream === undefined ? LEAST_ID : Uint8Array.from(stream.lastId);
+    if (!inGroup) return stream === undefined ? LEAST_ID : copyOf(stream.lastId);
     throw new CommandError(
       'ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.',
     );
@@ -171,7 +171,7 @@ export function readStreams(
       group === undefined
         ? behind(stream, start as StreamId, options.count)
         : ofGroup(view, args, groupOf(args, at, stream, group.nameAt), start, options);
-    if (entries !== undefined) streams.push([Uint8Array.from(args.at(at)), entries]);
+    if (entries !== undefined) streams.push([copyOf(args.at(at)), entries]);
   }
   return streams.length === 0 ? undefined : new EntriesReply(streams);
 }
@@ -213,7 +213,7 @@ function deliver(view: View, group: Group, consumer: SeenConsumer, { count, noAc
   const delivered: StreamId[] = [];
   stream.each(first, GREATEST_ID, (id, entry) => {
     entries.push(entryReply(id, entry));
-    delivered.push(Uint8Array.from(id));
+    delivered.push(copyOf(id));
     return entries.length < count;
   });
   for (const id of delivered) {

@@ -15,7 +15,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { compareBytes, EMPTY } from '../bytes.ts';
+import { compareBytes, copyOf } from '../bytes.ts';
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { type Elements, ELEMENT, type ElementSteps, keyAfter, type TagRange } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
@@ -161,7 +161,7 @@ export class Stream {
       LEAST_ID,
       this.lastId,
       (id) => {
-        edge = Uint8Array.from(id);
+        edge = copyOf(id);
         return false;
       },
       reverse,
@@ -180,7 +180,7 @@ export class Stream {
   }
 
   private change(edit: (meta: Uint8Array) => void): void {
-    const meta = Uint8Array.from(this.metaNow());
+    const meta = copyOf(this.metaNow());
     edit(meta);
     this.elements.meta = meta;
   }
@@ -250,24 +250,32 @@ export function entryOf(words: readonly Uint8Array[]): Uint8Array {
   return entry;
 }
 
+/** Of the varint that was read last. */
+let varintEnd = 0;
+
+function readVarint(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] as number;
+  varintEnd = at + 1;
+  if (first < 0x80) return first;
+  let value = first & 0x7f;
+  for (let scale = 0x80; ; scale *= 0x80) {
+    const byte = bytes[varintEnd++] as number;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) return value;
+  }
+}
+
 /** The fields and values of an entry, in memory of their own. */
 export function wordsOfEntry(entry: Uint8Array): Uint8Array[] {
-  const bytes = Uint8Array.from(entry);
+  const bytes = copyOf(entry);
+  const { buffer } = bytes;
   const words: Uint8Array[] = [];
-  let at = 0;
-  const next = (): number => {
-    let value = 0;
-    for (let scale = 1; ; scale *= 0x80) {
-      const byte = bytes[at++] as number;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-    }
-  };
-  for (let left = next(); left > 0; left--) {
-    const length = next();
-    words.push(length === 0 ? EMPTY : bytes.subarray(at, at + length));
-    at += length;
+  const count = readVarint(bytes, 0);
+  for (let i = 0; i < count; i++) {
+    const length = readVarint(bytes, varintEnd);
+    words.push(new Uint8Array(buffer, varintEnd, length));
+    varintEnd += length;
   }
-  assert(at === bytes.length, 'an entry that ends with its last word');
+  assert(varintEnd === bytes.length, 'an entry that ends with its last word');
   return words;
 }

@@ -6,7 +6,7 @@
  * Redis's as long as XDEL has made no gaps and entries are small (Redis also ends a node at 4 KiB).
  */
 
-import { compareBytes } from '../bytes.ts';
+import { compareBytes, copyOf } from '../bytes.ts';
 import type { Args } from './args.ts';
 import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
@@ -121,7 +121,7 @@ function firstIds(stream: Stream, most: number, minId: StreamId | undefined): St
   if (most <= 0 || stream.length === 0) return ids;
   stream.each(LEAST_ID, GREATEST_ID, (id) => {
     if (minId !== undefined && compareBytes(id, minId) >= 0) return false;
-    ids.push(Uint8Array.from(id));
+    ids.push(copyOf(id));
     return ids.length < most;
   });
   return ids;
