@@ -6,6 +6,7 @@ import type { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { Command, Context, KeyRange } from './command.ts';
 import { CommandError } from './errors.ts';
+import { surveyCounts, surveyNames } from './pubsub-survey.ts';
 import { MAX_SUBSCRIPTIONS, type TopicKind, topicKind } from './pubsub-topics.ts';
 import { PushReply, Replies, type Reply } from './reply.ts';
 import { container, plainRow, type PlainRow, wrongSubcommand } from './server-row.ts';
