@@ -71,7 +71,7 @@ function publishTo(kind: TopicKind): NonNullable<Command['run']> {
 }
 
 function listTopics(kind: TopicKind): NonNullable<Command['run']> {
-  return (_view: View, args: Args, { server }: Context): Reply => {
+  return (_view: View, args: Args, { server }: Context): Reply | Promise<Reply> => {
     if (args.count > 3) throw wrongSubcommand(args);
     const pattern = args.count === 3 ? args.at(2) : undefined;
     const { topics, askOthers } = server.pubsub;
