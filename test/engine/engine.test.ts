@@ -147,3 +147,47 @@ test('the memtable that was flushed last still answers look-ups, as tables would
     await store.close();
   });
 });
+
+test('random look-ups while memtables fill up and are flushed one after another', async () => {
+  await withDirectory(async (directory) => {
+    const store = await Engine.open(opening(directory));
+    const metric = (name: string): number => store.metrics()[name] as number;
+    const model = new Map<string, string>();
+    const found = new Found();
+    let state = 20_261_121;
+    const below = (limit: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      return (state >>> 8) % limit;
+    };
+    for (let step = 0; metric('flushes') < 12; step++) {
+      assert.ok(step < 100_000, 'memtables are flushed');
+      const key = `key-${below(300)}`;
+      const batch = store.newBatch();
+      if (below(40) === 0) {
+        const to = `${key}9`;
+        batch.deleteRange(utf8(key), utf8(to));
+        for (const each of model.keys()) if (each >= key && each < to) model.delete(each);
+      } else if (below(8) === 0) {
+        batch.delete(utf8(key));
+        model.delete(key);
+      } else {
+        const value = `${step} ${'x'.repeat(below(600))}`;
+        batch.put(utf8(key), utf8(value));
+        model.set(key, value);
+      }
+      store.write(batch);
+      for (let i = 0; i < 4; i++) {
+        const asked = `key-${below(310)}`;
+        const said = store.get(utf8(asked), asked.length, found);
+        const value = said === lookup.FOUND ? textOf(found.bytes.slice(found.start, found.end)) : undefined;
+        if (said !== lookup.MISS) assert.equal(value, model.get(asked), `${asked} at step ${step}`);
+      }
+      // Flushes end now and then before the next memtable is full, and none waits behind many.
+      const wait = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+      if (below(4) === 0) await wait();
+      while (metric('memtables_frozen') > 1) await wait();
+    }
+    for (const [key, value] of model) assert.equal(await read(store, key), value);
+    await store.close();
+  });
+});
