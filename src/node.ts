@@ -112,6 +112,7 @@ export class Node {
     const { env, config, machine, version } = options;
     const { hlc, actor, nodeId } = identity;
     const keyspace = new Keyspace({ store: engine, state, hlc, actor });
+    keyspace.cells.rest = () => new Promise((resolve) => env.timers.atTurnEnd(resolve));
     const server = new Server({ env, keyspace, config, machine, version, nodeId });
     const dispatcher = new Dispatcher(server, allCommands);
     server.setCommands(dispatcher.table.rows);
