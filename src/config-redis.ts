@@ -99,7 +99,6 @@ const INERT: Readonly<Record<string, string>> = {
   'syslog-ident': 'redis',
   // Probes are sent after 300 seconds, Redis's default.
   'tcp-keepalive': '300',
-  'tracking-table-max-keys': '1000000',
   unixsocketperm: '0',
   'zset-max-listpack-entries': '128',
   'zset-max-listpack-value': '64',

@@ -294,6 +294,12 @@ export const options = {
     summary: 'who may send DEBUG: no, yes (everybody) or local',
   }),
   'enable-protected-configs': choice({ initial: 'no', choices: ['no', 'yes', 'local'], change: 'start' }),
+  'tracking-table-max-keys': integer({
+    initial: 1_000_000,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    summary: 'keys that clients with CLIENT TRACKING have read and are told of; 0: no limit',
+  }),
   'notify-keyspace-events': single<string>({ initial: '', parse: parseEvents, format: formatEvents }),
   'acl-pubsub-default': choice({ initial: 'resetchannels', choices: ['allchannels', 'resetchannels'] }),
   'memtable-size': memory({

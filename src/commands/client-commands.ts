@@ -7,7 +7,7 @@ import { clientLine } from './client-list.ts';
 import type { Command, Context } from './command.ts';
 import { BAD_CLIENT_NAME, clientName } from './connection.ts';
 import { CommandError } from './errors.ts';
-import { MapReply, NO_REPLY, OK, type Reply, SetReply, VerbatimReply } from './reply.ts';
+import { NO_REPLY, OK, type Reply, VerbatimReply } from './reply.ts';
 import { INT64_MIN } from './number.ts';
 import {
   ADMIN,
@@ -16,14 +16,10 @@ import {
   OPEN,
   plainRow,
   type PlainRow,
-  refusing,
   syntaxError,
   wrongSubcommand,
 } from './server-row.ts';
-
-const NO_TRACKING = 'ERR client tracking is not supported by Kvorum';
-const NOT_TRACKING =
-  'ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled';
+import { redirectOf, setCaching, setTracking, trackingInfo } from './tracking.ts';
 
 function info(_view: View, _args: Args, { client, server }: Context): Reply {
   return new VerbatimReply('txt', `${clientLine(server, client)}\n`);
@@ -95,21 +91,6 @@ function unblock(_view: View, args: Args, { server }: Context): Reply {
   return client !== undefined && server.blocked.unblock(client, withError) ? 1 : 0;
 }
 
-function tracking(_view: View, args: Args): Reply {
-  const mode = args.upper(2);
-  if (mode === 'OFF' && args.count === 3) return OK;
-  if (mode !== 'ON' && mode !== 'OFF') throw syntaxError();
-  throw new CommandError(NO_TRACKING);
-}
-
-function trackingInfo(): Reply {
-  return new MapReply([
-    ['flags', new SetReply(['off'])],
-    ['redirect', -1],
-    ['prefixes', []],
-  ]);
-}
-
 /** ON or OFF in word 2. */
 function onOff(args: Args): boolean {
   const word = args.upper(2);
@@ -167,19 +148,33 @@ const own: readonly PlainRow[] = [
     arity: -3,
     flags: OPEN,
     since: '6.0.0',
-    summary: 'Refused: keys are not tracked for caches of clients.',
-    run: tracking,
+    summary: 'Tells the connection, or another one, when keys change that it has read.',
+    run: setTracking,
   },
-  { name: 'trackinginfo', arity: 2, flags: OPEN, since: '6.2.0', summary: 'Always off.', run: trackingInfo },
+  {
+    name: 'trackinginfo',
+    arity: 2,
+    flags: OPEN,
+    since: '6.2.0',
+    summary: 'How this connection tracks keys.',
+    run: trackingInfo,
+  },
   {
     name: 'caching',
     arity: 3,
     flags: OPEN,
     since: '6.0.0',
-    summary: 'Refused, since nothing is tracked.',
-    run: refusing(NOT_TRACKING),
+    summary: 'Whether the keys of the next command are tracked.',
+    run: setCaching,
   },
-  { name: 'getredir', arity: 2, flags: OPEN, since: '6.0.0', summary: 'Always -1: nothing is tracked.', run: () => -1 },
+  {
+    name: 'getredir',
+    arity: 2,
+    flags: OPEN,
+    since: '6.0.0',
+    summary: 'The connection that is told of keys in place of this one.',
+    run: (_view, _args, { client }) => redirectOf(client),
+  },
   {
     name: 'no-touch',
     arity: 3,
@@ -274,8 +269,9 @@ export const clientCommands: readonly Command[] = [
       '    End the waiting of a blocked connection.',
       'NO-EVICT <ON|OFF> | NO-TOUCH <ON|OFF>',
       '    Accepted, without effect.',
-      'TRACKING <ON|OFF> | TRACKINGINFO | CACHING <YES|NO> | GETREDIR',
-      '    Keys are not tracked: ON is refused.',
+      'TRACKING <ON|OFF> [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]',
+      'TRACKINGINFO | CACHING <YES|NO> | GETREDIR',
+      '    Tell this connection, or another one, when keys change that it has read.',
     ],
   }),
 ];

@@ -3,6 +3,7 @@
 import type { Client } from './client.ts';
 import { topicKind } from './pubsub-topics.ts';
 import type { Server } from './server-state.ts';
+import { redirectOf } from './tracking.ts';
 
 /** Kinds that TYPE of CLIENT LIST and KILL know. */
 export type ClientType = 'normal' | 'master' | 'replica' | 'pubsub';
@@ -35,6 +36,9 @@ function flagsOf(client: Client): string {
   if (client.subscriptions !== undefined) flags += 'P';
   if (client.waiting !== undefined) flags += 'b';
   if (client.queue !== undefined) flags += 'x';
+  if (client.tracking !== undefined) flags += 't';
+  if (client.tracking?.isBroken === true) flags += 'R';
+  if (client.tracking?.isBroadcast === true) flags += 'B';
   if (client.readonly) flags += 'r';
   if (client.noEvict) flags += 'e';
   if (client.noTouch) flags += 'T';
@@ -80,7 +84,7 @@ export function clientLine(server: Server, client: Client): string {
     ['events', 'r'],
     ['cmd', client.lastCommand === undefined ? 'NULL' : server.commandStats.of(client.lastCommand).name],
     ['user', client.user],
-    ['redir', -1],
+    ['redir', redirectOf(client)],
     ['resp', client.protocol],
     ['lib-name', client.libraryName],
     ['lib-ver', client.libraryVersion],

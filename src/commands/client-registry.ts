@@ -35,6 +35,7 @@ export function dismiss(server: Server, client: Client): void {
   server.monitors.remove(client);
   server.pubsub.drop(client);
   server.blocked.drop(client);
+  server.tracking.end(client);
 }
 
 /** `peer`: `127.0.0.1:4711`, `[::1]:4711`. */

@@ -9,6 +9,7 @@ import type { Subscriptions } from './pubsub-topics.ts';
 import type { Reply } from './reply.ts';
 import type { ScriptMemo } from './script-run.ts';
 import type { Server } from './server-state.ts';
+import type { Tracking } from './tracking-feed.ts';
 
 /** The connection as the front door hands it up; `src/resp/front-door.ts` says more of each member. */
 export interface ClientConnection {
@@ -88,6 +89,8 @@ export class Client {
   monitor = false;
   /** Its command that waits for other clients. */
   waiting: Waiter | undefined = undefined;
+  /** How it is told of keys that it has read; undefined: it is not. */
+  tracking: Tracking | undefined = undefined;
   /** What it listens to; undefined: nothing. */
   subscriptions: Subscriptions | undefined = undefined;
   noEvict = false;

@@ -101,6 +101,7 @@ export function resetClient(server: Server, client: Client): void {
   forgetTransaction(client);
   server.monitors.remove(client);
   server.pubsub.drop(client);
+  server.tracking.end(client);
   client.connection.setReplyMode('on');
   client.connection.setProtocol(2);
   client.protocol = 2;

@@ -53,6 +53,8 @@ export class Dispatcher {
   /** The view of the commands that answer within one turn; one is enough, since they never overlap. */
   private readonly view: View;
   private sequence = 0;
+  /** Whose command ran last. */
+  private running: Client | undefined = undefined;
   private cluster: ClusterRun | undefined = undefined;
   private lastWallMs = 0;
   /** When, by the monotonic clock, `lastWallMs` was read. */
@@ -72,7 +74,10 @@ export class Dispatcher {
     server.blocked.attach({
       errorReplyOf: (thrown) => this.errorReplyOf(thrown),
       whenDurable: (sequence) => this.whenDurable(sequence),
-      committed: (view) => this.committed(view),
+      committed: (view) => {
+        this.running = undefined;
+        this.committed(view);
+      },
     });
   }
 
@@ -221,8 +226,9 @@ export class Dispatcher {
 
   /** What others learn of a commit, in its turn. */
   private committed(view: View): void {
-    const { blocked, notify } = this.server;
+    const { blocked, notify, tracking } = this.server;
     notify.committed();
+    if (tracking.isActive) tracking.committed(view, this.running);
     if (blocked.count > 0) blocked.committed(view);
   }
 
@@ -291,8 +297,11 @@ export class Dispatcher {
 
   private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
     if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
-    const { notify } = this.server;
+    const { notify, tracking } = this.server;
+    const { client } = context;
+    this.running = client;
     notify.clear();
+    if (client.tracking !== undefined) tracking.note(client, command, args);
     const isSliced = command.run === undefined || command.isLong?.(this.view, args) === true;
     if (isSliced) return this.runSliced(command, args, context);
     const reply = command.run(this.view, args, context);
@@ -418,6 +427,8 @@ export class Dispatcher {
     const { notify } = this.server;
     const startUs = clock.monotonicUs();
     const before = notify.isActive ? notify.mark(view) : undefined;
+    const { client } = context;
+    if (client.tracking !== undefined) this.server.tracking.note(client, command, args);
     let reply: Reply | Promise<Reply>;
     try {
       if (command.run !== undefined) reply = command.run(view, args, context);

@@ -44,6 +44,7 @@ export class ServerObserver implements CommandObserver {
     if (server.monitors.active && client.waiting === undefined) this.monitor(client, command, args);
     server.commandStats.of(command).record(us, failed, this.isTracking);
     if (failed) server.errorStats.count(reply.message);
+    if (client.tracking?.isNamed === true) this.forgetCaching(client, command);
     const { slowlog, latency } = server;
     const ranUs = workUs ?? us;
     if (ranUs >= slowlog.thresholdUs && slowlog.thresholdUs >= 0 && !command.flags.includes('skip_slowlog')) {
@@ -53,6 +54,12 @@ export class ServerObserver implements CommandObserver {
       const event = command.flags.includes('fast') ? 'fast-command' : 'command';
       latency.record(event, Math.round(us / 1000), Math.floor(server.env.clock.wallMs() / 1000));
     }
+  }
+
+  /** CLIENT CACHING holds for one command, or one transaction; CLIENT itself does not count. */
+  private forgetCaching(client: Client, command: Command): void {
+    const isClient = this.server.commandStats.of(command).name.startsWith('client|');
+    if (!isClient && client.queue === undefined && client.tracking !== undefined) client.tracking.isNamed = false;
   }
 
   /** MONITOR shows a command when it is sent, not when it has got what it waits for. */

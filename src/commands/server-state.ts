@@ -3,6 +3,7 @@
 import { Config } from '../config.ts';
 import type { Clock, Env } from '../env.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
+import { keyOfHead } from '../repl/row-key.ts';
 import { BlockedClients } from './blocked-clients.ts';
 import type { Client } from './client.ts';
 import type { ClusterDoor } from './cluster-door.ts';
@@ -22,6 +23,7 @@ import { ScanTokens } from './scan-tokens.ts';
 import { ScriptCache } from './script-cache.ts';
 import { ServerObserver } from './server-observer.ts';
 import { Slowlog } from './slowlog-ring.ts';
+import { TrackingFeed } from './tracking-feed.ts';
 
 /** The version of Redis whose replies are kept. */
 export const REDIS_VERSION = '7.0.15';
@@ -70,6 +72,8 @@ export class Server {
   readonly pubsub = new PubSubFeed();
   /** Keyspace notifications. */
   readonly notify: NotifyFeed;
+  /** Caches of clients. */
+  readonly tracking = new TrackingFeed(this.clients);
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
   readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
@@ -142,7 +146,10 @@ export class Server {
     this.blocked = new BlockedClients(this);
     const nameOf = (command: Command): string => this.commandStats.of(command).name;
     this.notify = new NotifyFeed({ pubsub: this.pubsub, nameOf });
-    this.keyspace.onExpired = (head) => this.notify.expiredRow(this.keyspace, head);
+    this.keyspace.onExpired = (head) => {
+      this.notify.expiredRow(this.keyspace, head);
+      if (this.tracking.isActive) this.tracking.changed(keyOfHead(head), undefined);
+    };
     this.followConfig();
   }
 
@@ -198,6 +205,9 @@ export class Server {
     config.follow('slowlog-max-len', (entries) => this.slowlog.limit(entries));
     config.follow('latency-monitor-threshold', (ms) => {
       this.latency.thresholdMs = ms;
+    });
+    config.follow('tracking-table-max-keys', (keys) => {
+      this.tracking.maxKeys = keys;
     });
     config.follow('notify-keyspace-events', (letters) => this.notify.setEvents(letters));
     config.follow('appendfsync', (policy) => this.keyspace.store.setFsyncPolicy(policy));
