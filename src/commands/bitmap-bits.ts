@@ -60,7 +60,11 @@ export function findBit(bytes: Uint8Array, bit: 0 | 1, first: number, last: numb
   return -1;
 }
 
-export type BitOperation = 'AND' | 'OR' | 'XOR' | 'NOT';
+/**
+ * `DIFF`: in the first and in no other; `DIFF1`: in others and not in the first; `ANDOR`: in the first and in others; `ONE`: in
+ * exactly one (Redis 8.2).
+ */
+export type BitOperation = 'AND' | 'OR' | 'XOR' | 'NOT' | 'DIFF' | 'DIFF1' | 'ANDOR' | 'ONE';
 
 /** The sources combined bit by bit, shorter ones followed by zeros; NOT takes one source. Requires: at least one. */
 export function combineBits(operation: BitOperation, sources: readonly Uint8Array[]): Uint8Array {
@@ -71,8 +75,39 @@ export function combineBits(operation: BitOperation, sources: readonly Uint8Arra
     return result;
   }
   result.set(first);
-  for (const source of sources.slice(1)) combineInto(operation, result, source);
+  const others = sources.slice(1);
+  if (operation === 'AND' || operation === 'OR' || operation === 'XOR') {
+    for (const source of others) combineInto(operation, result, source);
+  } else if (operation === 'ONE') keepSingle(result, others);
+  else compareWithOthers(operation, result, others);
   return result;
+}
+
+/** The bits that exactly one of the strings has; `result` has those of the first. */
+function keepSingle(result: Uint8Array, others: readonly Uint8Array[]): void {
+  const several = new Uint8Array(result.length);
+  for (const source of others) {
+    for (let i = 0; i < source.length; i++) {
+      several[i] = (several[i] as number) | ((result[i] as number) & (source[i] as number));
+      result[i] = (result[i] as number) | (source[i] as number);
+    }
+  }
+  for (let i = 0; i < result.length; i++) result[i] = (result[i] as number) & ~(several[i] as number);
+}
+
+/** `result` has the bits of the first string. */
+function compareWithOthers(
+  operation: 'DIFF' | 'DIFF1' | 'ANDOR',
+  result: Uint8Array,
+  others: readonly Uint8Array[],
+): void {
+  const any = new Uint8Array(result.length);
+  for (const source of others) combineInto('OR', any, source);
+  for (let i = 0; i < result.length; i++) {
+    const mine = result[i] as number;
+    const theirs = any[i] as number;
+    result[i] = operation === 'DIFF' ? mine & ~theirs : operation === 'DIFF1' ? theirs & ~mine : mine & theirs;
+  }
 }
 
 function combineInto(operation: 'AND' | 'OR' | 'XOR', result: Uint8Array, source: Uint8Array): void {

@@ -136,6 +136,9 @@ function combine(view: View, args: Args): Reply {
   if (operation === 'NOT' && args.count !== 4) {
     throw new CommandError('ERR BITOP NOT must be called with a single source key.');
   }
+  if ((operation === 'DIFF' || operation === 'DIFF1' || operation === 'ANDOR') && args.count < 5) {
+    throw new CommandError(`ERR BITOP ${operation} must be called with at least two source keys.`);
+  }
   const sources: Uint8Array[] = [];
   for (let i = 3; i < args.count; i++) sources.push(stringOrEmpty(view, stringRowAt(view, args, i)));
   const result = combineBits(operation, sources);
@@ -145,7 +148,10 @@ function combine(view: View, args: Args): Reply {
   return result.length;
 }
 
+const OPERATIONS: readonly BitOperation[] = ['AND', 'OR', 'XOR', 'NOT', 'DIFF', 'DIFF1', 'ANDOR', 'ONE'];
+
 function operationOf(name: string): BitOperation {
-  if (name !== 'AND' && name !== 'OR' && name !== 'XOR' && name !== 'NOT') throw syntaxError();
-  return name;
+  const operation = OPERATIONS.find((each) => each === name);
+  if (operation === undefined) throw syntaxError();
+  return operation;
 }

@@ -23,7 +23,7 @@ const BY_FLAGS: readonly (readonly [flags: string, names: string])[] = [
   ],
   [
     'RW delete',
-    'lrem ltrim zrem zremrangebyrank zremrangebyscore zremrangebylex xdel xtrim xautoclaim xgroup|destroy xgroup|delconsumer',
+    'lrem ltrim zrem zremrangebyrank zremrangebyscore zremrangebylex xdel xdelex xackdel xtrim xautoclaim xgroup|destroy xgroup|delconsumer',
   ],
   ['RW access delete', 'getdel rename renamenx lpop rpop lmpop lmove rpoplpush zpopmin zpopmax zmpop'],
   ['RM delete', 'del unlink delex delifeq'],

@@ -12,7 +12,7 @@ import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { EntriesReply, NULL_ARRAY, type Reply } from './reply.ts';
 import { Group, hasGaps, entriesUpTo } from './stream-group.ts';
-import { GREATEST_ID, idAfter, idAt, LEAST_ID, type StreamId, textOfId } from './stream-id.ts';
+import { GREATEST_ID, idAfter, idAt, idBefore, LEAST_ID, type StreamId, textOfId } from './stream-id.ts';
 import { entriesBetween, entryReply } from './stream-plain.ts';
 import { quoted, type Stream, streamAt, streamCommand, streamDoc } from './stream-row.ts';
 
@@ -139,11 +139,18 @@ function startOf(args: Args, i: number, stream: Stream | undefined, inGroup: boo
       'ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.',
     );
   }
+  if (word === '+' && !inGroup) return beforeLast(stream);
   if (word !== '>') return idAt(args, i);
   if (inGroup) return undefined;
   throw new CommandError(
     'ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.',
   );
+}
+
+/** Where to read on to get the last entry (`+`, Redis 7.4). */
+function beforeLast(stream: Stream | undefined): StreamId {
+  const last = stream?.lastEntryId();
+  return last === undefined ? (stream?.lastId ?? LEAST_ID) : (idBefore(last) ?? LEAST_ID);
 }
 
 function groupOf(args: Args, i: number, stream: Stream | undefined, groupAt: number): Group {

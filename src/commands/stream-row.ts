@@ -90,10 +90,16 @@ export class Stream {
 
   /** Deletes an entry for XDEL; true when it was there. Throws `Miss`. */
   delete(id: StreamId): boolean {
-    if (!this.elements.delete(ELEMENT, id)) return false;
+    if (!this.remove(id)) return false;
     this.change((meta) => {
       if (compareBytes(id, this.maxDeletedId) > 0) meta.set(id, MAX_DELETED_AT);
     });
+    return true;
+  }
+
+  /** Deletes an entry as trimming does, which does not count as a deletion; true when it was there. Throws `Miss`. */
+  remove(id: StreamId): boolean {
+    if (!this.elements.delete(ELEMENT, id)) return false;
     if (this.length === 0 || compareBytes(id, this.start) <= 0) this.startAfter(id);
     return true;
   }

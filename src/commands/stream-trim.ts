@@ -12,6 +12,8 @@ import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { GREATEST_ID, idAt, LEAST_ID, type StreamId, type WantedId, wantedIdAt } from './stream-id.ts';
+import { type DeletionPolicy, forget, isNeeded, policyOf } from './stream-deletion.ts';
+import { Group } from './stream-group.ts';
 import type { Stream } from './stream-row.ts';
 
 /** Redis's default of stream-node-max-entries. */
@@ -31,6 +33,7 @@ export interface TrimOptions {
   approximate: boolean;
   /** Entries deleted at most; 0: no limit. */
   limit: number;
+  policy: DeletionPolicy;
 }
 
 export interface AddOptions extends TrimOptions {
@@ -48,6 +51,7 @@ export function addOrTrimOptions(args: Args, isAdd: boolean): AddOptions {
     minId: undefined,
     approximate: false,
     limit: 0,
+    policy: 'KEEPREF',
     noMakeStream: false,
     wanted: undefined,
     end: args.count,
@@ -66,6 +70,7 @@ export function addOrTrimOptions(args: Args, isAdd: boolean): AddOptions {
       if (options.limit < 0) throw new CommandError('ERR The LIMIT argument must be >= 0.');
       limitGiven = true;
     } else if (isAdd && name === 'NOMKSTREAM') options.noMakeStream = true;
+    else if (policyOf(name) !== undefined) options.policy = policyOf(name) as DeletionPolicy;
     else if (isAdd) {
       options.wanted = wantedIdAt(args, i);
       options.end = i + 1;
@@ -104,8 +109,30 @@ export function trims({ maxLength, minId }: TrimOptions): boolean {
 
 /** Deletes what the options say and returns how many entries that were. Throws `Miss`. */
 export function trim(stream: Stream, options: TrimOptions): number {
+  if (options.policy !== 'KEEPREF') return trimReferenced(stream, options);
   const ids = options.approximate ? wholeNodes(stream, options) : surplus(stream, options);
   stream.dropFirst(ids);
+  return ids.length;
+}
+
+/** As `trim`, where it matters what groups know: every group forgets what goes, or what one of them needs stays. */
+function trimReferenced(stream: Stream, options: TrimOptions): number {
+  const { maxLength, minId, policy, limit } = options;
+  const groups = Group.all(stream);
+  const most = maxLength === undefined ? stream.length : stream.length - maxLength;
+  const ids: StreamId[] = [];
+  if (policy === 'DELREF') ids.push(...(options.approximate ? wholeNodes(stream, options) : surplus(stream, options)));
+  else {
+    for (const id of firstIds(stream, stream.length, minId)) {
+      if (ids.length >= most || (limit > 0 && ids.length >= limit)) break;
+      if (!isNeeded(groups, id)) ids.push(id);
+    }
+  }
+  for (const id of ids) {
+    if (policy === 'DELREF') forget(groups, id);
+    stream.remove(id);
+  }
+  for (const group of groups) group.save();
   return ids.length;
 }
 

@@ -1,6 +1,7 @@
 /** The commands on streams. */
 
 import type { Command } from './command.ts';
+import { deletionStreamCommands } from './stream-deletion.ts';
 import { streamGroupCommands } from './stream-groups.ts';
 import { streamInfoCommands } from './stream-info.ts';
 import { pendingStreamCommands } from './stream-pending.ts';
@@ -9,6 +10,7 @@ import { readStreamCommands } from './stream-read.ts';
 
 export const streamCommands: readonly Command[] = [
   ...plainStreamCommands,
+  ...deletionStreamCommands,
   ...readStreamCommands,
   ...streamGroupCommands,
   ...pendingStreamCommands,

@@ -66,7 +66,29 @@ describe('bits', () => {
           [...combineBits('XOR', sources)],
           expected((a, b) => a ^ b),
         );
-        const [first] = sources as [Uint8Array];
+        const [first, ...others] = sources as [Uint8Array, ...Uint8Array[]];
+        const withOthers = (combine: (mine: number, theirs: number) => number): number[] =>
+          Array.from({ length }, (_, i) => {
+            const theirs = others.map((source) => bit(source, i)).reduce((a, b) => a | b, 0);
+            return combine(bit(first, i), theirs);
+          });
+        assert.deepEqual(
+          [...combineBits('DIFF', sources)],
+          withOthers((mine, theirs) => mine & ~theirs),
+        );
+        assert.deepEqual(
+          [...combineBits('DIFF1', sources)],
+          withOthers((mine, theirs) => theirs & ~mine),
+        );
+        assert.deepEqual(
+          [...combineBits('ANDOR', sources)],
+          withOthers((mine, theirs) => mine & theirs),
+        );
+        const all = sources.map((source) => bitsOf(source));
+        const single = Array.from({ length: 8 * length }, (_, i) =>
+          Number(all.filter((bits) => bits[i] === 1).length === 1),
+        );
+        assert.deepEqual(bitsOf(combineBits('ONE', sources)), single);
         assert.deepEqual(
           [...combineBits('NOT', [first])],
           [...first].map((byte) => 255 - byte),
