@@ -101,11 +101,11 @@ function compareWithOthers(
   result: Uint8Array,
   others: readonly Uint8Array[],
 ): void {
-  const any = new Uint8Array(result.length);
-  for (const source of others) combineInto('OR', any, source);
+  const united = new Uint8Array(result.length);
+  for (const source of others) combineInto('OR', united, source);
   for (let i = 0; i < result.length; i++) {
     const mine = result[i] as number;
-    const theirs = any[i] as number;
+    const theirs = united[i] as number;
     result[i] = operation === 'DIFF' ? mine & ~theirs : operation === 'DIFF1' ? theirs & ~mine : mine & theirs;
   }
 }
