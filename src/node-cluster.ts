@@ -40,6 +40,7 @@ import { localKey } from './repl/row-key.ts';
 import { MAX_STATE_BYTES } from './repl/row-state.ts';
 import type { SlotMoveWorld } from './repl/slot-move.ts';
 import { SlotMoves } from './repl/slot-moves.ts';
+import { SlotRecovery } from './repl/slot-recovery.ts';
 import { Enrolment, type Entry } from './repl/topology-join.ts';
 import { busAddress, TopologyKeeper } from './repl/topology-keeper.ts';
 import { TopologyRegister } from './repl/topology-register.ts';
@@ -58,6 +59,10 @@ export interface NodeClusterOptions {
   readonly identity: Identity;
   readonly server: Server;
   readonly dispatcher: Dispatcher;
+  /** What this node acknowledged in earlier lives may be gone in part: see node-boot.ts. */
+  readonly mayHaveForgotten: boolean;
+  /** Called once what may have been forgotten was got back from the other owners. */
+  recovered(): Promise<void>;
 }
 
 export class NodeCluster {
@@ -72,6 +77,7 @@ export class NodeCluster {
   readonly enrolment: Enrolment;
   readonly steward: Steward;
   readonly moves: SlotMoves;
+  readonly recovery: SlotRecovery;
   private readonly options: NodeClusterOptions;
   private readonly door: OwnerDoor;
   private readonly interest: RowInterest;
@@ -138,7 +144,15 @@ export class NodeCluster {
     keeper.load();
     voter.load();
     this.register = new TopologyRegister({ env, keeper, voter, bus, hlc, actor: () => actor });
-    this.owner = new Owner({ env, store: engine, state, hlc, promisedBefore, view: keeper });
+    const { mayHaveForgotten } = options;
+    this.owner = new Owner({ env, store: engine, state, hlc, promisedBefore, view: keeper, mayHaveForgotten });
+    this.recovery = new SlotRecovery({
+      env,
+      view: keeper,
+      owner: this.owner,
+      promisedBefore,
+      ask: (to, request, answered) => this.askMember(to, request, answered),
+    });
     this.hints = new Hints({
       env,
       store: engine,
@@ -258,6 +272,7 @@ export class NodeCluster {
   async start(failed: (reason: unknown) => void): Promise<void> {
     await this.hints.load();
     await this.bus.listen(this.busAt);
+    if (this.options.mayHaveForgotten) void this.recover();
     this.membership.onChange((member) => this.keeper.heard(member.name, aboutOf(member.about).epoch));
     // Who came by CLUSTER MEET is not known to membership before it is called.
     this.keeper.onTopology(() => this.membership.meet(this.otherAddresses()));
@@ -270,6 +285,22 @@ export class NodeCluster {
     else entered.catch(failed);
   }
 
+  /** Gets back what may have been forgotten; until then this node votes on none of its slots. */
+  private async recover(): Promise<void> {
+    const { env } = this.options;
+    const { owner, recovery } = this;
+    const why = 'this machine stopped before its disk had everything';
+    env.log.warn(`${why}: slots are got back from their other owners`, { slots: owner.recall.suspectSlots });
+    await recovery.run();
+    env.log.info('nothing that was acknowledged is missing any more', { restored: recovery.restored });
+    try {
+      await this.options.recovered();
+    } catch (error) {
+      // Found suspect again in the next life, nothing worse.
+      env.log.error('it cannot be noted that nothing is missing any more', { reason: String(error) });
+    }
+  }
+
   /** Says goodbye and stops. What is under way is never answered. */
   async close(): Promise<void> {
     this.membership.leave();
@@ -277,6 +308,7 @@ export class NodeCluster {
     this.options.server.blocked.far?.close();
     this.steward.close();
     this.moves.close();
+    this.recovery.close();
     this.enrolment.close();
     this.membership.close();
     this.hints.close();

@@ -2,6 +2,7 @@
 
 import { arch, release, totalmem, type } from 'node:os';
 import type { Machine } from './commands/machine.ts';
+import { readBootId } from './env-node-boot.ts';
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
 
@@ -12,6 +13,7 @@ export function readMachine(): Machine {
     executable: process.execPath,
     runtime: `node ${process.version}`,
     totalMemoryBytes: totalmem(),
+    bootId: readBootId(),
     memory() {
       const { rss, heapUsed, heapTotal, external } = process.memoryUsage();
       return { residentBytes: rss, heapBytes: heapUsed, heapTotalBytes: heapTotal, externalBytes: external };

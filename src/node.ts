@@ -17,6 +17,7 @@ import type { EngineOptions } from './engine/engine-options.ts';
 import type { ManifestStore } from './engine/manifest.ts';
 import { defaultTableFormat } from './engine/sstable-writer.ts';
 import type { Env, Log } from './env.ts';
+import { BootMark } from './node-boot.ts';
 import { NodeCluster } from './node-cluster.ts';
 import { Doors } from './node-doors.ts';
 import { type Background, startBackground } from './node-background.ts';
@@ -55,6 +56,7 @@ export class Node {
   private readonly doors: Doors;
   private readonly background: Background;
   private cluster: NodeCluster | undefined = undefined;
+  private boot: BootMark | undefined = undefined;
   private readonly dispatcher: Dispatcher;
   private closing: Promise<void> | undefined = undefined;
 
@@ -158,7 +160,12 @@ export class Node {
     const { env, config } = options;
     const { engine, server, dispatcher } = this;
     if (!NodeCluster.isWanted(config) && engine.getValue(TOPOLOGY_KNOWN) === undefined) return;
-    this.cluster = await NodeCluster.open({ env, config, engine, state, identity, server, dispatcher });
+    const boot = await BootMark.open(engine, options.machine.bootId, config.get('appendfsync'));
+    this.boot = boot;
+    config.onChange('appendfsync', (policy) => boot.follow(policy));
+    const { mayHaveForgotten } = boot;
+    const parts = { env, config, engine, state, identity, server, dispatcher, mayHaveForgotten };
+    this.cluster = await NodeCluster.open({ ...parts, recovered: () => boot.recovered() });
   }
 
   private cannotJoin(options: NodeOptions, reason: unknown): void {
@@ -185,6 +192,7 @@ export class Node {
     await this.background.stop();
     await this.cluster?.close();
     await this.server.saves.stop();
+    await this.boot?.stop(this.engine, this.server.env.timers);
     await this.engine.close();
   }
 }

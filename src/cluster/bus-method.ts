@@ -28,6 +28,8 @@ export const busMethod = {
   /** Notices: a node wants to hear of changes of rows, and hears of one: repl/row-interest.ts. */
   WANT_ROWS: 23,
   ROW_CHANGED: 24,
+  /** An owner that may have forgotten something asks the others: repl/slot-recovery.ts. */
+  RECALL: 25,
 } as const;
 
 /** Method of an answer as its handler gives it. */

@@ -7,6 +7,8 @@ export interface Machine {
   readonly executable: string;
   readonly runtime: string;
   readonly totalMemoryBytes: number;
+  /** Another one each time that the machine has started; empty where there is none. */
+  readonly bootId: string;
   /** Bytes: of the process, of the JavaScript heap, of buffers outside it. */
   memory(): { residentBytes: number; heapBytes: number; heapTotalBytes: number; externalBytes: number };
   /** Microseconds of CPU used so far: of the process. */
@@ -20,6 +22,7 @@ export const NO_MACHINE: Machine = {
   executable: 'kvorum',
   runtime: 'none',
   totalMemoryBytes: 0,
+  bootId: 'none',
   memory: () => ({ residentBytes: 0, heapBytes: 0, heapTotalBytes: 0, externalBytes: 0 }),
   cpu: () => ({ userUs: 0, systemUs: 0 }),
 };

@@ -1,6 +1,6 @@
 /**
  * An owner as other nodes meet it on the bus: OWNER (one row under the one rule), MOVE (fence), LIST and COUNT (rows of
- * whole slots).
+ * whole slots), RECALL (what another owner may have forgotten; the only one that is answered for suspect slots).
  *
  * What cannot be answered is said to have failed (METHOD_FAILED) with a text: bytes that are no request, a slot that this
  * node does not own, an epoch that it does not know yet (and fetches). The asker asks again, or somebody else.
@@ -9,7 +9,7 @@
  * the slot's owners are still the same, so that what it tells is of after the fence of a move.
  */
 
-import { utf8 } from '../bytes.ts';
+import { copyOf, utf8 } from '../bytes.ts';
 import type { Answer, Arrival, Bus } from '../cluster/bus.ts';
 import { busMethod, METHOD_FAILED } from '../cluster/bus-method.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
@@ -33,6 +33,7 @@ import {
   type SlotRange,
 } from './slot-list.ts';
 import { answerMove } from './slot-move.ts';
+import { decodeRecall, encodeRaised } from './slot-recovery.ts';
 import { listRows } from './slot-walk.ts';
 
 /** Lists under way at a time; each may hold a cursor, and with it tables that compaction has replaced. */
@@ -74,6 +75,9 @@ export class OwnerDoor {
     bus.onRequest(busMethod.OWNER, this.onOwner);
     bus.onRequest(busMethod.MOVE, (arrival, answer) => {
       this.meet(arrival, answer, (payload, epoch) => answerMove(payload, epoch, this.epoch, this.owner));
+    });
+    bus.onRequest(busMethod.RECALL, (arrival, answer) => {
+      this.meet(arrival, answer, (payload, epoch) => this.recall(payload, epoch));
     });
     bus.onRequest(busMethod.COUNT, (arrival, answer) => {
       this.meet(arrival, answer, (payload, epoch) => this.countBytes(payload, epoch));
@@ -140,12 +144,13 @@ export class OwnerDoor {
   }
 
   /** Why this node does not tell of these slots in this epoch; undefined: it does. */
-  private refusalOf(slots: readonly SlotRange[], epoch: number): Failed | undefined {
+  private refusalOf(slots: readonly SlotRange[], epoch: number, isRecall = false): Failed | undefined {
     const { topology } = this.view;
     if (topology === undefined || topology.epoch < epoch) return { failed: 'the epoch is not known yet' };
     for (const { from, end } of slots) {
       for (let slot = from; slot < end; slot++) {
-        if (!isCurrent(topology, slot, epoch) || !this.owner.owns(slot)) {
+        const isTold = isRecall ? this.owner.isThere(slot) : this.owner.owns(slot);
+        if (!isTold || !isCurrent(topology, slot, epoch)) {
           return { failed: `slot ${slot} is not owned here` };
         }
       }
@@ -159,9 +164,29 @@ export class OwnerDoor {
     return refusal ?? encodeCounts(this.count(request), request.bySlot);
   }
 
-  private async listBytes(payload: Uint8Array, epoch: number): Promise<Uint8Array | Failed> {
+  private recall(payload: Uint8Array, epoch: number): Uint8Array | Failed | Promise<Uint8Array | Failed> {
+    const { owner } = this;
+    const request = decodeRecall(payload);
+    if (request.kind === 'list') return this.listBytes(copyOf(request.request), epoch, true);
+    if (request.kind === 'read') {
+      const { row } = request;
+      return new Promise((resolve) => {
+        owner.recall.tell(row, (told) => resolve(told.kind === 'held' ? encodeAnswer(told) : { failed: told.kind }));
+      });
+    }
+    const refusal = this.refusalOf(request.slots, epoch, true);
+    if (refusal !== undefined) return refusal;
+    if (!owner.raisePromises(request.slots, request.version)) return { failed: 'it cannot promise that yet' };
+    let isTrusted = true;
+    for (const { from, end } of request.slots) {
+      for (let slot = from; slot < end; slot++) if (owner.recall.isSuspect(slot)) isTrusted = false;
+    }
+    return encodeRaised(isTrusted);
+  }
+
+  private async listBytes(payload: Uint8Array, epoch: number, isRecall = false): Promise<Uint8Array | Failed> {
     const request = decodeListRequest(payload);
-    const refusal = this.refusalOf(request.slots, epoch);
+    const refusal = this.refusalOf(request.slots, epoch, isRecall);
     if (refusal !== undefined) return refusal;
     if (this.lists >= MAX_LISTS) return { failed: 'too many lists are under way' };
     this.lists++;
@@ -174,7 +199,7 @@ export class OwnerDoor {
     }
     await new Promise<void>((resolve) => this.owner.whenDurable(sequence, resolve));
     // What was moved away meanwhile is not told: it may be gone from here.
-    return this.refusalOf(request.slots, epoch) ?? encodeList(list);
+    return this.refusalOf(request.slots, epoch, isRecall) ?? encodeList(list);
   }
 
   /** Live rows of each slot in these ranges, as this node has them. */

@@ -11,7 +11,8 @@
  * stale             the slot's owners have changed since the epoch of the request
  * unable, refused   it knows no document, or by its document it is no owner (a request of a newer epoch waits for its
  *                   document); the engine refuses writes, now or for so long that too many wait
- * unable, amnesia   the row may stand in a damaged table
+ * unable, amnesia   the row may stand in a damaged table, or its slot is suspect: this owner may have forgotten what it
+ *                   took (slot-recovery.ts)
  * ```
  *
  * Invariants:
@@ -48,6 +49,7 @@ import {
   type RowName,
 } from './owner-message.ts';
 import { MarkApply } from './mark-apply.ts';
+import { OwnerRecall } from './owner-recall.ts';
 import { OwnerRows } from './owner-rows.ts';
 import { PromiseTable } from './promise-table.ts';
 import { localKey, readStamp, writeStamp } from './row-key.ts';
@@ -76,6 +78,8 @@ export interface OwnerOptions {
   /** What counts as promised by earlier lives: the clock's ceiling that the last one persisted, with the highest actor. */
   readonly promisedBefore: Version;
   readonly view: Pick<ClusterView, 'topology' | 'self' | 'isShared' | 'onTopology'>;
+  /** What earlier lives took may have been forgotten in part: every slot that is owned at first is suspect. */
+  readonly mayHaveForgotten?: boolean;
   readonly limits?: Partial<RoomLimits>;
 }
 
@@ -98,10 +102,12 @@ export class Owner {
   private readonly owned = new Uint8Array(SLOT_COUNT);
   /** Slots that are new here and may not be spoken for before they were emptied. */
   private readonly blocked = new Uint8Array(SLOT_COUNT);
+  readonly recall: OwnerRecall;
   /** The document up to which new slots were emptied; undefined until it was read. */
   private emptied: { readonly clusterId: string; readonly epoch: number } | undefined = undefined;
   private isReading = false;
   private isClosed = false;
+  private mayHaveForgotten: boolean;
   private known: Topology | undefined = undefined;
   private knownSelf = 0;
   private wasShared = false;
@@ -121,10 +127,20 @@ export class Owner {
     this.hlc = hlc;
     this.view = view;
     this.room = new WaitingRoom(options.limits);
+    this.mayHaveForgotten = options.mayHaveForgotten === true && view.topology !== undefined;
     this.rows = new OwnerRows({ store, state });
     this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
     this.acceptor = new Acceptor({ promises: this.promises, clock: hlc });
     this.marks = new MarkApply({ timers: env.timers, store, state, promises: this.promises, rows: this.rows });
+    this.recall = new OwnerRecall({
+      rows: this.rows,
+      marks: this.marks,
+      acceptor: this.acceptor,
+      isStopped: () => this.isClosed || store.refusal !== undefined,
+      isThere: (slot) => this.isThere(slot),
+      whenDurable: (sequence, run) => this.whenDurable(sequence, run),
+      unableFor: (error) => this.unableFor(error),
+    });
     this.drop = new SlotDrop({ env, store, state });
     this.stops = [
       store.onDurable(() => this.answers.release(store.durableSequence)),
@@ -168,7 +184,22 @@ export class Owner {
     const { topology } = this.view;
     if (topology === undefined) return false;
     if (topology !== this.known) this.adopt();
-    return this.owned[slot] === 1 && this.blocked[slot] === 0;
+    return this.owned[slot] === 1 && this.blocked[slot] === 0 && !this.recall.isSuspect(slot);
+  }
+
+  /** It is not known yet which slots are suspect. */
+  get isUndecided(): boolean {
+    return this.mayHaveForgotten;
+  }
+
+  /** It is being emptied of what stood there before it was owned. */
+  isBlocked(slot: number): boolean {
+    return this.blocked[slot] === 1;
+  }
+
+  /** Owned, and emptied of what stood there before; it may be suspect. */
+  isThere(slot: number): boolean {
+    return this.owns(slot) || (this.recall.isSuspect(slot) && this.blocked[slot] === 0);
   }
 
   /**
@@ -213,7 +244,7 @@ export class Owner {
   /** Promises at least this for every row of these slots. False: it cannot yet; nothing is promised. */
   raisePromises(slots: readonly SlotRange[], version: Version): boolean {
     for (const { from, end } of slots) {
-      for (let slot = from; slot < end; slot++) if (!this.owns(slot)) return false;
+      for (let slot = from; slot < end; slot++) if (!this.isThere(slot)) return false;
     }
     if (!this.hlc.observe(version.stamp)) return false;
     for (const { from, end } of slots) {
@@ -235,7 +266,11 @@ export class Owner {
       this.counts.stale++;
       return { kind: 'stale', epoch: topology.epoch };
     }
-    if (this.owned[slot] === 1 && this.blocked[slot] === 0) return undefined;
+    if (this.owned[slot] === 1 && this.blocked[slot] === 0) {
+      if (!this.recall.isSuspect(slot)) return undefined;
+      this.counts.amnesia++;
+      return AMNESIA;
+    }
     this.counts.refused++;
     return REFUSED;
   }
@@ -462,7 +497,10 @@ export class Owner {
         fresh.push(slot);
       }
       this.owned[slot] = Number(isOwner);
+      if (!isOwner && this.recall.isSuspect(slot)) this.recall.trust([slot]);
     }
+    if (this.mayHaveForgotten) this.recall.suspectAll(this.owned);
+    this.mayHaveForgotten = false;
     for (const slot of fresh) this.blocked[slot] = 1;
     this.drop.add(left, fresh, () => this.unblock(topology));
     const { early } = this;

@@ -256,6 +256,8 @@ export function decodeMoveRequest(payload: Uint8Array): MoveQuestion {
 
 /** What MOVE asks of an owner. */
 export interface MoveOwner {
+  /** What it may have forgotten. */
+  readonly recall: { isSuspect(slot: number): boolean };
   /** The highest promise for any row of these slots. */
   highestPromise(slots: readonly SlotRange[]): Version;
   /** Promises at least this for every row of these slots. False: it cannot yet. */
@@ -268,6 +270,10 @@ export function answerMove(payload: Uint8Array, epoch: number, epochInForce: num
   if (epochInForce < epoch) return NOT_YET;
   if (request.kind === 'raise') {
     return owner.raisePromises(request.slots, request.version) ? Uint8Array.of(YES) : NOT_YET;
+  }
+  // What it would list then might lack what was chosen with its yes.
+  for (const { from, end } of request.slots) {
+    for (let slot = from; slot < end; slot++) if (owner.recall.isSuspect(slot)) return NOT_YET;
   }
   const answer = new Uint8Array(1 + VERSION_BYTES);
   answer[0] = YES;

@@ -59,6 +59,17 @@ export function heldBy(node: Node, key: string): Promise<string> {
   });
 }
 
+/** Slots that this node does not vote on, since it may have forgotten something. */
+export function suspectSlotsOf(node: Node): number {
+  return clusterOf(node)?.owner.recall.suspectSlots ?? 0;
+}
+
+/** The version that this node has of a key of database 0, as text, whether it votes or not. */
+export async function versionAt(node: Node, key: string): Promise<string> {
+  const version = await must(clusterOf(node), 'a node of a cluster').owner.recall.heldVersion(rowOf(key));
+  return version === undefined ? 'unknown' : versionText(version);
+}
+
 /** How long the change that changes nothing may take. */
 const SETTLE_MS = 500;
 

@@ -55,6 +55,8 @@ export class Machine {
   private readonly options: MachineOptions;
   private readonly random: Prng;
   private isOn = false;
+  /** Power cuts so far. */
+  private boots = 0;
   private readonly listeners: (() => void)[] = [];
 
   constructor(world: MachineWorld, options: MachineOptions) {
@@ -98,7 +100,7 @@ export class Machine {
     Node.start({
       env,
       config,
-      machine: NO_MACHINE,
+      machine: { ...NO_MACHINE, bootId: `${this.name} ${this.boots}` },
       version: '0.0.0',
       onFatal: (error) => this.failed(life, `fatal: ${error.message}`),
       onShutdown: () => this.failed(life, 'has ended by itself'),
@@ -128,6 +130,7 @@ export class Machine {
       this.disk.kill();
       this.world.network.processDied(this.host);
     } else {
+      this.boots++;
       this.disk.powerCut();
       this.world.network.powerOff(this.host);
     }

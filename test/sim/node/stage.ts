@@ -6,7 +6,7 @@ import { EventLoop, type Life } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
 import { askOnce } from './ask-once.ts';
 import { formationOf } from './formation.ts';
-import { heldBy, isSettled, ownersOf, memberOf } from './inside.ts';
+import { heldBy, isSettled, ownersOf, memberOf, suspectSlotsOf, versionAt } from './inside.ts';
 import { Machine } from './machine.ts';
 import { SimNetwork, type Host } from './network.ts';
 import type { ReplyText } from './operation.ts';
@@ -80,6 +80,16 @@ export class Stage {
   /** What this machine's node holds of a key. */
   held(index: number, key: string): Promise<string> {
     return this.loop.settle(heldBy(this.nodeOf(index), key));
+  }
+
+  /** Slots that this machine's node does not vote on, since it may have forgotten something. */
+  suspectSlots(index: number): number {
+    return suspectSlotsOf(this.nodeOf(index));
+  }
+
+  /** The version that this machine's node has of a key, voting or not. */
+  versionAt(index: number, key: string): Promise<string> {
+    return this.loop.settle(versionAt(this.nodeOf(index), key));
   }
 
   /** No bytes pass between this machine and the others, one way or both. */
