@@ -474,7 +474,8 @@ export class Engine implements Store {
   /** Decides anew whether and how fast writes are taken. */
   #weigh(): void {
     // Around a damaged table some of level 0 has to stay: holding writers back for that would bring nothing.
-    const { delayMs, stop } = stallOf(this.#frozen.length, this.#tree.level0Backlog, this.#options.stall);
+    const { level0Backlog, debtBytes } = this.#tree;
+    const { delayMs, stop } = stallOf(this.#frozen.length, level0Backlog, debtBytes, this.#options.stall);
     const nowUs = this.#env.clock.monotonicUs();
     if (this.#isHeld) this.#stallUs += nowUs - this.#stallStartUs;
     this.#stallStartUs = nowUs;
