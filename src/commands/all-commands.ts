@@ -9,6 +9,7 @@ import type { Command } from './command.ts';
 import { configCommands } from './config-commands.ts';
 import { connectionCommands } from './connection.ts';
 import { debugCommands } from './debug.ts';
+import { functionCommands } from './function.ts';
 import { geoCommands } from './geo.ts';
 import { hashCommands } from './hash.ts';
 import { hyperloglogCommands } from './hyperloglog.ts';
@@ -43,6 +44,7 @@ export const allCommands: readonly Command[] = [
   ...sortCommands,
   ...pubsubCommands,
   ...scriptCommands,
+  ...functionCommands,
   ...keyCommands,
   ...connectionCommands,
   ...clientCommands,

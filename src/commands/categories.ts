@@ -31,7 +31,9 @@ export function categoriesOf(command: Command): readonly string[] {
   const named = new Set(command.categories);
   named.add(flags.includes('fast') ? 'fast' : 'slow');
   if (flags.includes('write')) named.add('write');
-  if (flags.includes('readonly')) named.add('read');
+  // Scripts read and write what they will.
+  const isScript = command.categories.includes('scripting') && command.mayMeetOtherRows === true;
+  if (flags.includes('readonly') && !isScript) named.add('read');
   if (flags.includes('blocking')) named.add('blocking');
   if (flags.includes('pubsub')) named.add('pubsub');
   if (flags.includes('admin')) named.add('admin').add('dangerous');

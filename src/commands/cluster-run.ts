@@ -31,8 +31,9 @@ import { levelText, QUORUM } from '../repl/level.ts';
 import type { LevelRun } from '../repl/level-run.ts';
 import { type RowName, slotOfRow } from '../repl/owner-message.ts';
 import type { RowLists } from '../repl/row-lists.ts';
-import { keyOfHead } from '../repl/row-key.ts';
+import { keyOfHead, SYSTEM_DATABASE } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
+import { decodeRowState } from '../repl/row-state.ts';
 import { ROW_OP_FORMAT, type Writes } from '../repl/row-op.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { Row, RowMark } from '../repl/view.ts';
@@ -48,6 +49,7 @@ import { wrongArity } from './errors.ts';
 import { failureText, notAtomic, NOT_JOINED, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
 import { AFTERWARDS, type ExecPlan, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
+import { decodeCodes, FUNCTIONS_KEY } from './function-libraries.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { PendingReply } from './pending-reply.ts';
 import { ErrorReply, MapReply, NULL_ARRAY, OK, ownBytes, type Reply } from './reply.ts';
@@ -68,6 +70,9 @@ const NO_MARKS: readonly RowMark[] = [];
 
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
+
+/** For so long, in ms, a node calls functions as it knows them. */
+const FUNCTIONS_AGE_MS = 1_000;
 
 /** What the dispatcher lends. */
 export interface ClusterHost {
@@ -174,6 +179,7 @@ export class ClusterRun implements RunHost {
       case plan.EXEC:
         return this.exec(client, command, args, startUs);
       case plan.KEYSPACE:
+        if (command.systemRow !== undefined) return this.runOnSystemRow(client, command, args, startUs);
         return this.counted(client, command, args, startUs, (words) => this.keyspace.run(client, command, words));
       case plan.ROWS:
         if (command.name === 'mset' && args.count % 2 === 1 && this.isWeak(client, args)) {
@@ -446,6 +452,7 @@ export class ClusterRun implements RunHost {
   private async readRows(client: Client, command: Command, args: Args): Promise<Reply> {
     const { handler } = this;
     const { database } = client;
+    if (callsFunctions(command)) await this.followFunctions();
     const rows = new Set(keyIndexes(command, args).map((i) => this.rowAt(database, args, i)));
     if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
     const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
@@ -495,12 +502,42 @@ export class ClusterRun implements RunHost {
     return this.runPart(client, exists, words, row);
   }
 
+  // --- functions ---------------------------------------------------------------------------------------------------
+
+  /** A command on a row of our own: as on any other. */
+  private runOnSystemRow(client: Client, command: Command, args: Args, startUs: number): Promise<Reply> {
+    return this.counted(client, command, args, startUs, async (words) => {
+      const key = command.systemRow as Uint8Array;
+      const run = this.part(client, command, words, 0, 0);
+      run.row = rowNameOf(SYSTEM_DATABASE, key, 0, key.length);
+      const { pending } = run;
+      if (command.access === 'read') run.read();
+      else run.change();
+      const reply = await whenSettled(pending);
+      if (command.access !== 'read') this.server.functions.readAtMs = Number.NEGATIVE_INFINITY;
+      return reply;
+    });
+  }
+
+  /** Follows the libraries of functions as they were a second ago at most; what it was, where they cannot be read. */
+  private async followFunctions(): Promise<void> {
+    const { functions } = this.server;
+    const nowMs = this.coordinator.nowMs();
+    if (nowMs - functions.readAtMs < FUNCTIONS_AGE_MS) return;
+    const row = rowNameOf(SYSTEM_DATABASE, FUNCTIONS_KEY, 0, FUNCTIONS_KEY.length);
+    const outcome = await this.transactions.readThrough(row, this.deadlineMs());
+    if (outcome.kind !== 'done') return;
+    functions.readAtMs = nowMs;
+    const state = outcome.state === undefined ? undefined : decodeRowState(outcome.state);
+    functions.follow(state === undefined ? [] : decodeCodes(state.value), state?.modified.stamp ?? 0);
+  }
+
   /** A command that changes several rows, as a transaction. */
   private async changeRows(client: Client, command: Command, args: Args): Promise<Reply> {
     const { database } = client;
     const rows = new Map<RowName, readonly RowMark[]>();
     for (const i of keyIndexes(command, args)) rows.set(this.rowAt(database, args, i), NO_MARKS);
-    if (rows.size === 1 && command.name !== 'move') {
+    if (rows.size === 1 && command.name !== 'move' && !callsFunctions(command)) {
       const reply = await this.changeOneRow(client, command, args);
       if (!(reply instanceof ErrorReply && reply.message === OTHER_ROWS)) return reply;
     }
@@ -530,6 +567,7 @@ export class ClusterRun implements RunHost {
     calls: readonly RowCommand[],
   ): Promise<Reply> {
     if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
+    if (calls.some(({ command }) => callsFunctions(command))) await this.followFunctions();
     const { handler, transactions } = this;
     let replies: readonly Reply[] = [];
     let changed: Writes = new Map();
@@ -621,6 +659,11 @@ export class ClusterRun implements RunHost {
     }
     return all;
   }
+}
+
+/** FCALL and FCALL_RO: run by the node that knows the functions. */
+function callsFunctions({ name }: Command): boolean {
+  return name === 'fcall' || name === 'fcall_ro';
 }
 
 /** The reply once it is there. */

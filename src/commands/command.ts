@@ -7,7 +7,7 @@ import type { RowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Client } from './client.ts';
-import type { Reply } from './reply.ts';
+import type { ErrorReply, Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
 
 /** Flags as COMMAND INFO shows them. */
@@ -95,6 +95,8 @@ export interface Blocking {
   only(args: Args, i: number): Args;
   /** What a waiter is told when a row is no more (DELETED), or of another type; without it, it goes on waiting. */
   gone?(type: RowType): Reply;
+  /** What a waiter is told in place of this error, which a try has brought. */
+  failed?(error: ErrorReply): ErrorReply;
   /** The words to wait with, where those that were sent depend on the moment (`$`). Called right after `run` found nothing. */
   settled?(view: View, args: Args, context: Context): Args;
   /** The same in a cluster, before anything is tried: `ask` runs a command on the row that its words name. */
@@ -111,6 +113,8 @@ export interface Command {
   readonly flags: readonly CommandFlag[];
   readonly keys?: KeyRange | KeyFinder;
   readonly access: Access;
+  /** It is about this row of our own, in database 255 (repl/row-key.ts). */
+  readonly systemRow?: Uint8Array;
   /** It may look at rows that its words do not name as keys (MOVE, SORT BY, scripts). */
   readonly mayMeetOtherRows?: boolean;
   /** ACL categories without the `@`; `slow` or `fast` and `read` or `write` follow from the flags. */

@@ -33,6 +33,26 @@ const CHUNK_NAME = '@user_script';
 export const SCRIPT_LIMIT_EXCEEDED =
   'ERR the script ran for longer than busy-reply-threshold and was ended; nothing was changed';
 
+const LIBRARY_CHUNK = '@user_function';
+
+/** Flags of scripts and functions; `no-writes` alone asks for anything here. */
+export const SCRIPT_FLAGS: ReadonlySet<string> = new Set([
+  'no-writes',
+  'allow-oom',
+  'allow-stale',
+  'no-cluster',
+  'allow-cross-slot-keys',
+]);
+
+/** A function that a library has registered. */
+export interface LibraryFunction {
+  readonly name: string;
+  readonly flags: readonly string[];
+  readonly description: string | undefined;
+  /** Where it stands in Lua's registry. */
+  readonly ref: number;
+}
+
 /** A compiled script. */
 export interface Script {
   readonly sha: string;
@@ -100,6 +120,148 @@ export class LuaHost {
   run(script: Script, keys: readonly Uint8Array[], argv: readonly Uint8Array[], world: ScriptWorld): Reply {
     const { L } = this;
     const { lua } = this.fengari;
+    this.setGlobal('KEYS', keys);
+    this.setGlobal('ARGV', argv);
+    return this.invoke(script.sha, CHUNK_NAME, world, () => {
+      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
+      return 0;
+    });
+  }
+
+  /** Runs a function of a library; as `run`. */
+  runFunction(
+    called: LibraryFunction,
+    keys: readonly Uint8Array[],
+    args: readonly Uint8Array[],
+    world: ScriptWorld,
+  ): Reply {
+    const { L } = this;
+    const { lua } = this.fengari;
+    return this.invoke(called.name, LIBRARY_CHUNK, world, () => {
+      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, called.ref);
+      this.pushStrings(keys);
+      this.pushStrings(args);
+      return 2;
+    });
+  }
+
+  /** Runs the code of a library, which registers its functions. Throws `CommandError`; then nothing is kept of it. */
+  loadLibrary(code: Uint8Array): LibraryFunction[] {
+    const { L } = this;
+    const { lua, aux, bytes, doublesOnly } = this.fengari;
+    const registered: LibraryFunction[] = [];
+    lua.lua_settop(L, 0);
+    if (aux.luaL_loadbuffer(L, code, null, bytes(LIBRARY_CHUNK)) !== lua.LUA_OK) {
+      const why = latin1(lua.lua_tostring(L, -1) ?? new Uint8Array(0));
+      throw new CommandError(`ERR Error compiling function: ${why}`);
+    }
+    doublesOnly(L);
+    const chunk = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
+    this.setRegister((state) => this.register(state, registered));
+    try {
+      const reply = this.invoke('', LIBRARY_CHUNK, undefined, () => {
+        lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, chunk);
+        return 0;
+      });
+      if (reply instanceof ErrorReply) {
+        for (const each of registered) this.dropFunction(each);
+        const text = reply.message.replace(/ script: , on [^ ]*$/, '');
+        throw new CommandError(`ERR Error registering functions: ${text}`);
+      }
+      return registered;
+    } finally {
+      this.setRegister(undefined);
+      aux.luaL_unref(L, lua.LUA_REGISTRYINDEX, chunk);
+    }
+  }
+
+  dropFunction({ ref }: LibraryFunction): void {
+    this.fengari.aux.luaL_unref(this.L, this.fengari.lua.LUA_REGISTRYINDEX, ref);
+  }
+
+  /** `redis.register_function`, which is there while a library is loaded. */
+  private setRegister(register: LuaFunction | undefined): void {
+    const { L } = this;
+    const { lua, bytes } = this.fengari;
+    lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.redisRef);
+    if (register === undefined) lua.lua_pushnil(L);
+    else lua.lua_pushcfunction(L, register);
+    lua.lua_setfield(L, -2, bytes('register_function'));
+    lua.lua_settop(L, 0);
+  }
+
+  /** (name, function) or { function_name =, callback =, flags =, description = }. */
+  private register(L: LuaState, registered: LibraryFunction[]): number {
+    const { lua, aux } = this.fengari;
+    const count = lua.lua_gettop(L);
+    if (count < 1 || count > 2) return this.raise(L, 'wrong number of arguments to redis.register_function');
+    let name: string | undefined;
+    let flags: readonly string[] = [];
+    let description: string | undefined;
+    if (count === 1) {
+      if (lua.lua_type(L, 1) !== lua.LUA_TTABLE) {
+        return this.raise(
+          L,
+          'calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).',
+        );
+      }
+      name = this.textField(L, 'function_name');
+      description = this.textField(L, 'description');
+      flags = this.flagsField(L);
+      lua.lua_getfield(L, 1, this.fengari.bytes('callback'));
+      if (name === undefined) return this.raise(L, 'redis.register_function must get a function name argument');
+      if (lua.lua_type(L, -1) !== lua.LUA_TFUNCTION) {
+        return this.raise(L, 'redis.register_function must get a callback argument');
+      }
+    } else {
+      if (lua.lua_type(L, 1) !== lua.LUA_TSTRING) {
+        return this.raise(L, 'first argument to redis.register_function must be a string');
+      }
+      name = latin1(lua.lua_tostring(L, 1) as Uint8Array);
+      if (lua.lua_type(L, 2) !== lua.LUA_TFUNCTION) {
+        return this.raise(L, 'second argument to redis.register_function must be a function');
+      }
+    }
+    if (!/^\w+$/.test(name)) {
+      return this.raise(
+        L,
+        'Library names can only contain letters, numbers, or underscores(_) and must be at least one character long',
+      );
+    }
+    if (registered.some((each) => each.name === name)) return this.raise(L, 'Function already exists in the library');
+    registered.push({ name, flags, description, ref: aux.luaL_ref(L, lua.LUA_REGISTRYINDEX) });
+    return 0;
+  }
+
+  private textField(L: LuaState, name: string): string | undefined {
+    const { lua, bytes } = this.fengari;
+    lua.lua_getfield(L, 1, bytes(name));
+    const text = lua.lua_type(L, -1) === lua.LUA_TSTRING ? latin1(lua.lua_tostring(L, -1) as Uint8Array) : undefined;
+    lua.lua_settop(L, -2);
+    return text;
+  }
+
+  private flagsField(L: LuaState): string[] {
+    const { lua, bytes } = this.fengari;
+    const flags: string[] = [];
+    if (lua.lua_getfield(L, 1, bytes('flags')) === lua.LUA_TTABLE) {
+      for (let i = 1; lua.lua_rawgeti(L, -1, i) !== lua.LUA_TNIL; i++) {
+        const flag = lua.lua_type(L, -1) === lua.LUA_TSTRING ? latin1(lua.lua_tostring(L, -1) as Uint8Array) : '';
+        if (!SCRIPT_FLAGS.has(flag)) this.raise(L, 'unknown flag given');
+        flags.push(flag);
+        lua.lua_settop(L, -2);
+      }
+      lua.lua_settop(L, -2);
+    }
+    lua.lua_settop(L, 1);
+    return flags;
+  }
+
+  /** Runs what `push` pushes, a function and its arguments, whose number it returns. */
+  private invoke(name: string, chunk: string, world: ScriptWorld | undefined, push: () => number): Reply {
+    const { L } = this;
+    const { lua } = this.fengari;
+    this.errorAt = '';
     this.world = world;
     this.resp = 2;
     this.fatal = undefined;
@@ -108,14 +270,14 @@ export class LuaHost {
     this.deadlineUs = limitMs > 0 ? this.clock.monotonicUs() + limitMs * 1000 : Number.POSITIVE_INFINITY;
     lua.lua_settop(L, 0);
     try {
-      this.setGlobal('KEYS', keys);
-      this.setGlobal('ARGV', argv);
       lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.handlerRef);
-      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
+      const count = push();
       lua.lua_sethook(L, this.onHook, lua.LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
-      const status = lua.lua_pcall(L, 0, 1, 1);
+      const status = lua.lua_pcall(L, count, 1, 1);
       this.rethrow();
-      return status === lua.LUA_OK ? this.values.pop(L, this.resp) : this.errorOf(script);
+      if (status === lua.LUA_OK) return this.values.pop(L, this.resp);
+      const { message, source } = this.errorOnTop();
+      return new ErrorReply(`${message} script: ${name}, on ${this.errorAt === '' ? chunk : source}.`);
     } finally {
       lua.lua_sethook(L, null, 0, 0);
       lua.lua_settop(L, 0);
@@ -134,27 +296,31 @@ export class LuaHost {
     const { lua, bytes } = this.fengari;
     lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.globalsRef);
     lua.lua_pushstring(L, bytes(name));
+    this.pushStrings(items);
+    lua.lua_rawset(L, -3);
+    lua.lua_settop(L, -2);
+  }
+
+  private pushStrings(items: readonly Uint8Array[]): void {
+    const { L } = this;
+    const { lua } = this.fengari;
     lua.lua_createtable(L, items.length, 0);
     for (const [i, item] of items.entries()) {
       lua.lua_pushstring(L, item);
       lua.lua_rawseti(L, -2, i + 1);
     }
-    lua.lua_rawset(L, -3);
-    lua.lua_settop(L, -2);
   }
 
-  /** The error on top of the stack as Redis tells it. */
-  private errorOf(script: Script): Reply {
+  /** The error on top of the stack as Redis tells it, and where it came from. */
+  private errorOnTop(): { readonly message: string; readonly source: string } {
     const { L } = this;
     const { lua, aux } = this.fengari;
-    const where = ` script: ${script.sha}, on ${this.errorAt}.`;
+    const source = this.errorAt;
     if (lua.lua_type(L, -1) === lua.LUA_TTABLE) {
       const reply = this.values.pop(L, 2);
-      if (reply instanceof ErrorReply) return new ErrorReply(reply.message + where);
-      return new ErrorReply(`ERR unknown error${where}`);
+      return { message: reply instanceof ErrorReply ? reply.message : 'ERR unknown error', source };
     }
-    const text = latin1(aux.luaL_tolstring(L, -1)).replaceAll(/[\r\n]/g, ' ');
-    return new ErrorReply(`ERR ${text}${where}`);
+    return { message: `ERR ${latin1(aux.luaL_tolstring(L, -1)).replaceAll(/[\r\n]/g, ' ')}`, source };
   }
 
   /** Called by Lua with an error before the stack is unwound: notes the line. */
@@ -186,6 +352,7 @@ export class LuaHost {
   // --- the state ---------------------------------------------------------------------------------------------------
 
   private globalsRef = 0;
+  private redisRef = 0;
 
   private newState(version: string): LuaState {
     const { lua, aux, lib, bytes } = this.fengari;
@@ -206,6 +373,8 @@ export class LuaHost {
       return 1;
     });
     this.addLibrary(L, 'redis', this.redisLibrary(version));
+    lua.lua_getglobal(L, bytes('redis'));
+    this.redisRef = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
     this.addLibrary(L, 'bit', bitLibrary(L, this.fengari));
     this.addLibrary(L, 'cjson', cjsonLibrary(L, this.fengari));
     this.addLibrary(L, 'cmsgpack', cmsgpackLibrary(L, this.fengari));

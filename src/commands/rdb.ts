@@ -24,14 +24,39 @@ const FOOTER_BYTES = 10;
 export function dumpValue(value: RdbValue): Uint8Array {
   const out = new RdbWriter();
   writeValue(out, value);
+  const hasDeadlines = value.kind === 'hash' && value.deadlines.some((deadline) => deadline > 0);
+  return sealed(out, hasDeadlines ? RDB_VERSION_MAX : RDB_VERSION);
+}
+
+/** What was written, with version and checksum. */
+function sealed(out: RdbWriter, version: number): Uint8Array {
   const payload = out.bytes(FOOTER_BYTES);
   const end = payload.length - FOOTER_BYTES;
-  const hasDeadlines = value.kind === 'hash' && value.deadlines.some((deadline) => deadline > 0);
-  const version = hasDeadlines ? RDB_VERSION_MAX : RDB_VERSION;
   payload[end] = version & 0xff;
   payload[end + 1] = version >> 8;
   writeCrc64(payload, end + 2, payload, end + 2);
   return payload;
+}
+
+/** What stands before each library in a payload of FUNCTION DUMP: FUNCTION2 of RDB 10. */
+const FUNCTION_OPCODE = 245;
+
+/** The payload of libraries of functions: opcode and code of each. */
+export function dumpFunctions(codes: readonly Uint8Array[]): Uint8Array {
+  const out = new RdbWriter();
+  for (const code of codes) out.u8(FUNCTION_OPCODE).string(code);
+  return sealed(out, RDB_VERSION);
+}
+
+/** The codes in an intact payload. Throws `DamagedError`. */
+export function restoreFunctions(payload: Uint8Array): Uint8Array[] {
+  const reader = new RdbReader(payload.subarray(0, payload.length - FOOTER_BYTES));
+  const codes: Uint8Array[] = [];
+  while (!reader.isAtEnd) {
+    if (reader.u8() !== FUNCTION_OPCODE) throw new DamagedError('no library of functions');
+    codes.push(reader.string());
+  }
+  return codes;
 }
 
 /** Bytes of a value in a payload. */

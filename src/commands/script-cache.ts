@@ -7,20 +7,12 @@
 
 import { copyOf, latin1 } from '../bytes.ts';
 import { CommandError } from './errors.ts';
-import { LuaHost, type Script, sha1 } from './lua-host.ts';
+import { LuaHost, type Script, SCRIPT_FLAGS, sha1 } from './lua-host.ts';
 import { ScriptRunner } from './script-run.ts';
 import type { Server } from './server-state.ts';
 
 /** Compiled scripts kept; a few kilobytes each. */
 export const MAX_SCRIPTS = 10_000;
-
-const FLAGS: ReadonlySet<string> = new Set([
-  'no-writes',
-  'allow-oom',
-  'allow-stale',
-  'no-cluster',
-  'allow-cross-slot-keys',
-]);
 
 export interface CachedScript extends Script {
   readonly isReadOnly: boolean;
@@ -113,7 +105,7 @@ function withoutShebang(body: Uint8Array): { readonly text: Uint8Array; readonly
   for (const word of words) {
     if (!word.startsWith('flags=')) throw new CommandError(`ERR Unknown lua shebang option: ${word}`);
     for (const flag of word.slice(6).split(',').filter(Boolean)) {
-      if (!FLAGS.has(flag)) throw new CommandError(`ERR Unexpected flag in script shebang: ${flag}`);
+      if (!SCRIPT_FLAGS.has(flag)) throw new CommandError(`ERR Unexpected flag in script shebang: ${flag}`);
       if (flag === 'no-writes') isReadOnly = true;
     }
   }

@@ -13,7 +13,7 @@ import { Client } from './client.ts';
 import type { Command, Context } from './command.ts';
 import { isWrite } from './dispatch.ts';
 import { CommandError } from './errors.ts';
-import type { LuaHost, Script, ScriptWorld } from './lua-host.ts';
+import type { LibraryFunction, LuaHost, Script, ScriptWorld } from './lua-host.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { ErrorReply, ownBytes, type Reply } from './reply.ts';
 import { runWhole } from './slices.ts';
@@ -26,6 +26,13 @@ const READ_ONLY = new ErrorReply('ERR Write commands are not allowed from read-o
 /** Names of Redis's log levels, by number, as the log has them. */
 const LOG_LEVELS = ['debug', 'debug', 'info', 'warn'] as const;
 
+/** The command that runs a script. */
+export interface ScriptCall {
+  readonly view: View;
+  readonly context: Context;
+  readonly isReadOnly: boolean;
+}
+
 /** What scripts of one server share. */
 export class ScriptRunner {
   private readonly host: LuaHost;
@@ -36,9 +43,10 @@ export class ScriptRunner {
     this.host = host;
   }
 
+  /** Runs a script or a function. Throws `Miss`. */
   run(
-    script: Script,
-    call: { readonly view: View; readonly context: Context; readonly args: Args; readonly isReadOnly: boolean },
+    what: Script | LibraryFunction,
+    call: ScriptCall,
     keys: readonly Uint8Array[],
     argv: readonly Uint8Array[],
   ): Reply {
@@ -52,9 +60,10 @@ export class ScriptRunner {
       authenticated: true,
     });
     this.client.database = database;
-    const world = new CallingScript(this.client, call, script.sha);
+    const isScript = 'sha' in what;
+    const world = new CallingScript(this.client, call, isScript ? what.sha : what.name);
     try {
-      const reply = this.host.run(script, keys, argv, world);
+      const reply = isScript ? this.host.run(what, keys, argv, world) : this.host.runFunction(what, keys, argv, world);
       context.client.scriptMemo = undefined;
       return reply;
     } catch (thrown) {
@@ -82,11 +91,7 @@ class CallingScript implements ScriptWorld {
   /** Commands without rows so far. */
   private calls = 0;
 
-  constructor(
-    client: Client,
-    call: { readonly view: View; readonly context: Context; readonly isReadOnly: boolean },
-    sha: string,
-  ) {
+  constructor(client: Client, call: ScriptCall, sha: string) {
     this.client = client;
     this.view = call.view;
     this.context = call.context;

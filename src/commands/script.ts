@@ -25,7 +25,7 @@ const HELP = [
 ];
 
 /** The keys behind a number of keys at word 2. */
-const COUNTED_KEYS: KeyFinder = {
+export const COUNTED_KEYS: KeyFinder = {
   range: { first: 0, last: 0, step: 0 },
   find: (args) => {
     const count = args.count < 3 ? 0 : parseSafeInteger(args.bytes, args.starts[2] as number, args.ends[2] as number);
@@ -34,7 +34,7 @@ const COUNTED_KEYS: KeyFinder = {
   },
 };
 
-function scriptDoc(summary: string, since: string, complexity: string): CommandDoc {
+export function scriptDoc(summary: string, since: string, complexity: string): CommandDoc {
   return { summary, since, group: 'scripting', complexity };
 }
 
@@ -134,7 +134,7 @@ function evaluate(view: View, args: Args, context: Context, isBySha: boolean, is
   const keys: Uint8Array[] = [];
   const argv: Uint8Array[] = [];
   for (let i = 3; i < args.count; i++) (i < 3 + keyCount ? keys : argv).push(args.at(i));
-  const call = { view, context, args, isReadOnly: isReadOnly || script.isReadOnly };
+  const call = { view, context, isReadOnly: isReadOnly || script.isReadOnly };
   return scripts.runner.run(script, call, keys, argv);
 }
 

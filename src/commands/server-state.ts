@@ -8,6 +8,7 @@ import { BlockedClients } from './blocked-clients.ts';
 import type { Client } from './client.ts';
 import type { ClusterDoor } from './cluster-door.ts';
 import type { ClusterRun } from './cluster-run.ts';
+import { FunctionLibraries } from './function-libraries.ts';
 import type { Command } from './command.ts';
 import { CommandStats, ErrorStats } from './command-stats.ts';
 import { LatencyMonitor } from './latency-monitor.ts';
@@ -77,6 +78,7 @@ export class Server {
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
   readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
+  readonly functions: FunctionLibraries = new FunctionLibraries(() => this.scripts.lua);
   readonly pause: Pause;
   readonly opsRate = new RateMeter();
   readonly inputRate = new RateMeter();
