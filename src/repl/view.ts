@@ -169,6 +169,11 @@ export class View {
     return this.databases === undefined ? this.keyspace.physicalDatabase(logical) : (this.databases[logical] as number);
   }
 
+  /** Its rows were given to it: others are missed. */
+  get isGiven(): boolean {
+    return this.source !== undefined;
+  }
+
   /** The row of `key`, live or not, in the client's database or in `database`. Throws `Miss`. */
   row(key: Uint8Array, database = this.database): Row {
     return this.rowIn(key, 0, key.length, database);
