@@ -33,14 +33,14 @@ export const transactionMutants = {
     file: 'commands/served-run.js',
     find: 'this.locked = isLockedState(state) ? state : undefined;',
     replace: 'this.locked = undefined;',
-    seed: 1,
+    seed: 2,
   },
   readsUnderLock: {
     why: 'a reader shows the old value although the transaction may be committed',
     file: 'commands/row-run.js',
     find: "if (!isLockedState(state) || name === 'one' || name === 'available')",
     replace: 'if (name !== undefined)',
-    seed: 11,
+    seed: 32,
   },
   doesNotDecideReads: {
     why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
@@ -58,28 +58,28 @@ export const transactionMutants = {
     find: "if (decision === 'undecided')\n            return 'standing';",
     replace:
       "if (decision === 'undecided')\n            return (await this.apply(row, lock, ABORTED, deadlineMs)) ? 'gone' : 'failed';",
-    seed: 2,
+    seed: 1,
   },
   decidesOver: {
     why: 'a decision is written over the one that stands',
     file: 'repl/row-op.js',
     find: "if (standing !== 'undecided')",
     replace: "if (standing === 'over')",
-    seed: 5,
+    seed: 14,
   },
   unlocksWhatIsUncertain: {
     why: 'an uncertain decision counts as none',
     file: 'repl/transaction.js',
     find: "if (outcome.kind !== 'uncertain') {",
     replace: 'if (outcome !== undefined) {',
-    seed: 23,
+    seed: 49,
   },
   freesLaneEarly: {
     why: 'a lane goes to the next transaction before every row of the last one is written',
     file: 'repl/transaction.js',
     find: 'await Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
     replace: 'void Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
-    seed: 79,
+    seed: 54,
   },
   appliesAnyway: {
     why: 'what was decided is written whether its lock stands or not',
@@ -104,7 +104,7 @@ export const transactionMutants = {
       '            const plain = await this.world.read(row, deadlineMs);\n' +
       "            if (plain.kind === 'done') states.set(row, isLockedState(plain.state) ? unlockedState(plain.state) : plain.state);\n" +
       '        }\n        return states;',
-    seed: 0,
+    seed: 1,
   },
 } as const satisfies Readonly<Record<string, TransactionMutant>>;
 
