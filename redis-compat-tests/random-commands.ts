@@ -14,6 +14,7 @@ import { alike, aspect } from './harness/compare.ts';
 import { TestConnection } from './harness/connection.ts';
 import { startServers } from './harness/servers.ts';
 import type { Tree } from './harness/tree.ts';
+import { drawHash, drawSet, UNORDERED_REPLIES } from './random-collections.ts';
 import { drawBits, drawSketch, drawSort, drawStream } from './random-streams.ts';
 
 export interface RandomCommand {
@@ -49,7 +50,7 @@ export class CommandSource {
     if (words[0] === 'SWAPDB' && this.watching) words.splice(0, 3, 'PING');
     // Now and then a word too many or too few, or other letters.
     const odd = this.random.next();
-    if (odd < 0.01 && words.length > 1) words.pop();
+    if (odd < 0.01 && words.length > 1 && words[0] !== 'SPOP') words.pop();
     else if (odd < 0.02) words.push(this.random.pick(['GET', 'x', '10', '']));
     else if (odd < 0.05) words[0] = (words[0] as string).toLowerCase();
     return { words, comparison: comparisonOf(words) };
@@ -101,7 +102,9 @@ export class CommandSource {
 
   private draw(): string[] {
     const key = this.key();
-    const pick = this.random.below(86);
+    const pick = this.random.below(106);
+    if (pick >= 96) return drawSet(this.random, key);
+    if (pick >= 86) return drawHash(this.random, key);
     if (pick >= 66) return drawStream(this.random, key);
     if (pick >= 62) return drawBits(this.random, key, this.keys());
     if (pick >= 60) return drawSketch(this.random);
@@ -199,7 +202,9 @@ function comparisonOf(words: readonly string[]): Comparison {
   const name = (words[0] ?? '').toUpperCase();
   // Whether a deadline a hundred seconds off is beyond another one can hang on a millisecond.
   if (name.includes('EXPIRE') && (words.includes('GT') || words.includes('LT'))) return { how: 'type' };
-  if (name === 'KEYS') return { how: 'unordered' };
+  if ((name === 'HRANDFIELD' || name === 'SRANDMEMBER') && words.length === 2) return { how: 'type' };
+  if (name === 'KEYS' || UNORDERED_REPLIES.has(name)) return { how: 'unordered' };
+  if (name === 'HGETALL') return { how: 'pairs' };
   // They show for how long, or since when, something is pending.
   if (name === 'XPENDING' || name === 'XINFO') return { how: 'masked' };
   if (name === 'TTL' || name === 'EXPIRETIME') return { how: 'about', tolerance: 2 };

@@ -3,7 +3,7 @@
 import type { Comparison } from './case-file.ts';
 import { leafBytes, quote, show, type Tree } from './tree.ts';
 
-/** The kinds of a tree all the way down, without the values. Items of equal shape count once. */
+/** The kinds of a tree all the way down, without the values. Items of equal shape count once; maps have no order. */
 function shape(tree: Tree): string {
   switch (tree.kind) {
     case 'array':
@@ -11,7 +11,10 @@ function shape(tree: Tree): string {
     case 'push':
       return `${tree.kind}[${[...new Set(tree.items.map(shape))].join(' ')}]`;
     case 'map':
-      return `map{${tree.entries.map(([key, value]) => `${show(key)}: ${shape(value)}`).join(', ')}}`;
+      return `map{${tree.entries
+        .map(([key, value]) => `${show(key)}: ${shape(value)}`)
+        .sort()
+        .join(', ')}}`;
     default:
       return tree.kind;
   }
