@@ -28,6 +28,9 @@ const MIDDLE = 2 ** 52;
 
 const POSITION_BYTES = 8;
 
+/** Beyond so many elements at an end are deleted as a range, which readers pay for until it is compacted away. */
+const DROPPED_ONE_BY_ONE = 500;
+
 /** An end of a list. */
 export type End = 'head' | 'tail';
 
@@ -190,13 +193,21 @@ export class List {
   /** Takes the first `count` elements out. */
   dropHead(count: number): void {
     if (count === 0) return;
-    for (let i = 0; i < count; i++) this.elements.drop(ELEMENT, positionKey(this.first + i));
+    this.dropAt(this.first, count);
     this.startAt(this.first + count);
   }
 
   /** Takes the last `count` elements out. */
   dropTail(count: number): void {
-    for (let i = 0; i < count; i++) this.elements.drop(ELEMENT, positionKey(this.first + this.elements.count - 1));
+    this.dropAt(this.first + this.elements.count - count, count);
+  }
+
+  private dropAt(position: number, count: number): void {
+    const { elements } = this;
+    if (count > DROPPED_ONE_BY_ONE && elements.base instanceof CellElements) {
+      const range = { tag: ELEMENT, lower: positionKey(position), upper: positionKey(position + count) };
+      elements.dropRange(range, count);
+    } else for (let i = 0; i < count; i++) elements.drop(ELEMENT, positionKey(position + i));
   }
 
   private startAt(position: number): void {

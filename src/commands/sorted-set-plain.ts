@@ -96,49 +96,74 @@ export interface AddOptions {
   readonly first: number;
 }
 
+/** Bits of the options. */
+const option = { NX: 1, XX: 2, GT: 4, LT: 8, CH: 16, INCR: 32 } as const;
+
+const LETTERS = 0x41;
+
+/** The bit of the option that word i names; 0: it is none, so the scores begin. */
+function optionAt(args: Args, i: number): number {
+  // Most scores begin with a digit.
+  if (args.length(i) === 0 || (args.bytes[args.starts[i] as number] as number) < LETTERS) return 0;
+  const name = optionName(args, i);
+  return name in option ? option[name as keyof typeof option] : 0;
+}
+
+const PLAIN: AddOptions = { only: 'any', direction: 'any', countChanged: false, increment: false, first: 2 };
+
 function addOptions(args: Args, increment: boolean): AddOptions {
-  const given = new Set<string>();
+  let given = increment ? option.INCR : 0;
   let first = 2;
   for (; first < args.count; first++) {
-    const name = optionName(args, first);
-    if (!/^(?:NX|XX|GT|LT|CH|INCR)$/.test(name)) break;
-    given.add(name);
+    const bit = optionAt(args, first);
+    if (bit === 0) break;
+    given |= bit;
   }
-  if (increment) given.add('INCR');
   const words = args.count - first;
   if (words === 0 || words % 2 !== 0) throw syntaxError();
-  if (given.has('NX') && given.has('XX')) {
+  if (given === 0) return PLAIN;
+  const [isAbsent, isGreater, isLess] = [has(given, option.NX), has(given, option.GT), has(given, option.LT)];
+  if (isAbsent && has(given, option.XX)) {
     throw new CommandError('ERR XX and NX options at the same time are not compatible');
   }
-  if (Number(given.has('GT')) + Number(given.has('LT')) + Number(given.has('NX')) > 1) {
+  if (Number(isGreater) + Number(isLess) + Number(isAbsent) > 1) {
     throw new CommandError('ERR GT, LT, and/or NX options at the same time are not compatible');
   }
-  if (given.has('INCR') && words > 2)
+  if (has(given, option.INCR) && words > 2) {
     throw new CommandError('ERR INCR option supports a single increment-element pair');
+  }
   return {
-    only: given.has('NX') ? 'absent' : given.has('XX') ? 'present' : 'any',
-    direction: given.has('GT') ? 'greater' : given.has('LT') ? 'less' : 'any',
-    countChanged: given.has('CH'),
-    increment: given.has('INCR'),
+    only: isAbsent ? 'absent' : has(given, option.XX) ? 'present' : 'any',
+    direction: isGreater ? 'greater' : isLess ? 'less' : 'any',
+    countChanged: has(given, option.CH),
+    increment: has(given, option.INCR),
     first,
   };
 }
 
+function has(given: number, bit: number): boolean {
+  return (given & bit) !== 0;
+}
+
 function add(view: View, args: Args, increment: boolean): Reply {
   const options = addOptions(args, increment);
-  const given: number[] = [];
-  for (let i = options.first; i < args.count; i += 2) given.push(scoreAt(args, i));
+  const { first } = options;
+  const firstScore = scoreAt(args, first);
+  // All scores are read before anything is looked up, for the order of errors.
+  const others: number[] = [];
+  for (let i = first + 2; i < args.count; i += 2) others.push(scoreAt(args, i));
   const row = typedRowAt(view, args, 1, rowType.SORTED_SET);
   if (!row.live && options.only === 'present') return options.increment ? null : 0;
   const set = sortedSetToFill(view, row);
-  if (options.increment) return scoreReply(addTo(set, args.at(options.first + 1), given[0] as number, options));
+  if (options.increment) return scoreReply(addTo(set, args.at(first + 1), firstScore, options));
   let added = 0;
   let changed = 0;
-  given.forEach((score, i) => {
-    const put = putScore(set, args.at(options.first + 2 * i + 1), score, options);
+  for (let i = first; i < args.count; i += 2) {
+    const score = i === first ? firstScore : (others[(i - first) / 2 - 1] as number);
+    const put = putScore(set, args.at(i + 1), score, options);
     if (put === 'added') added++;
     else if (put === 'changed') changed++;
-  });
+  }
   return options.countChanged ? added + changed : added;
 }
 

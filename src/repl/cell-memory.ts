@@ -9,7 +9,7 @@
 
 import { compareBytes, copyOf } from '../bytes.ts';
 import { ElementRanks } from './element-ranks.ts';
-import { ELEMENT, keyAfter, type StagedElement, type TagRange } from './elements.ts';
+import { type DroppedRange, ELEMENT, keyAfter, type StagedElement, type TagRange } from './elements.ts';
 import { ListBlocks } from './list-blocks.ts';
 import { readStamp } from './row-key.ts';
 
@@ -25,6 +25,12 @@ interface Edges {
   lower: Uint8Array | undefined;
   /** No element is at or above it. */
   upper: Uint8Array | undefined;
+}
+
+/** What a commit has changed, as `Elements` has it. */
+export interface Changes {
+  readonly staged: readonly StagedElement[];
+  readonly dropped: readonly DroppedRange[];
 }
 
 /** What is remembered of one generation of a row. */
@@ -73,6 +79,13 @@ export class CellNote {
     if (reverse === true) {
       if (upper === undefined || isSame(upper, edges.upper)) edges.upper = keyAfter(key);
     } else if (lower === undefined || isSame(lower, edges.lower)) edges.lower = copyOf(key);
+  }
+
+  /** Elements of a tag have gone without being named. */
+  lost(tag: number): void {
+    this.changes++;
+    this.ranksByTag.delete(tag);
+    if (tag === ELEMENT) this.blocks = undefined;
   }
 
   changed({ tag, key, value, stored }: StagedElement): void {
@@ -139,11 +152,12 @@ export class CellMemory {
   }
 
   /** Follows a commit: these changes of a generation's elements are in the store now. */
-  committed(head: Uint8Array, headLength: number, generation: number, changes: readonly StagedElement[]): void {
+  committed(head: Uint8Array, headLength: number, generation: number, { staged, dropped }: Changes): void {
     if (this.count === 0) return;
     const note = this.find(head, headLength, generation);
     if (note === undefined) return;
-    for (const change of changes) note.changed(change);
+    for (const { tag } of dropped) note.lost(tag);
+    for (const change of staged) note.changed(change);
   }
 
   /** The generation has ended. */

@@ -24,7 +24,7 @@ const BUCKET_ELEMENTS = 128;
 const MAX_BUCKET = 1024;
 
 /** Elements that are gone through in one turn while it is made: about two milliseconds. */
-const SLICE_ELEMENTS = 4000;
+const SLICE_ELEMENTS = 1500;
 
 /** Changes noted while it is made; with more of them it is made anew. */
 const MAX_NOTED = 200_000;

@@ -58,6 +58,13 @@ export interface StagedElement {
   readonly stored: boolean;
 }
 
+/** The keys of a tag in [lower, upper). */
+export interface DroppedRange {
+  readonly tag: number;
+  readonly lower: Uint8Array;
+  readonly upper: Uint8Array;
+}
+
 /** Steps without a miss after which a walk ahead gives up, rather than hold the loop: some milliseconds. */
 const MAX_STEPS_IN_MEMORY = 20_000;
 
@@ -79,6 +86,8 @@ export class Elements {
   private metaBytes: Uint8Array;
   /** What the view changes, in the order of the changes. */
   readonly staged: StagedElement[] = [];
+  /** Ranges of which it deletes all that is stored, before it changes what is in `staged`. */
+  readonly dropped: DroppedRange[] = [];
   private places: Map<string, StagedElement> | undefined = undefined;
   /** What a walk has found staged, in the order of the keys: the first so many of `staged`. */
   private sorted: StagedElement[] = [];
@@ -108,7 +117,7 @@ export class Elements {
   /** The value; valid until the turn ends. Throws `Miss`. */
   get(tag: number, key: Uint8Array): Uint8Array | undefined {
     const staged = this.change(tag, key);
-    return staged === undefined ? this.base.find(tag, key) : staged.value;
+    return staged === undefined ? this.stored(tag, key) : staged.value;
   }
 
   /** Throws `Miss`. */
@@ -120,7 +129,7 @@ export class Elements {
   set(tag: number, key: Uint8Array, value: Uint8Array): boolean {
     const staged = this.change(tag, key);
     if (staged === undefined) {
-      const stored = this.base.find(tag, key) !== undefined;
+      const stored = this.stored(tag, key) !== undefined;
       this.stage(tag, key, value, stored);
       if (!stored) this.counted(tag, 1);
       return !stored;
@@ -181,9 +190,19 @@ export class Elements {
     return value;
   }
 
+  /** Deletes the elements in a range, of which the caller knows the number, at a cost that does not grow with it. */
+  dropRange(range: DroppedRange, count: number): void {
+    for (const each of this.staged) if (isIn(range, each.tag, each.key)) each.value = undefined;
+    this.dropped.push(range);
+    if (range.tag === ELEMENT) this.count -= count;
+    this.touch();
+  }
+
   /** A walk over the elements of a tag, in the order of their keys as bytes. Must be closed. */
   walk(tag: number, range: TagRange = {}): ElementSteps {
-    const base = this.base.steps(tag, range);
+    const { dropped } = this;
+    const whole = this.base.steps(tag, range);
+    const base = dropped.length === 0 ? whole : new LeftSteps(whole, tag, dropped);
     const staged = this.stagedIn(tag, range);
     return staged.length === 0 ? base : new MergedSteps(base, staged, range.reverse === true);
   }
@@ -213,6 +232,7 @@ export class Elements {
       if (value !== undefined) merged.push({ tag, key, value });
     };
     for (const element of this.base.all()) {
+      if (this.isDropped(element.tag, element.key)) continue;
       let order = -1;
       while (at < changes.length) {
         order = compareElements(changes[at] as StagedElement, element);
@@ -244,6 +264,15 @@ export class Elements {
       if (staged.length > 1) elements = new PackedElements(bytes, readCollectionHead(bytes).end);
     }
     return bytes ?? packCollection(count, meta, this.merged());
+  }
+
+  private stored(tag: number, key: Uint8Array): Uint8Array | undefined {
+    return this.isDropped(tag, key) ? undefined : this.base.find(tag, key);
+  }
+
+  private isDropped(tag: number, key: Uint8Array): boolean {
+    const { dropped } = this;
+    return dropped.length > 0 && dropped.some((range) => isIn(range, tag, key));
   }
 
   private touch(): void {
@@ -351,6 +380,41 @@ export async function loadAhead(steps: ElementSteps, missed: Miss, made: number)
     }
   } finally {
     steps.close();
+  }
+}
+
+function isIn(range: DroppedRange, tag: number, key: Uint8Array): boolean {
+  return tag === range.tag && compareBytes(key, range.lower) >= 0 && compareBytes(key, range.upper) < 0;
+}
+
+/** The steps of the base without those in dropped ranges. */
+class LeftSteps implements ElementSteps {
+  private readonly base: ElementSteps;
+  private readonly tag: number;
+  private readonly dropped: readonly DroppedRange[];
+
+  constructor(base: ElementSteps, tag: number, dropped: readonly DroppedRange[]) {
+    this.base = base;
+    this.tag = tag;
+    this.dropped = dropped;
+  }
+
+  get key(): Uint8Array {
+    return this.base.key;
+  }
+
+  get value(): Uint8Array {
+    return this.base.value;
+  }
+
+  next(): boolean {
+    const { base, tag, dropped } = this;
+    while (base.next()) if (!dropped.some((range) => isIn(range, tag, base.key))) return true;
+    return false;
+  }
+
+  close(): void {
+    this.base.close();
   }
 }
 

@@ -476,6 +476,12 @@ export class Keyspace {
     head.flags = headFlag.CELLS;
     head.generation = generation;
     const writer = { head: row.head, headLength: row.headLength, generation, stamp, actor: this.actor };
+    if (base instanceof CellElements) {
+      for (const { tag, lower, upper } of elements.dropped) {
+        const cell = (key: Uint8Array): Uint8Array => cellKey(row.head, row.headLength, generation, tag, key);
+        batch.deleteRange(cell(lower), cell(upper));
+      }
+    }
     for (const { tag, key, value, stored } of staged) {
       if (value !== undefined) putCell(batch, writer, tag, key, value);
       else if (stored !== false) batch.delete(cellKey(row.head, row.headLength, generation, tag, key));
@@ -505,7 +511,7 @@ export class Keyspace {
   private remember({ head, headLength, before, elements }: Row): void {
     const { generation } = before;
     if (elements?.base instanceof CellElements && elements.base.generation === generation) {
-      this.cells.committed(head, headLength, generation, elements.staged);
+      this.cells.committed(head, headLength, generation, elements);
     } else this.cells.forget(head, headLength, generation);
   }
 
