@@ -192,41 +192,35 @@ function behind(stream: Stream | undefined, start: StreamId, count: number): Rep
 }
 
 function ofGroup(view: View, args: Args, group: Group, start: ReadStart, options: ReadOptions): Reply[] | undefined {
-  const isNews = start === undefined;
-  if (isNews && !hasNews(group)) return undefined;
-  const consumer = group.seenConsumer(args.at((options.group as { consumerAt: number }).consumerAt), view.nowMs);
-  const entries = isNews
-    ? deliver(view, group, consumer, options)
-    : history(view, group, consumer, idAfter(start), options.count);
+  const name = args.at((options.group as { consumerAt: number }).consumerAt);
+  if (start === undefined) return deliver(view, group, name, options);
+  const consumer = group.seenConsumer(name, view.nowMs);
+  const entries = history(view, group, consumer, idAfter(start), options.count);
   group.save();
   return entries;
 }
 
-/** Whether there are entries that the group has delivered to nobody. */
-function hasNews({ stream, lastId }: Group): boolean {
-  if (stream.length === 0 || compareBytes(stream.lastId, lastId) <= 0) return false;
-  const last = stream.lastEntryId();
-  return last !== undefined && compareBytes(last, lastId) > 0;
-}
-
 type SeenConsumer = ReturnType<Group['seenConsumer']>;
 
-/** Delivers what the group has delivered to nobody. */
-function deliver(view: View, group: Group, consumer: SeenConsumer, { count, noAck }: ReadOptions): Reply[] {
+/** Delivers what the group has delivered to nobody; undefined: there is nothing. */
+function deliver(view: View, group: Group, name: Uint8Array, { count, noAck }: ReadOptions): Reply[] | undefined {
   const { stream } = group;
-  const entries: Reply[] = [];
   const first = idAfter(group.lastId);
-  if (first === undefined) return entries;
+  if (first === undefined || stream.length === 0 || compareBytes(first, stream.lastId) > 0) return undefined;
+  const entries: Reply[] = [];
   const delivered: StreamId[] = [];
   stream.each(first, GREATEST_ID, (id, entry) => {
     entries.push(entryReply(id, entry));
     delivered.push(copyOf(id));
     return entries.length < count;
   });
+  if (entries.length === 0) return undefined;
+  const consumer = group.seenConsumer(name, view.nowMs);
   for (const id of delivered) {
     moveOn(group, id);
     if (!noAck) group.assign(id, consumer, view.nowMs, 1, group.pendingAt(id));
   }
+  group.save();
   return entries;
 }
 
