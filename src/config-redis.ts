@@ -7,7 +7,6 @@
 import { fixed, inert, type Option } from './config-option.ts';
 
 const INERT: Readonly<Record<string, string>> = {
-  'acllog-max-len': '128',
   'active-defrag-cycle-max': '25',
   'active-defrag-cycle-min': '1',
   'active-defrag-ignore-bytes': '104857600',
@@ -107,7 +106,7 @@ const INERT: Readonly<Record<string, string>> = {
 const NO_REPLICAS =
   'a node of Kvorum copies to no replicas in the manner of Redis; its cluster comes by its own directives';
 const NO_TLS = 'clients are not served over TLS yet (tls-cluster is for the bus); put a TLS proxy in front';
-const NO_ACL_FILE = 'users beside "default" are not there yet; use requirepass';
+const NO_ACL_FILE = 'users are kept with the data: ACL SETUSER creates them';
 const NO_SOCKET_FILE = 'unix sockets are not served; use bind 127.0.0.1 and a port';
 
 const FIXED: Readonly<Record<string, readonly [initial: string, reason: string, also?: readonly string[]]>> = {

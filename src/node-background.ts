@@ -65,6 +65,7 @@ class Ticker implements Background {
     server.outputRate.sample(server.front.bytesOut, nowUs);
     if (this.stopped || server.keyspace.store.refusal !== undefined) return;
     this.hlc.keepAhead();
+    void server.rows?.followUsers();
     if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
     this.sweep = this.sweepExpired(nowUs)
       .catch((error: unknown) => this.noteFailure(error))

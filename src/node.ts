@@ -94,6 +94,7 @@ export class Node {
       purge.isAllowed = () => node.cluster?.isShared !== true;
       await node.server.saves.tidy();
       await node.cluster?.start((reason) => node.cannotJoin(options, reason));
+      await node.server.users.load();
       await node.doors.open();
     } catch (error) {
       await node.close();

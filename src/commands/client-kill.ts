@@ -6,7 +6,7 @@ import type { Client } from './client.ts';
 import { clientLine, type ClientType, clientType, typeOf } from './client-list.ts';
 import type { Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { DEFAULT_USER } from './password.ts';
+import { DEFAULT_USER } from './acl-users.ts';
 import { OK, type Reply, VerbatimReply } from './reply.ts';
 import { INT64_MIN } from './number.ts';
 import { integerOf, syntaxError } from './server-row.ts';

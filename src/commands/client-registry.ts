@@ -4,6 +4,7 @@
  * Invariant: `server.clients` holds exactly the clients that were admitted and whose connection is not gone.
  */
 
+import { DEFAULT_USER } from './acl-users.ts';
 import { Client, type ClientConnection } from './client.ts';
 import { MAX_CLIENTS, PROTECTED_MODE } from './errors-server.ts';
 import { ErrorReply } from './reply.ts';
@@ -13,7 +14,8 @@ import type { Server } from './server-state.ts';
 export function admit(server: Server, connection: ClientConnection): Client | ErrorReply {
   const { config } = server;
   if (server.clients.size >= config.get('maxclients')) return new ErrorReply(MAX_CLIENTS);
-  const needsPassword = config.get('requirepass') !== '';
+  const standard = server.users.find(DEFAULT_USER);
+  const needsPassword = standard === undefined || !standard.isOn || !standard.isOpen;
   if (config.get('protected-mode') && !needsPassword && !isLoopback(connection.peer)) {
     return new ErrorReply(PROTECTED_MODE);
   }
@@ -25,6 +27,7 @@ export function admit(server: Server, connection: ClientConnection): Client | Er
     authenticated: !needsPassword,
   });
   connection.authenticated = client.authenticated;
+  if (!needsPassword) server.users.become(client, standard);
   server.clients.set(client.id, client);
   return client;
 }

@@ -1,5 +1,6 @@
 /** What the server knows of one connection: the state that commands see and change. */
 
+import type { AclUser } from './acl-user.ts';
 import type { RowMark } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Waiter } from './blocked-clients.ts';
@@ -76,6 +77,8 @@ export class Client {
   libraryName = '';
   libraryVersion = '';
   user = 'default';
+  /** What it may do; undefined: everything. */
+  permissions: AclUser | undefined = undefined;
   authenticated: boolean;
   database = 0;
   protocol: 2 | 3 = 2;

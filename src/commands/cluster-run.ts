@@ -37,6 +37,7 @@ import { decodeRowState } from '../repl/row-state.ts';
 import { ROW_OP_FORMAT, type Writes } from '../repl/row-op.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { Row, RowMark } from '../repl/view.ts';
+import { USERS_KEY } from './acl-users.ts';
 import { Args } from './args.ts';
 import { Client, type QueuedCommand } from './client.ts';
 import { ClusterKeyspace } from './cluster-keyspace.ts';
@@ -71,8 +72,8 @@ const NO_MARKS: readonly RowMark[] = [];
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
 
-/** For so long, in ms, a node calls functions as it knows them. */
-const FUNCTIONS_AGE_MS = 1_000;
+/** For so long, in ms, a node goes by functions and users as it knows them. */
+const FOLLOW_MS = 1_000;
 
 /** What the dispatcher lends. */
 export interface ClusterHost {
@@ -514,22 +515,41 @@ export class ClusterRun implements RunHost {
       if (command.access === 'read') run.read();
       else run.change();
       const reply = await whenSettled(pending);
-      if (command.access !== 'read') this.server.functions.readAtMs = Number.NEGATIVE_INFINITY;
+      if (command.access === 'read') return reply;
+      this.server.functions.readAtMs = Number.NEGATIVE_INFINITY;
+      this.server.users.readAtMs = Number.NEGATIVE_INFINITY;
+      // Its own node goes by it when it is answered.
+      if (key === USERS_KEY) await this.followUsers();
       return reply;
     });
   }
 
   /** Follows the libraries of functions as they were a second ago at most; what it was, where they cannot be read. */
-  private async followFunctions(): Promise<void> {
+  private followFunctions(): Promise<void> {
     const { functions } = this.server;
+    return this.followRow(FUNCTIONS_KEY, functions, (value, stamp) => functions.follow(decodeCodes(value), stamp));
+  }
+
+  /** The same of users; to be called by the clock too, since rights may be taken away. */
+  async followUsers(): Promise<void> {
+    if (this.isAlone || this.view.topology === undefined) return;
+    const { users } = this.server;
+    await this.followRow(USERS_KEY, users, (value, stamp) => users.follow(value, stamp));
+  }
+
+  private async followRow(
+    key: Uint8Array,
+    follower: { readAtMs: number },
+    follow: (value: Uint8Array, stamp: number) => void,
+  ): Promise<void> {
     const nowMs = this.coordinator.nowMs();
-    if (nowMs - functions.readAtMs < FUNCTIONS_AGE_MS) return;
-    const row = rowNameOf(SYSTEM_DATABASE, FUNCTIONS_KEY, 0, FUNCTIONS_KEY.length);
+    if (nowMs - follower.readAtMs < FOLLOW_MS) return;
+    follower.readAtMs = nowMs;
+    const row = rowNameOf(SYSTEM_DATABASE, key, 0, key.length);
     const outcome = await this.transactions.readThrough(row, this.deadlineMs());
     if (outcome.kind !== 'done') return;
-    functions.readAtMs = nowMs;
     const state = outcome.state === undefined ? undefined : decodeRowState(outcome.state);
-    functions.follow(state === undefined ? [] : decodeCodes(state.value), state?.modified.stamp ?? 0);
+    follow(state === undefined ? new Uint8Array(0) : state.value, state?.modified.stamp ?? 0);
   }
 
   /** A command that changes several rows, as a transaction. */
@@ -537,7 +557,9 @@ export class ClusterRun implements RunHost {
     const { database } = client;
     const rows = new Map<RowName, readonly RowMark[]>();
     for (const i of keyIndexes(command, args)) rows.set(this.rowAt(database, args, i), NO_MARKS);
-    if (rows.size === 1 && command.name !== 'move' && !callsFunctions(command)) {
+    // What a script of a restricted user does is looked at by the node that knows the user.
+    const isLocal = callsFunctions(command) || client.permissions !== undefined;
+    if (rows.size === 1 && command.name !== 'move' && !isLocal) {
       const reply = await this.changeOneRow(client, command, args);
       if (!(reply instanceof ErrorReply && reply.message === OTHER_ROWS)) return reply;
     }

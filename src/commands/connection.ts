@@ -7,7 +7,8 @@ import type { Command, Context } from './command.ts';
 import { CommandError, SYNTAX_ERROR, wrongArity } from './errors.ts';
 import { databaseAt } from './key-row.ts';
 import { parseInt64 } from './number.ts';
-import { authenticate, DEFAULT_USER } from './password.ts';
+import { DEFAULT_USER } from './acl-users.ts';
+import { authenticate, isOpenToAll } from './password.ts';
 import { MapReply, OK, PONG, type Reply, SimpleString } from './reply.ts';
 import { EARLY, FAST, plainRow, type PlainRow } from './server-row.ts';
 import { REDIS_VERSION, type Server } from './server-state.ts';
@@ -27,7 +28,7 @@ function ping(_view: View, args: Args, { client }: Context): Reply {
 
 function auth(_view: View, args: Args, { client, server }: Context): Reply {
   if (args.count > 3) throw new CommandError(SYNTAX_ERROR);
-  if (args.count === 2 && server.config.get('requirepass') === '') throw new CommandError(NO_PASSWORD_CONFIGURED);
+  if (args.count === 2 && isOpenToAll(server)) throw new CommandError(NO_PASSWORD_CONFIGURED);
   const user = args.count === 2 ? DEFAULT_USER : args.utf8(1);
   authenticate(server, client, user, args.at(args.count - 1));
   return OK;
@@ -112,8 +113,10 @@ export function resetClient(server: Server, client: Client): void {
   client.noEvict = false;
   client.noTouch = false;
   client.user = DEFAULT_USER;
-  client.authenticated = server.config.get('requirepass') === '';
-  client.connection.authenticated = client.authenticated;
+  client.authenticated = false;
+  client.connection.authenticated = false;
+  const standard = server.users.find(DEFAULT_USER);
+  if (standard !== undefined && isOpenToAll(server)) server.users.become(client, standard);
 }
 
 function reset(_view: View, _args: Args, { client, server }: Context): Reply {

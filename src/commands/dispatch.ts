@@ -17,6 +17,7 @@ import { DiskError } from '../env.ts';
 import { Miss } from '../repl/miss.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
+import { deny } from './acl-deny.ts';
 import type { Args } from './args.ts';
 import { isNothing } from './blocked-clients.ts';
 import type { Client, QueuedCommand } from './client.ts';
@@ -150,6 +151,10 @@ export class Dispatcher {
       return new ErrorReply(wrongArity(this.fullName(command, args)));
     }
     if (!client.authenticated && !command.flags.includes('no_auth')) return new ErrorReply(NO_AUTH);
+    if (client.permissions !== undefined && !command.flags.includes('no_auth')) {
+      const denied = deny(this.server, client, this.fullName(command, args), command, args);
+      if (denied !== undefined) return denied;
+    }
     if (client.queue !== undefined && command.flags.includes('no_multi')) {
       return new ErrorReply('ERR Command not allowed inside a transaction');
     }

@@ -8,6 +8,7 @@
 
 import { Miss } from '../repl/miss.ts';
 import type { View } from '../repl/view.ts';
+import { denyScript } from './acl-deny.ts';
 import { Args } from './args.ts';
 import { Client } from './client.ts';
 import type { Command, Context } from './command.ts';
@@ -108,6 +109,8 @@ class CallingScript implements ScriptWorld {
     if (arity > 0 ? args.count !== arity : args.count < -arity) return WRONG_NUMBER;
     if (command.flags.includes('noscript') || command.unwrap !== undefined) return NOT_ALLOWED;
     if (this.isReadOnly && isWrite(command)) return READ_ONLY;
+    const denied = denyScript(this.context.server, this.context.client, this.fullName(command, args), command, args);
+    if (denied !== undefined) return denied;
     this.client.protocol = resp;
     return command.access === 'none' ? this.callOnce(command, args) : this.run(command, args);
   }
@@ -117,6 +120,11 @@ class CallingScript implements ScriptWorld {
     const command = server.findCommand(args.text(0));
     if (command?.subcommands === undefined || args.count < 2) return command;
     return server.findCommand(`${command.name}|${args.text(1)}`) ?? undefined;
+  }
+
+  private fullName(command: Command, args: Args): string {
+    const { name } = command;
+    return args.text(0).toLowerCase() === name ? name : `${args.text(0).toLowerCase()}|${name}`;
   }
 
   private callOnce(command: Command, args: Args): Reply {

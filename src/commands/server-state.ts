@@ -8,6 +8,8 @@ import { BlockedClients } from './blocked-clients.ts';
 import type { Client } from './client.ts';
 import type { ClusterDoor } from './cluster-door.ts';
 import type { ClusterRun } from './cluster-run.ts';
+import { AclLog } from './acl-log.ts';
+import { AclUsers } from './acl-users.ts';
 import { FunctionLibraries } from './function-libraries.ts';
 import type { Command } from './command.ts';
 import { CommandStats, ErrorStats } from './command-stats.ts';
@@ -78,6 +80,8 @@ export class Server {
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
   readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
+  readonly users: AclUsers = new AclUsers(this);
+  readonly aclLog: AclLog = new AclLog(this);
   readonly functions: FunctionLibraries = new FunctionLibraries(() => this.scripts.lua);
   readonly pause: Pause;
   readonly opsRate = new RateMeter();
@@ -165,6 +169,7 @@ export class Server {
       for (const sub of command.subcommands ?? []) byName.set(`${command.name}|${sub.name}`, sub);
     }
     this.findCommand = (name) => byName.get(name.toLowerCase());
+    this.users.follow(new Uint8Array(0), 0);
   }
 
   /** The highest memory use that was ever noted, this one included. */
@@ -201,6 +206,7 @@ export class Server {
     config.follow('proto-max-bulk-len', (bytes) => {
       this.settings.maxBulkBytes = bytes;
     });
+    config.follow('requirepass', (password) => this.users.setPassword(password));
     config.follow('slowlog-log-slower-than', (us) => {
       this.slowlog.thresholdUs = us;
     });
