@@ -260,7 +260,8 @@ export class BlockedClients {
       sequence = Math.max(view.sequenceSeen, written);
     } catch (thrown) {
       if (thrown instanceof Miss) throw thrown;
-      this.end(waiter, (this.host as BlockedHost).errorReplyOf(thrown));
+      const error = (this.host as BlockedHost).errorReplyOf(thrown);
+      this.end(waiter, blocks.failed?.(error) ?? error);
       return;
     }
     this.end(waiter, reply, server.env.clock.monotonicUs() - startUs, sequence);

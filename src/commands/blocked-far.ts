@@ -194,7 +194,8 @@ export class BlockedFar {
     const reply = await this.rows.runUncounted(client, blocks.only(args, at));
     if (isNothing(reply) || (!isFirst && reply instanceof ErrorReply && isPassing(reply))) return false;
     const workUs = this.server.env.clock.monotonicUs() - startUs;
-    if (this.isWaiting(waiter)) this.blocked.end(waiter, reply, workUs);
+    const told = !isFirst && reply instanceof ErrorReply ? (blocks.failed?.(reply) ?? reply) : reply;
+    if (this.isWaiting(waiter)) this.blocked.end(waiter, told, workUs);
     else if (!(reply instanceof ErrorReply)) void this.putBack(waiter, at, reply);
     return true;
   }

@@ -310,8 +310,7 @@ export class Dispatcher {
     const isSliced = command.run === undefined || command.isLong?.(this.view, args) === true;
     if (isSliced) return this.runSliced(command, args, context);
     const reply = command.run(this.view, args, context);
-    // The commands of EXEC are noted one by one.
-    if (notify.isActive && command.name !== 'exec') notify.collect(this.view, command, args);
+    if (notify.isActive) notify.collect(this.view, command, args);
     return reply;
   }
 

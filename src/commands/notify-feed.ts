@@ -29,6 +29,17 @@ interface RowBefore {
   readonly isLive: boolean;
 }
 
+/** Commands that run others, which are noted one by one. */
+const COMPOSED: ReadonlySet<string> = new Set([
+  'exec',
+  'eval',
+  'evalsha',
+  'eval_ro',
+  'evalsha_ro',
+  'fcall',
+  'fcall_ro',
+]);
+
 /** Commands that write and say of a missing key what commands that read say. */
 const READING_WRITES: ReadonlySet<string> = new Set(['getdel', 'getex', 'getset']);
 
@@ -80,17 +91,18 @@ export class NotifyFeed {
   collect(view: View, command: Command, args: Args, before?: ReadonlyMap<Row, RowBefore>): void {
     const touched: TouchedRow[] = [];
     const name = this.nameOf(command);
+    const isComposed = COMPOSED.has(name);
     for (let i = 0; i < view.rowCount; i++) {
       const row = view.rows[i] as Row;
       const known = before?.get(row);
       const isPast = isPastBefore(row, view.nowMs);
       const wasLive = known?.isLive ?? (row.counted && !isPast);
-      if (row.dirty) {
+      if (row.dirty && !isComposed) {
         const wasExpired = known === undefined && row.counted && isPast;
         touched.push({ row, database: logicalOf(view, row), wasLive, wasExpired });
       }
       if (known?.isDirty === true) row.dirty = true;
-      if (!wasLive) this.collectMiss(view, command, name, row);
+      if (!wasLive && !isComposed) this.collectMiss(view, command, name, row);
     }
     if (touched.length > 0) addNotes(this.notes, name, args, touched);
   }

@@ -141,6 +141,8 @@ class CallingScript implements ScriptWorld {
     const { view, client } = this;
     const context = client.context;
     view.database = client.database;
+    const { notify } = context.server;
+    const before = notify.isActive ? notify.mark(view) : undefined;
     try {
       const reply =
         command.run === undefined
@@ -150,6 +152,8 @@ class CallingScript implements ScriptWorld {
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       throw thrown;
+    } finally {
+      if (before !== undefined) notify.collect(view, command, args, before);
     }
   }
 
