@@ -216,6 +216,8 @@ export class AclUser {
   readonly name: string;
   isOn = false;
   isOpen = false;
+  /** Said of it; payloads of RESTORE are always checked. */
+  isSanitizing = false;
   readonly passwords = new Set<string>();
   root = new Permissions();
   selectors: Permissions[] = [];
@@ -236,7 +238,8 @@ export class AclUser {
       this.passwords.clear();
     } else if (lower === 'reset') this.reset();
     else if (lower === 'clearselectors') this.selectors = [];
-    else if (lower === 'sanitize-payload' || lower === 'skip-sanitize-payload') return;
+    else if (lower === 'sanitize-payload') this.isSanitizing = true;
+    else if (lower === 'skip-sanitize-payload') this.isSanitizing = false;
     else if (rule.startsWith('(') && rule.endsWith(')')) this.addSelector(rule.slice(1, -1), names);
     else if (/^[><#!]/.test(rule)) this.applyPassword(rule);
     else if (!this.root.apply(rule, names)) throw new CommandError('Syntax error');
@@ -245,6 +248,7 @@ export class AclUser {
   private reset(): void {
     this.isOn = false;
     this.isOpen = false;
+    this.isSanitizing = true;
     this.passwords.clear();
     this.root = new Permissions();
     this.selectors = [];
@@ -296,6 +300,7 @@ export class AclUser {
   describe(): string {
     const words = [this.isOn ? 'on' : 'off'];
     if (this.isOpen) words.push('nopass');
+    if (this.isSanitizing) words.push('sanitize-payload');
     for (const hash of this.passwords) words.push(`#${hash}`);
     words.push(this.root.describe());
     for (const selector of this.selectors) words.push(`(${selector.describe()})`);

@@ -7,7 +7,7 @@ import type { Args } from './args.ts';
 import { CATEGORIES, categoriesOf } from './categories.ts';
 import type { Command, CommandFlag, Context } from './command.ts';
 import { CommandError, NOT_AN_INTEGER, wrongArity } from './errors.ts';
-import { ErrorReply, MapReply, OK, type Reply, SetReply, SimpleString } from './reply.ts';
+import { ErrorReply, MapReply, OK, type Reply, SetReply } from './reply.ts';
 import { INT64_MIN } from './number.ts';
 import { SYSTEM_DATABASE } from '../repl/row-key.ts';
 import { ADMIN, container, integerOf, OPEN, plainRow, refusing, wrongSubcommand } from './server-row.ts';
@@ -61,8 +61,9 @@ function getUser(view: View, args: Args, { server }: Context): Reply {
   if (user === undefined) return null;
   const flags = [user.isOn ? 'on' : 'off'];
   if (user.isOpen) flags.push('nopass');
+  if (user.isSanitizing) flags.push('sanitize-payload');
   return new MapReply([
-    ['flags', new SetReply(flags.map((flag) => new SimpleString(flag)))],
+    ['flags', new SetReply(flags)],
     ['passwords', [...user.passwords]],
     ['commands', user.root.commandText],
     ['keys', user.root.keyText],
