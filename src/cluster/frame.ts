@@ -123,6 +123,51 @@ export function encodeFrame(messages: readonly Message[]): Uint8Array {
   return writer.finish().slice();
 }
 
+/** A message as it came. Its payload is made when somebody wants it: most answers are known by one byte. */
+export class ReceivedMessage implements Message {
+  readonly type: MessageType;
+  readonly priority: Priority;
+  readonly method: number;
+  readonly requestId: number;
+  readonly timeLeftMs: number;
+  readonly epoch: number;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #end: number;
+  #payload: Uint8Array | undefined = undefined;
+
+  /** The payload is bytes[start, end). */
+  constructor(header: Omit<Message, 'payload'>, bytes: Uint8Array, start: number, end: number) {
+    this.type = header.type;
+    this.priority = header.priority;
+    this.method = header.method;
+    this.requestId = header.requestId;
+    this.timeLeftMs = header.timeLeftMs;
+    this.epoch = header.epoch;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  /** Never a Buffer, whose `slice` makes no copy: whoever copies a payload means it. */
+  get payload(): Uint8Array {
+    const bytes = this.#bytes;
+    this.#payload ??= new Uint8Array(bytes.buffer, bytes.byteOffset + this.#start, this.#end - this.#start);
+    return this.#payload;
+  }
+
+  /** The payload is this one byte. */
+  isByte(byte: number): boolean {
+    return this.#end - this.#start === 1 && this.#bytes[this.#start] === byte;
+  }
+}
+
+/** Whether the message's payload is this one byte. */
+export function isByte(message: Message, byte: number): boolean {
+  if (message instanceof ReceivedMessage) return message.isByte(byte);
+  return message.payload.length === 1 && message.payload[0] === byte;
+}
+
 function isNumber(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
@@ -240,16 +285,11 @@ function readFrame(bytes: Uint8Array, start: number, end: number, take: (message
     const requestId = readU64(bytes, at + 8);
     const epoch = readU64(bytes, at + 20);
     if (!isNumber(requestId) || !isNumber(epoch)) throw new DamagedError('a number above 2^53');
-    take({
-      type,
-      priority: level,
-      method: ((bytes[at + 6] as number) << 8) | (bytes[at + 7] as number),
-      requestId,
-      timeLeftMs: readU32(bytes, at + 16),
-      epoch,
-      // Never a Buffer, whose `slice` makes no copy: whoever copies a payload means it.
-      payload: new Uint8Array(bytes.buffer, bytes.byteOffset + payloadStart, next - payloadStart),
-    });
+    const method = ((bytes[at + 6] as number) << 8) | (bytes[at + 7] as number);
+    const timeLeftMs = readU32(bytes, at + 16);
+    take(
+      new ReceivedMessage({ type, priority: level, method, requestId, timeLeftMs, epoch }, bytes, payloadStart, next),
+    );
     at = next;
   }
 }

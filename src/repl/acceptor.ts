@@ -75,9 +75,8 @@ export class Acceptor {
       this.promises.raise(row, next);
       return REPEAT;
     }
-    const promised = this.promises.of(row);
-    if (compareVersions(ballot, promised) < 0 || compareVersions(ballot, held) <= 0) {
-      return { kind: 'conflict', max: maxVersion(promised, held), held };
+    if (this.promises.isAbove(row, ballot) || compareVersions(ballot, held) <= 0) {
+      return { kind: 'conflict', max: maxVersion(this.promises.of(row), held), held };
     }
     if (!this.clock.observe(next.stamp)) return AHEAD;
     this.promises.raise(row, next);

@@ -32,7 +32,7 @@ import type { Owners } from '../cluster/owners.ts';
 import type { Env, Timer } from '../env.ts';
 import { BallotCache, type CachedBallot } from './ballot-cache.ts';
 import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
-import { decodeAnswer, encodeRequest } from './owner-codec.ts';
+import { decodeAnswer, encodeRequest, isAccepted } from './owner-codec.ts';
 import { isMarkRow, slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
 import { MissedWrites, type KeepHint } from './missed-writes.ts';
 import { OwnerPace } from './owner-pace.ts';
@@ -382,16 +382,32 @@ export class Coordinator {
   }
 
   private askForChange(attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>): void {
-    const answered = (answer: OwnerAnswer<Uint8Array>): void => {
-      const nowMs = this.nowMs();
-      if (request.kind === 'accept' && (answer.kind === 'unsent' || answer.kind === 'unable')) {
-        if (this.register.isUnderWay(attempt)) this.missed.undecided(to, request, nowMs);
-        else this.missed.late(to, request.row);
-      }
-      this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, nowMs));
-    };
-    if (this.isLeftOut(to, request.row)) answered(UNSENT);
-    else this.deliver(to, request, priority.CLIENT, answered);
+    if (this.isLeftOut(to, request.row)) this.answeredChange(attempt, to, request, UNSENT);
+    else if (to === this.view.self) {
+      this.owner.ask(request, this.epoch, (answer) => this.answeredChange(attempt, to, request, answer));
+    } else {
+      this.bus.request(this.view.nameOf(to), this.outgoingFor(request, priority.CLIENT), (outcome) => {
+        this.answeredChange(attempt, to, request, this.answerOf(to, outcome));
+      });
+    }
+  }
+
+  private answeredChange(
+    attempt: number,
+    to: MemberId,
+    request: OwnerRequest<Uint8Array>,
+    answer: OwnerAnswer<Uint8Array>,
+  ): void {
+    const nowMs = this.nowMs();
+    if (request.kind === 'accept' && (answer.kind === 'unsent' || answer.kind === 'unable')) {
+      if (this.register.isUnderWay(attempt)) this.missed.undecided(to, request, nowMs);
+      else this.missed.late(to, request.row);
+    }
+    this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, nowMs));
+  }
+
+  private get epoch(): number {
+    return this.view.topology?.epoch ?? 0;
   }
 
   /** An owner that is out of reach is not even asked as long as the others are enough: it would only be waited for. */
@@ -426,11 +442,17 @@ export class Coordinator {
     answered: (answer: OwnerAnswer<Uint8Array>) => void,
   ): void {
     const { view } = this;
-    const epoch = view.topology?.epoch ?? 0;
     if (to === view.self) {
-      this.owner.ask(request, epoch, answered);
+      this.owner.ask(request, this.epoch, answered);
       return;
     }
+    const outgoing = this.outgoingFor(request, level);
+    this.bus.request(view.nameOf(to), outgoing, (outcome) => answered(this.answerOf(to, outcome)));
+  }
+
+  /** What the bus is given for this request: the same for all that are asked. */
+  private outgoingFor(request: OwnerRequest<Uint8Array>, level: Priority): Outgoing {
+    const { epoch } = this;
     let { outgoing } = this;
     if (this.encoded !== request || outgoing === undefined || outgoing.epoch !== epoch || outgoing.priority !== level) {
       const deadlineMs = this.nowMs() + PHASE_TIMEOUT_MS;
@@ -438,12 +460,13 @@ export class Coordinator {
       this.encoded = request;
       this.outgoing = outgoing;
     }
-    this.bus.request(view.nameOf(to), outgoing, (outcome) => answered(this.answerOf(to, outcome)));
+    return outgoing;
   }
 
   private answerOf(from: MemberId, outcome: BusOutcome): OwnerAnswer<Uint8Array> {
     if (outcome.kind === 'unsent') return UNSENT;
     if (outcome.kind === 'unknown' || outcome.message.method !== METHOD_ANSWERED) return REFUSED;
+    if (isAccepted(outcome.message)) return ACCEPTED;
     try {
       return ownState(decodeAnswer(outcome.message.payload));
     } catch (thrown) {
@@ -503,6 +526,7 @@ export class Coordinator {
 }
 
 const UNSENT = { kind: 'unsent' } as const;
+const ACCEPTED = { kind: 'accepted' } as const;
 const REFUSED = { kind: 'unable', reason: 'refused' } as const;
 
 /** A flush mark must be above every version of its slot: its ballot is always a fresh one. */
@@ -522,12 +546,16 @@ function ownState(answer: OwnerAnswer<Uint8Array>): OwnerAnswer<Uint8Array> {
   return { kind: answer.kind, version: answer.version, value: copyOf(answer.value) };
 }
 
+/** Tasks keep their replies themselves. */
+const ONE_REPLY = [undefined] as const;
+
 function runTasks(
   tasks: readonly RowTask[],
   value: Uint8Array | undefined,
   ballot: Version,
-): { value: Uint8Array | undefined; replies: undefined[] } {
+): { value: Uint8Array | undefined; replies: readonly undefined[] } {
   let state = value;
+  if (tasks.length === 1) return { value: (tasks[0] as RowTask).run(value, ballot), replies: ONE_REPLY };
   const replies: undefined[] = [];
   for (let i = 0; i < tasks.length; i++) {
     state = (tasks[i] as RowTask).run(state, ballot);

@@ -4,13 +4,14 @@
  * Invariant: an answer is given once, and never before its sequence is durable.
  */
 
-interface Waiting {
+interface Waiting<A> {
   readonly sequence: number;
-  give(): void;
+  readonly answer: A;
+  give(answer: A): void;
 }
 
-export class DurableAnswers {
-  private waiting: Waiting[] = [];
+export class DurableAnswers<A> {
+  private waiting: Waiting<A>[] = [];
   /** Those before this place are given. */
   private first = 0;
 
@@ -19,11 +20,11 @@ export class DurableAnswers {
   }
 
   /** Reads may wait for less than the writes that wait already, so they find their place from the end. */
-  add(sequence: number, give: () => void): void {
+  add(sequence: number, answer: A, give: (answer: A) => void): void {
     const { waiting } = this;
     let at = waiting.length;
-    while (at > this.first && (waiting[at - 1] as Waiting).sequence > sequence) at--;
-    const entry = { sequence, give };
+    while (at > this.first && (waiting[at - 1] as Waiting<A>).sequence > sequence) at--;
+    const entry = { sequence, answer, give };
     if (at === waiting.length) waiting.push(entry);
     else waiting.splice(at, 0, entry);
   }
@@ -34,7 +35,7 @@ export class DurableAnswers {
       const next = this.waiting[this.first];
       if (next === undefined || next.sequence > durableSequence) break;
       this.first++;
-      next.give();
+      next.give(next.answer);
     }
     if (this.first === this.waiting.length) {
       this.waiting = [];

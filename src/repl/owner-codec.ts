@@ -21,6 +21,7 @@ import { unreachable } from '../assert.ts';
 import { latin1 } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { readU32, readU64, writeU32, writeU64 } from '../cluster/big-endian.ts';
+import { isByte, type Message } from '../cluster/frame.ts';
 import type { OwnerAnswer, OwnerRequest, PassingRefusal, RowName } from './owner-message.ts';
 import { readVersion, VERSION_BYTES, writeVersion, type Version } from './version.ts';
 
@@ -132,6 +133,11 @@ export function encodeAnswer(answer: Exclude<OwnerAnswer<Uint8Array>, { kind: 'u
     default:
       return unreachable(answer);
   }
+}
+
+/** Whether the answer that a message brings is the most frequent one. */
+export function isAccepted(message: Message): boolean {
+  return isByte(message, answerKind.ACCEPTED);
 }
 
 /** The answer; its state is a view into `payload`. Throws `DamagedError`. */

@@ -10,8 +10,14 @@
  * no state      head of type 0 whose modification version is zero: the row was settled, but never written
  * ```
  *
+ * What `apply` has written is remembered beside the row's promise, so that the next ACCEPT or digest need not ask the
+ * engine. A row with the same print (row-records.ts) may be taken for it. That does no harm: a version is of one row only,
+ * so whoever compares it sees that it is not what he has; the promise that both share is at least what either holds, so
+ * nothing older is ever accepted; and a state is only told as the engine has it.
+ *
  * Invariants: one row at a time: `lookUp`, then `readState` and `apply` in the same turn. The counts in memory change
- * after the write, since `write` may freeze the memtable, whose last record they are.
+ * after the write, since `write` may freeze the memtable, whose last record they are. Nothing that is remembered is used
+ * after anything was written to the store but by `apply`.
  */
 
 import { EngineError } from '../engine/engine-error.ts';
@@ -19,11 +25,13 @@ import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/st
 import { garbageKey } from './cell-garbage.ts';
 import { CellElements } from './element-cells.ts';
 import { packCollection, readCollectionHead } from './element-pack.ts';
-import { ELEMENT_HEADER, Head, headFlag, readHead, rowType } from './head.ts';
+import { ELEMENT_HEADER, Head, headFlag, readHead, rowType, type RowType } from './head.ts';
 import { putElement, putHead, type KeyspaceState } from './keyspace.ts';
 import { Miss } from './miss.ts';
 import type { RowName } from './owner-message.ts';
+import { HELD_FIELD } from './promise-table.ts';
 import { expiryKey, STRING_ELEMENT, SYSTEM_DATABASE } from './row-key.ts';
+import type { RowRecords } from './row-records.ts';
 import { deletedRowState, newRowState, type RowState } from './row-state.ts';
 import { ceilingVersion, compareVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
 import { standsApart } from './view.ts';
@@ -35,9 +43,16 @@ const SHORT_NAME = 64;
 
 const NOTHING = new Uint8Array(0);
 
+/** What is remembered of a row's record. `TYPE`: its type, counted from 1; 0: nothing is remembered. */
+const heldField = { STAMP: HELD_FIELD, ACTOR: HELD_FIELD + 1, SEQUENCE: HELD_FIELD + 2, TYPE: HELD_FIELD + 3 } as const;
+
+/** A record with any of these must be looked at when it is overwritten. */
+const LOOKED_AT = headFlag.EXPIRES | headFlag.APART | headFlag.CELLS | headFlag.LOCKED;
+
 export class OwnerRows {
   private readonly store: Store;
   private readonly state: KeyspaceState;
+  private readonly records: RowRecords;
   private readonly batch: Batch;
   private readonly found = new Found();
   private readonly elementFound = new Found();
@@ -61,6 +76,12 @@ export class OwnerRows {
   private lookedUp: RowName = '';
   private lookedUpAt = 0;
   private slotMark: Version | undefined = undefined;
+  /** What was looked up last was remembered: of `before` only type and version are known. */
+  private isRemembered = false;
+  /** The store's sequence when nothing but `apply` had written since `foreignAt`. */
+  private seenAt = 0;
+  /** What was written up to here may have been overwritten by others. */
+  private foreignAt = 0;
 
   /** Of the row that was looked up last. */
   held: Version = ZERO_VERSION;
@@ -70,9 +91,11 @@ export class OwnerRows {
   /** After `readState`. */
   stateRead: Uint8Array | undefined = undefined;
 
-  constructor(options: { store: Store; state: KeyspaceState }) {
+  /** `records`: those of the promises. */
+  constructor(options: { store: Store; state: KeyspaceState; records: RowRecords }) {
     this.store = options.store;
     this.state = options.state;
+    this.records = options.records;
     this.batch = options.store.newBatch();
   }
 
@@ -89,20 +112,77 @@ export class OwnerRows {
   /** FOUND or ABSENT: the fields say what is held. MISS: await `fetch`, and look it up again. Throws `EngineError`. */
   lookUp(row: RowName): Lookup {
     this.writeKey(row);
-    this.lookedUp = '';
+    if (this.recall(row)) {
+      this.judge(row);
+      return lookup.FOUND;
+    }
+    return this.lookUpStore(row);
+  }
+
+  private lookUpStore(row: RowName): Lookup {
     const { found, before } = this;
+    this.lookedUp = '';
+    this.isRemembered = false;
     found.sequence = 0;
     const outcome = this.store.get(this.key, this.keyLength, found);
     if (outcome === lookup.MISS) return outcome;
     this.sequence = found.sequence;
     this.hasRecord = outcome === lookup.FOUND;
+    if (this.hasRecord) readHead(before, found.bytes, found.start, found.end);
+    this.judge(row);
+    return outcome;
+  }
+
+  /** Whether what was written for the row is remembered; then `before` has its type and version. */
+  private recall(row: RowName): boolean {
+    this.noteForeign();
+    const { before, records } = this;
+    const at = records.find(row);
+    if (at < 0) return false;
+    const { numbers } = records;
+    const type = numbers[at + heldField.TYPE] as number;
+    const sequence = numbers[at + heldField.SEQUENCE] as number;
+    if (type === 0 || sequence <= this.foreignAt) return false;
+    this.isRemembered = true;
+    this.sequence = sequence;
+    this.hasRecord = true;
+    before.type = (type - 1) as RowType;
+    before.flags = 0;
+    before.expiresAtMs = 0;
+    before.stamp = numbers[at + heldField.STAMP] as number;
+    before.actor = numbers[at + heldField.ACTOR] as number;
+    return true;
+  }
+
+  /** Somebody else has written to the store: what is remembered may be overwritten. */
+  private noteForeign(): void {
+    const { lastSequence } = this.store;
+    if (lastSequence === this.seenAt) return;
+    this.seenAt = lastSequence;
+    this.foreignAt = lastSequence;
+  }
+
+  private remember(row: RowName, { type, flags, stamp, actor }: Head, sequence: number): void {
+    this.seenAt = this.store.lastSequence;
+    const { records } = this;
+    const at = records.find(row);
+    if (at < 0) return;
+    const { numbers } = records;
+    numbers[at + heldField.STAMP] = stamp;
+    numbers[at + heldField.ACTOR] = actor;
+    numbers[at + heldField.SEQUENCE] = sequence;
+    numbers[at + heldField.TYPE] = (flags & LOOKED_AT) === 0 ? type + 1 : 0;
+  }
+
+  /** Sets the fields by the record that was found, and the marks. */
+  private judge(row: RowName): void {
+    const { before } = this;
     this.exists = this.hasRecord;
     this.flushed = false;
     let held = ZERO_VERSION;
     const database = this.key[2] as number;
     const flushMark = this.state.flushMarks[database] as number;
     if (this.exists) {
-      readHead(before, found.bytes, found.start, found.end);
       if (before.stamp <= flushMark) this.exists = false;
       else held = { stamp: before.stamp, actor: before.actor };
     }
@@ -118,7 +198,6 @@ export class OwnerRows {
     this.lookedUp = row;
     this.lookedUpAt = this.store.lastSequence;
     this.slotMark = slotMark;
-    return outcome;
   }
 
   /** Brings in what a `lookUp` or `readState` of this row has missed. */
@@ -157,6 +236,7 @@ export class OwnerRows {
   /** Puts the state of the row that was looked up last, in memory of its own, into `stateRead`. False: `fetch` it. */
   readState(): boolean {
     this.stateRead = undefined;
+    if (this.isRemembered && this.lookUpStore(this.lookedUp) === lookup.MISS) return false;
     if (this.flushed) this.stateRead = deletedRowState(this.held);
     if (!this.exists) return true;
     const { before, elementFound } = this;
@@ -243,7 +323,9 @@ export class OwnerRows {
       if (expiresAtMs !== 0) batch.put(expiryKey(expiresAtMs, key, keyLength), NOTHING);
     }
     if (along !== undefined) batch.put(along.key, along.value);
+    this.noteForeign();
     const sequence = this.store.write(batch);
+    this.remember(this.lookedUp, after, sequence);
     if (isCounted && live !== this.counted) this.state.counts.add(database, this.slot, live ? 1 : -1);
     return sequence;
   }

@@ -96,7 +96,7 @@ export class Owner {
   private readonly promises: PromiseTable;
   private readonly acceptor: Acceptor;
   private readonly marks: MarkApply;
-  private readonly answers = new DurableAnswers();
+  private readonly answers = new DurableAnswers<OwnerAnswer<Uint8Array>>();
   private readonly drop: SlotDrop;
   /** Slots that this node owns by `known`. */
   private readonly owned = new Uint8Array(SLOT_COUNT);
@@ -128,8 +128,8 @@ export class Owner {
     this.view = view;
     this.room = new WaitingRoom(options.limits);
     this.mayHaveForgotten = options.mayHaveForgotten === true && view.topology !== undefined;
-    this.rows = new OwnerRows({ store, state });
     this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
+    this.rows = new OwnerRows({ store, state, records: this.promises.rows });
     this.acceptor = new Acceptor({ promises: this.promises, clock: hlc });
     this.marks = new MarkApply({ timers: env.timers, store, state, promises: this.promises, rows: this.rows });
     this.recall = new OwnerRecall({
@@ -152,7 +152,7 @@ export class Owner {
   /** Calls `run` once every record up to this sequence is durable, at once if it is. */
   whenDurable(sequence: number, run: () => void): void {
     if (sequence <= this.store.durableSequence) run();
-    else this.answers.add(sequence, run);
+    else this.answers.add(sequence, ACCEPTED, run);
   }
 
   /** Requests that wait for the disk. */
@@ -387,7 +387,7 @@ export class Owner {
   /** Gives the answer once this sequence is durable. */
   private give(sequence: number, told: OwnerAnswer<Uint8Array>, answer: Answered): void {
     if (sequence <= this.store.durableSequence) answer(told);
-    else this.answers.add(sequence, () => answer(told));
+    else this.answers.add(sequence, told, answer);
   }
 
   // --- flush marks -------------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ export interface Attempt<V, R> {
 /** The work on one row. */
 export class RowWork<V, C, R> {
   readonly row: RowName;
-  waiting: Waiting<C>[] = [];
+  waiting: Waiting<C>[];
   batch: Waiting<C>[] = [];
   attempt: Attempt<V, R> | undefined = undefined;
   /** When the attempt has failed, or the wait before the next one is over. */
@@ -175,8 +175,9 @@ export class RowWork<V, C, R> {
   /** Refused attempts in a row. */
   tries = 0;
 
-  constructor(row: RowName) {
+  constructor(row: RowName, first: Waiting<C>) {
     this.row = row;
+    this.waiting = [first];
   }
 }
 
@@ -276,8 +277,7 @@ export class RegisterCore<V, C, R> {
       work.waiting.push(waiting);
       return;
     }
-    work = new RowWork(row);
-    work.waiting.push(waiting);
+    work = new RowWork(row, waiting);
     this.rows.set(row, work);
     if (this.nextTickMs === Number.POSITIVE_INFINITY) this.nextTickMs = nowMs + this.limits.tickMs;
     this.begin(work, nowMs);
@@ -395,7 +395,10 @@ export class RegisterCore<V, C, R> {
       this.rest(work, nowMs);
       return;
     }
-    work.batch = work.waiting.splice(0, this.limits.maxBatch);
+    if (work.waiting.length <= this.limits.maxBatch) {
+      work.batch = work.waiting;
+      work.waiting = [];
+    } else work.batch = work.waiting.splice(0, this.limits.maxBatch);
     const changes = work.batch.map((waiting) => waiting.change);
     const result = this.world.run(work.row, changes, held.value, ballot);
     assert(result.replies.length === changes.length, 'one reply for each change');

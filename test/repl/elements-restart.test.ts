@@ -18,8 +18,10 @@ import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { Miss } from '../../src/repl/miss.ts';
 import { OwnerRows } from '../../src/repl/owner-rows.ts';
+import { PromiseTable } from '../../src/repl/promise-table.ts';
 import { EXPIRY_PREFIX, headEnd, headKey, localKey, slotOfHead } from '../../src/repl/row-key.ts';
 import { decodeRowState } from '../../src/repl/row-state.ts';
+import { ZERO_VERSION } from '../../src/repl/version.ts';
 import type { Row, View } from '../../src/repl/view.ts';
 import { SimDisk } from '../sim/disk.ts';
 import { EventLoop, Life } from '../sim/event-loop.ts';
@@ -244,7 +246,11 @@ class Run {
 
   /** An owner reads each collection as one packed state. */
   async #checkOwner(engine: Engine, state: KeyspaceState): Promise<void> {
-    const owner = new OwnerRows({ store: engine, state });
+    const owner = new OwnerRows({
+      store: engine,
+      state,
+      records: new PromiseTable({ promisedBefore: ZERO_VERSION }).rows,
+    });
     for (const [key, expected] of this.#rows) {
       if (expected.text !== undefined) continue;
       const name = Buffer.from(headKey(0, Buffer.from(key))).toString('latin1');
