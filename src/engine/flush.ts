@@ -56,6 +56,8 @@ class ArenaRecord implements SievedRecord {
   sequence = 0;
   valueStart = 0;
   valueEnd = 0;
+  /** Made of what was touched, lest the compiler leave it out. */
+  touched = 0;
   readonly #words: Uint32Array;
   readonly #firstSequence: number;
 
@@ -64,6 +66,17 @@ class ArenaRecord implements SievedRecord {
     this.valueBytes = bytes;
     this.#words = words;
     this.#firstSequence = firstSequence;
+  }
+
+  /** Reads the heads of records that are to be read next, in no order that a cache could foresee, side by side. */
+  touch(offsets: Uint32Array, from: number, to: number): void {
+    const words = this.#words;
+    let sum = 0;
+    for (let i = from; i < to; i++) {
+      const word = (offsets[i] as number) >> 2;
+      sum ^= (words[word] as number) ^ (words[Math.min(word + LINE_WORDS, words.length - 1)] as number);
+    }
+    this.touched = sum;
   }
 
   read(offset: number): void {
@@ -77,6 +90,10 @@ class ArenaRecord implements SievedRecord {
     this.valueEnd = this.keyEnd + (this.#words[word + 1] as number);
   }
 }
+
+/** Records that are touched at a time, and words of a line of the processor's cache. */
+const TOUCHED_RECORDS = 64;
+const LINE_WORDS = 16;
 
 /** Records between two looks at `stopped`. */
 const STOP_CHECK_RECORDS = 4096;
@@ -133,6 +150,7 @@ function writeRecords(
   let lastEnd = 0;
   for (let i = 0; i < offsets.length; i++) {
     if (i % STOP_CHECK_RECORDS === 0 && stopped()) return false;
+    if (i % TOUCHED_RECORDS === 0) record.touch(offsets, i, Math.min(i + TOUCHED_RECORDS, offsets.length));
     record.read(offsets[i] as number);
     const { keyBytes, keyStart, keyEnd, valueBytes, valueStart, valueEnd } = record;
     const sameKey = i > 0 && compareRanges(keyBytes, keyStart, keyEnd, keyBytes, lastStart, lastEnd) === 0;
