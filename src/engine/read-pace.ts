@@ -39,7 +39,7 @@ const MAX_BACKGROUND_US = 60_000_000;
 /** Larger pieces (filters and indexes of large tables) are always read in the background. */
 export const MAX_BYTES_NOW = 64 * 1024;
 
-const TURN_BUDGET_US = 1000;
+const TURN_BUDGET_US = 2000;
 
 export class ReadPace {
   /** Reads made at once. */

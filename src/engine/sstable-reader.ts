@@ -134,6 +134,11 @@ export class Table {
     const ordinal = this.locate(tail, key, 0, keyLength);
     if (ordinal >= tail.blockCount) return tableAnswer.ABSENT;
     if (ordinal < 0) return tableAnswer.MISS;
+    return this.find(ordinal, key, keyLength, sequence, hit);
+  }
+
+  /** The end of a `get`, in the block that it has missed. */
+  find(ordinal: number, key: Uint8Array, keyLength: number, sequence: number, hit: BlockHit): TableAnswer {
     const block = this.blocks[ordinal];
     if (block === undefined || block.bytes === undefined) {
       this.missing = ordinal;

@@ -67,7 +67,7 @@ export class TableCache {
   looks = 0;
   readonly #options: TableCacheOptions;
   readonly #tables = new Map<number, Table>();
-  /** In the order of their last use. */
+  /** In the order of their last use, once half of those that may be open are. */
   readonly #files = new Map<number, DiskFile>();
   readonly #loading = new Map<string, Promise<void>>();
   /** Tables with a tail, and where the clock's hand is. */
@@ -181,6 +181,10 @@ export class TableCache {
     const startUs = this.pace.begin();
     if (startUs < 0 || this.#tables.get(table.meta.number) !== table) return false;
     if (table.damage !== undefined) throw table.damage;
+    if (missing >= 0 && readAheadBytes === 0 && this.#readBlock(table, missing)) {
+      this.pace.end(startUs);
+      return true;
+    }
     for (let attempt = 1; ; attempt++) {
       const piece = this.#pieceFor(table, missing, readAheadBytes);
       if (piece === undefined) return true;
@@ -198,6 +202,39 @@ export class TableCache {
         if (frame !== undefined && !taken) this.blocks.giveBack(frame);
       }
     }
+  }
+
+  /**
+   * The usual case of `loadNow`, which allocates nothing that it need not: one block of which all but itself is in memory.
+   * False: it is not that, or something is wrong; the long way finds out.
+   */
+  #readBlock(table: Table, ordinal: number): boolean {
+    const { tail } = table;
+    if (tail === undefined) return false;
+    let index: KeyIndex | undefined = tail.index;
+    let at = ordinal;
+    if (tail.twoLevel) {
+      index = table.partition(Math.floor(ordinal / PARTITION_BLOCKS));
+      at = ordinal % PARTITION_BLOCKS;
+      if (index === undefined) return false;
+    }
+    const { number } = table.meta;
+    const offset = index.offset(at);
+    const length = index.offset(at + 1) - offset;
+    const frame = this.blocks.frameFor(length);
+    if (frame === undefined) return false;
+    let payload: Uint8Array | undefined;
+    try {
+      if (this.#file(number).readSync(frame.bytes, offset) === length)
+        payload = openPiece(frame.bytes, 0, length, number, offset);
+    } catch {
+      payload = undefined;
+    }
+    const isInFrame = payload !== undefined && payload.buffer === frame.bytes.buffer;
+    if (!isInFrame) this.blocks.giveBack(frame);
+    if (payload === undefined) return false;
+    this.blocks.insert(table.blocks, ordinal, payload, isInFrame ? frame : undefined);
+    return true;
   }
 
   /** After a load that failed: returns when it should be tried again, since one bad transfer is not a bad table. */
@@ -327,11 +364,14 @@ export class TableCache {
   }
 
   #file(number: number): DiskFile {
+    const { maxOpenFiles } = this.#options;
     let file = this.#files.get(number);
+    // Their order matters once there are many.
+    if (file !== undefined && this.#files.size <= maxOpenFiles >> 1) return file;
     if (file === undefined) file = this.#options.disk.open(tablePath(this.#options.directory, number), 'read');
     else this.#files.delete(number);
     this.#files.set(number, file);
-    if (this.#files.size > this.#options.maxOpenFiles) {
+    if (this.#files.size > maxOpenFiles) {
       const [oldest, oldestFile] = this.#files.entries().next().value as [number, DiskFile];
       this.#files.delete(oldest);
       oldestFile.close();

@@ -88,14 +88,18 @@ export class VersionReader {
       const table = level.tables[at] as Table;
       const { lower, rangeTombstones } = table.meta;
       if (compareRanges(lower, 0, lower.length, key, 0, keyLength) > 0) continue;
-      const answer = table.get(key, keyLength, hash, sequence, hit);
+      let answer = table.get(key, keyLength, hash, sequence, hit);
       if (answer === tableAnswer.MISS) {
-        if (this.#cache.loadNow(table, table.missing)) {
+        const { missing } = table;
+        if (!this.#cache.loadNow(table, missing)) {
+          this.#missed = table;
+          return lookup.MISS;
+        }
+        if (missing >= 0) answer = table.find(missing, key, keyLength, sequence, hit);
+        if (answer === tableAnswer.MISS) {
           i--;
           continue;
         }
-        this.#missed = table;
-        return lookup.MISS;
       }
       const covered = rangeTombstones.count === 0 ? -1 : rangeTombstones.coveringSequence(key, 0, keyLength, sequence);
       if (answer === tableAnswer.ABSENT) {

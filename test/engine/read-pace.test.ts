@@ -41,7 +41,7 @@ test('quick reads go on being made at once, up to a budget for each turn', () =>
   const parts = paceWithClock();
   let count = 0;
   while (read(parts, 10)) count++;
-  assert.equal(count, 100);
+  assert.equal(count, 200);
   parts.endTurn();
   assert.equal(read(parts, 10), true);
 });
