@@ -20,6 +20,7 @@ import { fengari, type Fengari, type LuaFunction, type LuaState, NULL_POINTER } 
 import { formatText } from './lua-format.ts';
 import { PRELUDE } from './lua-prelude.ts';
 import { LuaRandom } from './lua-random.ts';
+import { widenHex } from './lua-source.ts';
 import { structLibrary } from './lua-struct.ts';
 import { LuaValues } from './lua-values.ts';
 import { ErrorReply, type Reply } from './reply.ts';
@@ -102,7 +103,7 @@ export class LuaHost {
     const { L } = this;
     const { lua, aux, bytes, doublesOnly } = this.fengari;
     const sha = sha1(body);
-    if (aux.luaL_loadbuffer(L, body, null, bytes(CHUNK_NAME)) !== lua.LUA_OK) {
+    if (aux.luaL_loadbuffer(L, widenHex(body), null, bytes(CHUNK_NAME)) !== lua.LUA_OK) {
       const why = latin1(lua.lua_tostring(L, -1) ?? new Uint8Array(0));
       lua.lua_settop(L, -2);
       throw new CommandError(`ERR Error compiling script (new function): ${why}`);
@@ -151,7 +152,7 @@ export class LuaHost {
     const { lua, aux, bytes, doublesOnly } = this.fengari;
     const registered: LibraryFunction[] = [];
     lua.lua_settop(L, 0);
-    if (aux.luaL_loadbuffer(L, code, null, bytes(LIBRARY_CHUNK)) !== lua.LUA_OK) {
+    if (aux.luaL_loadbuffer(L, widenHex(code), null, bytes(LIBRARY_CHUNK)) !== lua.LUA_OK) {
       const why = latin1(lua.lua_tostring(L, -1) ?? new Uint8Array(0));
       throw new CommandError(`ERR Error compiling function: ${why}`);
     }

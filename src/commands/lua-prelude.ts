@@ -28,7 +28,13 @@ end
 
 function G.tonumber(value, base)
   local number
-  if base == nil then number = rawtonumber(value) else number = rawtonumber(value, floor(base)) end
+  if base == nil then
+    local hex = type(value) == 'string' and value:match('^%s*0[xX](%x%x%x%x%x%x%x%x+)%s*$')
+    if hex then
+      number = 0.0
+      for digit in hex:gmatch('.') do number = number * 16.0 + rawtonumber(digit, 16) end
+    else number = rawtonumber(value) end
+  else number = rawtonumber(value, floor(base)) end
   return number and number + 0.0
 end
 math.floor = function(x) return floor(x) + 0.0 end
