@@ -1,9 +1,10 @@
 /** What stands inside lists: LLEN, LINDEX, LSET, LRANGE, LINSERT, LREM, LTRIM, LPOS. */
 
-import { copyOf, equalBytes } from '../bytes.ts';
+import { equalBytes } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { eachSliced, lastingElementsAt, removeIfEmpty, SLICED_FROM, typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError, NO_SUCH_KEY } from './errors.ts';
@@ -116,15 +117,13 @@ function isLongRange(view: View, args: Args): boolean {
 }
 
 function* rangeSliced(view: View, args: Args): Slices {
-  const values: Reply[] = [];
+  const values = new BulksReply('array');
   const elements = lastingElementsAt(view, args, 1, rowType.LIST);
   if (elements === undefined) return values;
   const list = new List(elements);
   const [start, end] = boundsOf(clampedIntegerOf(args, 2), clampedIntegerOf(args, 3), list.length);
   if (start === end) return values;
-  yield* eachSliced(elements, list.range(start, end), (_position, value) => {
-    values.push(copyOf(value));
-  });
+  yield* eachSliced(elements, list.range(start, end), (_position, value) => values.add(value));
   return values;
 }
 

@@ -10,6 +10,8 @@ import { ELEMENT, type Elements } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { SLICED_FROM } from './collection-row.ts';
+import { eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { rowAt } from './key-row.ts';
@@ -17,6 +19,7 @@ import { memberCopy } from './member-key.ts';
 import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
 import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
+import { sortSliced } from './sort-sliced.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
 import {
   compareScored,
@@ -60,7 +63,11 @@ function both(operation: Operation, what: string, complexity: string, storeSince
       keys: numberedKeys(1),
       access: 'read',
       doc: sortedSetDoc(`Returns ${what}.`, '6.2.0', complexity),
-      run: (view, args) => combined(view, args, operation),
+      run: (view, args) => inOneGo(combined(view, args, operation, true)),
+      // What looks into other sets than the one it walks over sees them all at one moment: it runs in one turn.
+      ...(operation === 'union'
+        ? { isLong, runSliced: (view: View, args: Args) => combined(view, args, operation, false) }
+        : {}),
     }),
     sortedSetCommand({
       name: `z${operation}store`,
@@ -94,8 +101,20 @@ interface Request {
 /** What options a command takes. */
 type Form = 'reply' | 'store' | 'count';
 
+interface Words {
+  /** The word of the number of keys. */
+  readonly at: number;
+  readonly operation: Operation;
+  readonly form: Form;
+  /** All is read before anything else runs. */
+  readonly inOneTurn: boolean;
+}
+
+/** The keys of the forms that do not store. */
+const KEYS = numberedKeys(1);
+
 /** Reads the words from the number of keys, at word `at`, on. Throws `Miss`, `CommandError`. */
-function requestOf(view: View, args: Args, at: number, operation: Operation, form: Form): Request {
+function requestOf(view: View, args: Args, { at, operation, form, inOneTurn }: Words): Request {
   const keys = clampedIntegerOf(args, at);
   if (keys < 1) {
     const name = args.text(0).toLowerCase();
@@ -104,7 +123,7 @@ function requestOf(view: View, args: Args, at: number, operation: Operation, for
   const end = at + 1 + keys;
   if (end > args.count) throw syntaxError();
   const sources: Source[] = [];
-  for (let i = at + 1; i < end; i++) sources.push(sourceAt(view, args, i));
+  for (let i = at + 1; i < end; i++) sources.push(sourceAt(view, args, i, inOneTurn));
   let aggregate: Aggregate = 'SUM';
   let withScores = false;
   let limit = 0;
@@ -121,11 +140,11 @@ function requestOf(view: View, args: Args, at: number, operation: Operation, for
   return { sources, aggregate, withScores, limit };
 }
 
-function sourceAt(view: View, args: Args, i: number): Source {
+function sourceAt(view: View, args: Args, i: number, inOneTurn: boolean): Source {
   const row = rowAt(view, args, i);
   if (!row.live) return { elements: undefined, count: 0, isSet: false, weight: 1 };
   if (row.type !== rowType.SORTED_SET && row.type !== rowType.SET) throw new CommandError(WRONG_TYPE);
-  const elements = view.elements(row);
+  const elements = inOneTurn ? view.elements(row) : view.lastingElements(row);
   return { elements, count: elements.count, isSet: row.type === rowType.SET, weight: 1 };
 }
 
@@ -141,31 +160,42 @@ function limitAt(args: Args, i: number): number {
   return clampToSafe(limit);
 }
 
-function combined(view: View, args: Args, operation: Operation): Reply {
-  const request = requestOf(view, args, 1, operation, 'reply');
-  const members = combine(request, operation);
+function* combined(view: View, args: Args, operation: Operation, inOneTurn: boolean): Sliced<Reply> {
+  const request = requestOf(view, args, { at: 1, operation, form: 'reply', inOneTurn });
+  const members = yield* sortSliced(yield* combine(request, operation), compareScored);
   if (!request.withScores) return members.map(({ member }) => member);
   return new PairsReply(members.map(({ member, score }) => [member, new DoubleReply(score)]));
 }
 
+/** Whether a union has so many members that it is made in slices. Throws `Miss`. */
+function isLong(view: View, args: Args): boolean {
+  let members = 0;
+  for (const i of KEYS.find(args)) {
+    const row = rowAt(view, args, i);
+    if (row.live && (row.type === rowType.SORTED_SET || row.type === rowType.SET)) members += view.elements(row).count;
+  }
+  return members > SLICED_FROM;
+}
+
 function store(view: View, args: Args, operation: Operation): Reply {
-  const members = combine(requestOf(view, args, 2, operation, 'store'), operation);
-  return storeSortedSet(view, rowAt(view, args, 1), members);
+  const request = requestOf(view, args, { at: 2, operation, form: 'store', inOneTurn: true });
+  return storeSortedSet(view, rowAt(view, args, 1), inOneGo(combine(request, operation)));
 }
 
 function countIntersection(view: View, args: Args): Reply {
-  const { sources, limit } = requestOf(view, args, 1, 'inter', 'count');
+  const { sources, limit } = requestOf(view, args, { at: 1, operation: 'inter', form: 'count', inOneTurn: true });
   let count = 0;
   eachInAll(bySize(sources), () => ++count !== limit);
   return count;
 }
 
-/** The members of the result in the order of their scores, in memory of their own. Throws `Miss`. */
-function combine({ sources, aggregate }: Request, operation: Operation): Scored[] {
+/** The members of the result, in no order, in memory of their own. */
+function* combine({ sources, aggregate }: Request, operation: Operation): Sliced<Scored[]> {
+  if (operation === 'union') return yield* union(sources, aggregate);
   const members: Scored[] = [];
-  if (operation === 'union') members.push(...union(sources, aggregate).values());
-  else if (operation === 'inter') {
-    const sorted = bySize(sources);
+  const sorted = bySize(sources);
+  if (operation === 'diff') difference(sources, members);
+  else {
     eachInAll(sorted, (key, scores) => {
       let score = 0;
       scores.forEach((each, i) => {
@@ -175,26 +205,42 @@ function combine({ sources, aggregate }: Request, operation: Operation): Scored[
       members.push({ member: memberCopy(key), score });
       return true;
     });
-  } else difference(sources, members);
-  return members.sort(compareScored);
+  }
+  return members;
 }
 
 function bySize(sources: readonly Source[]): Source[] {
   return sources.toSorted((a, b) => a.count - b.count);
 }
 
-function union(sources: readonly Source[], aggregate: Aggregate): Map<string, Scored> {
-  const members = new Map<string, { member: Uint8Array; score: number }>();
-  for (const source of bySize(sources)) {
-    source.elements?.each(ELEMENT, {}, (key, value) => {
-      const score = weigh(source, scoreIn(source, value));
-      const name = latin1(key);
-      const known = members.get(name);
-      if (known === undefined) members.set(name, { member: memberCopy(key), score });
-      else known.score = aggregated(aggregate, known.score, score);
-    });
+function* union(sources: readonly Source[], aggregate: Aggregate): Sliced<Scored[]> {
+  const members = new Map<string, { readonly member: Uint8Array; score: number }>();
+  const sorted = bySize(sources);
+  const isOnly = sorted.length === 1;
+  const all: Scored[] = [];
+  // All walks are opened at once, so that they see one moment.
+  const walks = sorted.map(({ elements }) => elements?.walk(ELEMENT));
+  try {
+    for (const [i, source] of sorted.entries()) {
+      const steps = walks[i];
+      if (steps === undefined) continue;
+      yield* eachStepSliced(steps, (key, value) => {
+        const score = weigh(source, scoreIn(source, value));
+        const name = isOnly ? '' : latin1(key);
+        const known = isOnly ? undefined : members.get(name);
+        if (known !== undefined) {
+          known.score = aggregated(aggregate, known.score, score);
+          return;
+        }
+        const member = { member: memberCopy(key), score };
+        if (!isOnly) members.set(name, member);
+        all.push(member);
+      });
+    }
+  } finally {
+    for (const steps of walks) steps?.close();
   }
-  return members;
+  return all;
 }
 
 /** Calls `visit` with each member that all sources have, and its score in each, until it returns false. Throws `Miss`. */

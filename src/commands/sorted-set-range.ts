@@ -4,6 +4,7 @@ import { copyOf } from '../bytes.ts';
 import type { TagRange } from '../repl/elements.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { SLICED_FROM } from './collection-row.ts';
 import { eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
@@ -166,6 +167,7 @@ function* range(view: View, args: Args, words: Form, inOneTurn: boolean): Sliced
   const set = inOneTurn ? sortedSetAt(view, args, words.key) : lastingSortedSetAt(view, args, words.key);
   const selection = set === undefined ? undefined : selectionOf(set, request);
   const members: Reply[] = [];
+  const bulks = inOneTurn ? undefined : new BulksReply('array');
   const pairs: [Reply, Reply][] = [];
   if (set !== undefined && selection !== undefined) {
     let { skip } = selection;
@@ -175,13 +177,14 @@ function* range(view: View, args: Args, words: Form, inOneTurn: boolean): Sliced
         skip--;
         return true;
       }
-      const member = copyOf(memberOfOrder(key));
-      if (request.withScores) pairs.push([member, new DoubleReply(scoreOfOrder(key))]);
-      else members.push(member);
+      const member = memberOfOrder(key);
+      if (request.withScores) pairs.push([copyOf(member), new DoubleReply(scoreOfOrder(key))]);
+      else if (bulks !== undefined) bulks.add(member);
+      else members.push(copyOf(member));
       return --left > 0;
     });
   }
-  return request.withScores ? new PairsReply(pairs) : members;
+  return request.withScores ? new PairsReply(pairs) : (bulks ?? members);
 }
 
 function store(view: View, args: Args): Reply {

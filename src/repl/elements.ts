@@ -271,8 +271,7 @@ export class Elements {
   }
 
   private isDropped(tag: number, key: Uint8Array): boolean {
-    const { dropped } = this;
-    return dropped.length > 0 && dropped.some((range) => isIn(range, tag, key));
+    return this.dropped.some((range) => isIn(range, tag, key));
   }
 
   private touch(): void {
