@@ -265,9 +265,13 @@ export class Group {
   /** Deletes the group with all that belongs to it. Throws `Miss`. */
   destroy(): void {
     const { elements } = this.stream;
-    const mine = rangeOfPrefix(this.keyOf(EMPTY));
+    const lower = this.keyOf(EMPTY);
+    const upper = keyPastPrefix(lower);
     for (const tag of [CONSUMER, PENDING, CONSUMER_PENDING]) {
-      elements.each(tag, mine, (key) => elements.drop(tag, copyOf(key)));
+      const inOneGo = tag !== CONSUMER && this.stream.dropsAsRange(this.pending);
+      if (upper === undefined || !inOneGo)
+        elements.each(tag, rangeOfPrefix(lower), (key) => elements.drop(tag, copyOf(key)));
+      else elements.dropRange({ tag, lower, upper }, this.pending);
     }
     elements.drop(GROUP, this.name);
   }

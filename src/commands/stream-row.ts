@@ -17,6 +17,7 @@
 import { assert } from '../assert.ts';
 import { compareBytes, copyOf } from '../bytes.ts';
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
+import { CellElements } from '../repl/element-cells.ts';
 import { type Elements, ELEMENT, type ElementSteps, keyAfter, type TagRange } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import { readStamp, writeStamp } from '../repl/row-key.ts';
@@ -33,6 +34,9 @@ const ADDED_AT = 2 * ID_BYTES;
 const START_AT = ADDED_AT + 8;
 const GROUPS_AT = START_AT + ID_BYTES;
 const META_BYTES = GROUPS_AT + 4;
+
+/** Beyond so many of the first entries are deleted as a range, which readers pay for until it is compacted away. */
+const DROPPED_ONE_BY_ONE = 500;
 
 const NEW_META = new Uint8Array(META_BYTES);
 
@@ -108,6 +112,18 @@ export class Stream {
   dropFirst(ids: readonly StreamId[]): void {
     for (const id of ids) this.elements.drop(ELEMENT, id);
     if (ids.length > 0) this.startAfter(ids.at(-1) as StreamId);
+  }
+
+  /** Whether so many entries are deleted better as a range than one by one. */
+  dropsAsRange(count: number): boolean {
+    return count > DROPPED_ONE_BY_ONE && this.elements.base instanceof CellElements;
+  }
+
+  /** Deletes all entries before this one, of which the caller knows the number, at a cost that does not grow with it. */
+  dropBefore(id: StreamId, count: number): void {
+    const lower = copyOf(this.start);
+    this.elements.dropRange({ tag: ELEMENT, lower, upper: id }, count);
+    this.change((meta) => meta.set(this.length === 0 ? LEAST_ID : id, START_AT));
   }
 
   /** XSETID. */

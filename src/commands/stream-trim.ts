@@ -11,7 +11,7 @@ import type { Args } from './args.ts';
 import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
-import { GREATEST_ID, idAt, LEAST_ID, type StreamId, type WantedId, wantedIdAt } from './stream-id.ts';
+import { GREATEST_ID, idAfter, idAt, LEAST_ID, type StreamId, type WantedId, wantedIdAt } from './stream-id.ts';
 import { type DeletionPolicy, forget, isNeeded, policyOf } from './stream-deletion.ts';
 import { Group } from './stream-group.ts';
 import type { Stream } from './stream-row.ts';
@@ -109,10 +109,39 @@ export function trims({ maxLength, minId }: TrimOptions): boolean {
 
 /** Deletes what the options say and returns how many entries that were. Throws `Miss`. */
 export function trim(stream: Stream, options: TrimOptions): number {
-  if (options.policy !== 'KEEPREF') return trimReferenced(stream, options);
-  const ids = options.approximate ? wholeNodes(stream, options) : surplus(stream, options);
-  stream.dropFirst(ids);
-  return ids.length;
+  const { maxLength, minId, approximate, policy } = options;
+  if (policy !== 'KEEPREF') return trimReferenced(stream, options);
+  if (maxLength !== undefined) {
+    const surplus = Math.max(stream.length - maxLength, 0);
+    return dropFirst(stream, approximate ? wholeNodes(stream, surplus, options.limit) : surplus);
+  }
+  const old = idsBefore(stream, minId as StreamId, options);
+  if (stream.dropsAsRange(old.length)) stream.dropBefore(idAfter(old.at(-1) as StreamId) ?? GREATEST_ID, old.length);
+  else stream.dropFirst(old);
+  return old.length;
+}
+
+/** Deletes the first `count` entries, and returns their number. */
+function dropFirst(stream: Stream, count: number): number {
+  if (count === 0) return 0;
+  if (stream.dropsAsRange(count)) stream.dropBefore(firstLeft(stream, count), count);
+  else stream.dropFirst(firstIds(stream, count));
+  return count;
+}
+
+/** Where the entries behind the first `count` begin, found from the nearer end. */
+function firstLeft(stream: Stream, count: number): StreamId {
+  const left = stream.length - count;
+  if (left === 0) return idAfter(stream.lastId) ?? GREATEST_ID;
+  const reverse = left < count;
+  let steps = reverse ? left : count + 1;
+  let id: StreamId = GREATEST_ID;
+  const visit = (each: Uint8Array): boolean => {
+    if (--steps === 0) id = copyOf(each);
+    return steps > 0;
+  };
+  stream.each(LEAST_ID, GREATEST_ID, visit, reverse);
+  return id;
 }
 
 /** As `trim`, where it matters what groups know: every group forgets what goes, or what one of them needs stays. */
@@ -121,8 +150,10 @@ function trimReferenced(stream: Stream, options: TrimOptions): number {
   const groups = Group.all(stream);
   const most = maxLength === undefined ? stream.length : stream.length - maxLength;
   const ids: StreamId[] = [];
-  if (policy === 'DELREF') ids.push(...(options.approximate ? wholeNodes(stream, options) : surplus(stream, options)));
-  else {
+  if (policy === 'DELREF') {
+    const surplus = options.approximate ? wholeNodes(stream, most, limit) : most;
+    ids.push(...(minId === undefined ? firstIds(stream, surplus) : idsBefore(stream, minId, options)));
+  } else {
     for (const id of firstIds(stream, stream.length, minId)) {
       if (ids.length >= most || (limit > 0 && ids.length >= limit)) break;
       if (!isNeeded(groups, id)) ids.push(id);
@@ -136,14 +167,8 @@ function trimReferenced(stream: Stream, options: TrimOptions): number {
   return ids.length;
 }
 
-/** Exactly those that are too many or too old. */
-function surplus(stream: Stream, { maxLength, minId }: TrimOptions): StreamId[] {
-  const most = maxLength === undefined ? Number.MAX_SAFE_INTEGER : stream.length - maxLength;
-  return firstIds(stream, most, minId);
-}
-
-/** The first entries, `most` at most, and only those before `minId`. */
-function firstIds(stream: Stream, most: number, minId: StreamId | undefined): StreamId[] {
+/** The first entries, `most` at most, and only those before `minId` if there is one. */
+function firstIds(stream: Stream, most: number, minId?: StreamId): StreamId[] {
   const ids: StreamId[] = [];
   if (most <= 0 || stream.length === 0) return ids;
   stream.each(LEAST_ID, GREATEST_ID, (id) => {
@@ -154,20 +179,22 @@ function firstIds(stream: Stream, most: number, minId: StreamId | undefined): St
   return ids;
 }
 
-/** Those of the first nodes that can go as a whole. */
-function wholeNodes(stream: Stream, { maxLength, minId, limit }: TrimOptions): StreamId[] {
+/** The entries before an id, as far as the options let them go. */
+function idsBefore(stream: Stream, minId: StreamId, { approximate, limit }: TrimOptions): StreamId[] {
+  const { length } = stream;
+  if (!approximate) return firstIds(stream, length, minId);
+  const old = firstIds(stream, limit === 0 ? length : Math.min(limit, length), minId);
+  return old.slice(0, wholeNodes(stream, old.length, limit));
+}
+
+/** How many of the first `surplus` entries stand in nodes that can go as a whole. */
+function wholeNodes(stream: Stream, surplus: number, limit: number): number {
   const { length } = stream;
   const passed = (stream.added - length) % NODE_ENTRIES;
-  const mostOf = (nodes: number): number => Math.min(nodes * NODE_ENTRIES - passed, length);
-  const fits = (nodes: number): boolean => limit === 0 || mostOf(nodes) <= limit;
-  const nodesInAll = Math.ceil((length + passed) / NODE_ENTRIES);
-  if (maxLength !== undefined) {
-    let nodes = 0;
-    while (nodes < nodesInAll && length - mostOf(nodes + 1) >= maxLength && fits(nodes + 1)) nodes++;
-    return nodes === 0 ? [] : firstIds(stream, mostOf(nodes), undefined);
-  }
-  const old = firstIds(stream, limit === 0 ? length : Math.min(limit, length), minId);
-  let nodes = 0;
-  while (nodes < nodesInAll && mostOf(nodes + 1) <= old.length) nodes++;
-  return nodes === 0 ? [] : old.slice(0, mostOf(nodes));
+  const inNodes = (nodes: number): number => Math.min(nodes * NODE_ENTRIES - passed, length);
+  const most = limit === 0 ? surplus : Math.min(surplus, limit);
+  let nodes = Math.floor((most + passed) / NODE_ENTRIES);
+  // The last node may be shorter than the others.
+  if (inNodes(nodes + 1) <= most) nodes++;
+  return nodes === 0 ? 0 : inNodes(nodes);
 }

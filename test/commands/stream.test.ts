@@ -295,6 +295,30 @@ describe('streams', () => {
     assert.deepEqual(await runner.line('XRANGE s - +'), [['2950-1', ['f', 'v']]]);
   });
 
+  test('many entries, and many that are pending, go in one go', async () => {
+    for (const kept of [0, 1, 700, 1499]) {
+      const runner = new CommandRunner(streamCommands);
+      for (let i = 1; i <= 1500; i++) await runner.line(`XADD s ${i}-1 f value`);
+      await runner.line('XGROUP CREATE s g 0');
+      await runner.line('XREADGROUP GROUP g c STREAMS s >');
+      await runner.line('XGROUP CREATE s h 0');
+      const removed = 1500 - kept;
+      assert.equal(await runner.line(`XTRIM s MAXLEN ${kept}`), removed);
+      const ids = ((await runner.line('XRANGE s - +')) as [string, unknown][]).map(([each]) => each);
+      assert.deepEqual(
+        ids,
+        Array.from({ length: kept }, (_, i) => `${removed + i + 1}-1`),
+      );
+      assert.equal(await runner.line('XADD s 2000-1 f v'), '2000-1');
+      assert.equal(await runner.line('XTRIM s MINID 2000-1'), kept);
+      assert.deepEqual(await runner.line('XRANGE s - +'), [['2000-1', ['f', 'v']]]);
+      assert.equal(await runner.line('XGROUP DESTROY s g'), 1);
+      assert.deepEqual(await runner.line('XREADGROUP GROUP h c STREAMS s >'), [['s', [['2000-1', ['f', 'v']]]]]);
+      assert.deepEqual(await runner.line('XPENDING s h'), [1, '2000-1', '2000-1', [['c', '1']]]);
+      assert.ok(runner.store.size < 20, `${runner.store.size} records are left`);
+    }
+  });
+
   test('ids follow the clock, and never go back with it', async () => {
     const runner = new CommandRunner(streamCommands);
     assert.equal(await runner.line('XADD s * f v'), `${START_MS}-0`);
