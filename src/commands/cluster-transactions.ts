@@ -23,12 +23,16 @@ import {
   type RowOp,
   type RowOpResult,
 } from '../repl/row-op.ts';
+import { LockWaiters } from '../repl/lock-waiters.ts';
 import { isLockedState, lockOfState } from '../repl/row-state.ts';
 import { Transactions, type TransactionWorld } from '../repl/transaction.ts';
 import type { Version } from '../repl/version.ts';
 import type { Failure } from './errors-cluster.ts';
 import { encodeForwardAnswer } from './forward-codec.ts';
 import { outcomeOf } from './row-run.ts';
+
+/** How long a busy row is waited for where it is coordinated, in ms, before it is asked what became of the lock. */
+const LOCK_WAIT_MS = 30;
 
 /** Slots that are looked at for one that this node coordinates. */
 const HOME_TRIES = 512;
@@ -42,6 +46,7 @@ export interface ClusterTransactionsOptions {
 
 export class ClusterTransactions implements TransactionWorld {
   readonly protocol: Transactions;
+  private readonly waiters: LockWaiters;
   private readonly env: ClusterTransactionsOptions['env'];
   private readonly coordinator: Coordinator;
   private readonly forwarder: Forwarder;
@@ -52,6 +57,7 @@ export class ClusterTransactions implements TransactionWorld {
     this.coordinator = options.coordinator;
     this.forwarder = options.forwarder;
     this.view = options.view;
+    this.waiters = new LockWaiters(options.env.timers);
     this.protocol = new Transactions(this);
   }
 
@@ -60,7 +66,8 @@ export class ClusterTransactions implements TransactionWorld {
   change(row: RowName, op: RowOp, deadlineMs: number): Promise<ChangeOutcome<RowOpResult>> {
     return new Promise((resolve) => {
       const { coordinator, forwarder } = this;
-      const task = new OpTask({ op, row, deadlineMs, coordinator, clock: this.env.clock, ended: resolve });
+      const { waiters } = this;
+      const task = new OpTask({ op, row, deadlineMs, coordinator, waiters, clock: this.env.clock, ended: resolve });
       const target = forwarder.coordinatorOf(slotOfRow(row));
       if (target === this.view.self) task.runHere();
       else forwarder.forward(target, row, encodeRowOp(row, op, deadlineMs - this.nowMs()), task, deadlineMs);
@@ -122,7 +129,8 @@ export class ClusterTransactions implements TransactionWorld {
       }
     };
     const deadlineMs = coordinator.nowMs() + leftMs;
-    new OpTask({ op, row, deadlineMs, coordinator, clock: this.env.clock, ended }).runHere();
+    const { waiters } = this;
+    new OpTask({ op, row, deadlineMs, coordinator, waiters, clock: this.env.clock, ended }).runHere();
   }
 
   // --- for those who meet a lock -----------------------------------------------------------------------------------
@@ -138,6 +146,7 @@ export class ClusterTransactions implements TransactionWorld {
     const { protocol } = this;
     const lock = lockOfState(state);
     const waited = async (): Promise<boolean> => {
+      if (await this.waiters.wait(row, LOCK_WAIT_MS)) return this.nowMs() < deadlineMs;
       const settled = await protocol.settle(row, lock, deadlineMs);
       if (this.nowMs() >= deadlineMs) return false;
       if (settled !== 'gone') await this.sleep(protocol.waitMs());
@@ -164,6 +173,8 @@ class OpTask implements RowTask, ForwardTask {
   private readonly deadlineMs: number;
   private readonly coordinator: Coordinator;
   private readonly clock: Env['clock'];
+  private readonly waiters: LockWaiters;
+  private hasWaited = false;
   private readonly ended: (outcome: ChangeOutcome<RowOpResult>) => void;
   private result: RowOpResult | undefined = undefined;
 
@@ -173,6 +184,7 @@ class OpTask implements RowTask, ForwardTask {
     deadlineMs: number;
     coordinator: Coordinator;
     clock: Env['clock'];
+    waiters: LockWaiters;
     ended(outcome: ChangeOutcome<RowOpResult>): void;
   }) {
     this.op = options.op;
@@ -180,6 +192,7 @@ class OpTask implements RowTask, ForwardTask {
     this.deadlineMs = options.deadlineMs;
     this.coordinator = options.coordinator;
     this.clock = options.clock;
+    this.waiters = options.waiters;
     this.ended = (outcome) => options.ended(outcome);
   }
 
@@ -190,8 +203,21 @@ class OpTask implements RowTask, ForwardTask {
   }
 
   done(outcome: ChangeOutcome<undefined>): void {
+    const { op, row, waiters } = this;
+    if (op.kind === 'apply') waiters.wake(row);
     if (outcome.kind !== 'done') this.ended(outcome);
+    else if (op.kind === 'lock' && op.waits && this.mayWait()) void this.wait();
     else this.ended({ kind: 'done', version: outcome.version, reply: this.result as RowOpResult });
+  }
+
+  private mayWait(): boolean {
+    return this.result?.kind === 'busy' && !this.hasWaited && this.coordinator.nowMs() < this.deadlineMs;
+  }
+
+  /** The row is another transaction's: tries again when its lock has gone, as long as each is only tried soon after. */
+  private async wait(): Promise<void> {
+    this.hasWaited = !(await this.waiters.wait(this.row, LOCK_WAIT_MS));
+    this.runHere();
   }
 
   runHere(): void {

@@ -11,7 +11,7 @@
  *
  * ```
  * request   u8 format (2) | u32 ms left | u32 length, row | u8 op: 1 lock, 2 apply, 3 decide | 24 bytes lock
- *           lock: u8 marks, each u8 live | u64 stamp | u32 actor       apply: u8 writes [the state, to the end]
+ *           lock: u8 1 waits | u8 marks, each u8 live | u64 stamp | u32 actor       apply: u8 writes [the state, to the end]
  *           decide: u8 1 committed, 2 aborted | writes, to the end
  * answer    as FORWARD's (commands/forward-codec.ts); done: u8 1 | u64 stamp | u32 actor | result
  * result    u8 1 locked [u8 1 | state]   2 busy | 24 bytes lock   3 stale   4 applied   5 decided | decision   6 over
@@ -52,7 +52,8 @@ export type Decision = { readonly kind: 'committed'; readonly writes: Writes } |
 export const ABORTED: Decision = { kind: 'aborted' };
 
 export type RowOp =
-  | { readonly kind: 'lock'; readonly lock: RowLock; readonly marks: readonly RowMark[] }
+  /** `waits`: a busy row is worth a moment's wait where it is coordinated. */
+  | { readonly kind: 'lock'; readonly lock: RowLock; readonly marks: readonly RowMark[]; readonly waits: boolean }
   | { readonly kind: 'apply'; readonly lock: RowLock; readonly write: RowWrite | undefined }
   | { readonly kind: 'decide'; readonly lock: RowLock; readonly decision: Decision };
 
@@ -205,7 +206,7 @@ export function encodeRowOp(row: RowName, op: RowOp, leftMs: number): Uint8Array
   writer.u8(opTag[op.kind]).raw(encodeLock(op.lock));
   if (op.kind === 'lock') {
     assert(op.marks.length <= 0xff, 'few marks of one row');
-    writer.u8(op.marks.length);
+    writer.u8(Number(op.waits)).u8(op.marks.length);
     for (const { live, stamp, actor } of op.marks) writer.u8(Number(live)).u64(stamp).u32(actor);
   } else if (op.kind === 'apply') {
     const { write } = op;
@@ -234,9 +235,10 @@ function readOp(reader: ByteReader, tag: number, held: RowLock): RowOp {
   switch (tag) {
     case opTag.lock: {
       const marks: RowMark[] = [];
+      const waits = reader.u8() !== 0;
       for (let left = reader.u8(); left > 0; left--) marks.push({ live: reader.u8() !== 0, ...readVersion(reader) });
       reader.finish();
-      return { kind: 'lock', lock: held, marks };
+      return { kind: 'lock', lock: held, marks, waits };
     }
     case opTag.apply: {
       const writes = reader.u8();

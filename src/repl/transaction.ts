@@ -56,6 +56,10 @@ const BACKGROUND_MS = 2_000;
 /** How long a client, and the next transaction on the rows, waits for what ends one, in ms: rows without owners keep nobody. */
 const WRITTEN_PATIENCE_MS = 100;
 
+/** For so long, in ms, a row that was busy is taken for one that is; and how many such rows are remembered. */
+const CONTENDED_MS = 500;
+const MAX_CONTENDED = 10_000;
+
 /** Rounds in which a body may ask for rows that were not named: BullMQ's scripts compute a few. */
 export const MAX_ROUNDS = 32;
 
@@ -110,6 +114,8 @@ interface Locked {
 export class Transactions {
   private readonly world: TransactionWorld;
   private readonly queue = new RowQueue();
+  /** When a row was found busy last. */
+  private readonly contended = new Map<RowName, number>();
   private readonly free: Lane[] = [];
   private lanes = 0;
   private waiting: (() => void)[] = [];
@@ -136,7 +142,7 @@ export class Transactions {
     const rows = new Map(transaction.rows);
     this.counts.transactions++;
     let lockMs = LOCK_MS;
-    let inOrder = false;
+    let inOrder = this.isContended(rows.keys());
     let leave: (() => void) | undefined;
     for (let round = 0; round < MAX_ROUNDS;) {
       const names = [...rows.keys()].sort(compareNames);
@@ -217,7 +223,9 @@ export class Transactions {
     deadlineMs: number,
   ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'no-quorum' | 'overloaded'> {
     const outcomes = await Promise.all(
-      names.map((row) => this.world.change(row, { kind: 'lock', lock, marks: rows.get(row) ?? [] }, deadlineMs)),
+      names.map((row) =>
+        this.world.change(row, { kind: 'lock', lock, marks: rows.get(row) ?? [], waits: false }, deadlineMs),
+      ),
     );
     const states = new Map<RowName, Uint8Array | undefined>();
     let isBusy = false;
@@ -225,8 +233,10 @@ export class Transactions {
       if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
       const { reply } = outcome;
       if (reply.kind === 'locked') states.set(names[i] as RowName, reply.state);
-      else if (reply.kind === 'busy') isBusy = true;
-      else return 'stale';
+      else if (reply.kind === 'busy') {
+        isBusy = true;
+        this.noteContended(names[i] as RowName);
+      } else return 'stale';
     }
     return isBusy ? 'busy' : states;
   }
@@ -246,6 +256,18 @@ export class Transactions {
     return states;
   }
 
+  /** Whether one of the rows was busy a moment ago: then asking for all at once is in vain as a rule. */
+  private isContended(rows: Iterable<RowName>): boolean {
+    const since = this.world.nowMs() - CONTENDED_MS;
+    for (const row of rows) if ((this.contended.get(row) ?? -Infinity) > since) return true;
+    return false;
+  }
+
+  private noteContended(row: RowName): void {
+    if (this.contended.size >= MAX_CONTENDED) this.contended.clear();
+    this.contended.set(row, this.world.nowMs());
+  }
+
   /** The row's state under our lock, or why there is none. */
   private async lockRow(
     row: RowName,
@@ -255,7 +277,7 @@ export class Transactions {
   ): Promise<{ readonly state: Uint8Array | undefined } | 'stale' | 'aborted' | 'no-quorum' | 'overloaded'> {
     const { world } = this;
     for (;;) {
-      const outcome = await world.change(row, { kind: 'lock', lock, marks }, deadlineMs);
+      const outcome = await world.change(row, { kind: 'lock', lock, marks, waits: true }, deadlineMs);
       // Whether the lock stands may be uncertain; that nothing was committed is not.
       if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
       const result = outcome.reply;

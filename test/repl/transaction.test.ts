@@ -251,7 +251,7 @@ void test('ops and their results in bytes', () => {
   const lock = lockOf(50, 1234);
   const mark = { live: true, stamp: 7, actor: 8 };
   const ops: RowOp[] = [
-    { kind: 'lock', lock, marks: [mark, { ...mark, live: false }] },
+    { kind: 'lock', lock, marks: [mark, { ...mark, live: false }], waits: true },
     { kind: 'apply', lock, write: undefined },
     { kind: 'apply', lock, write: { state: undefined } },
     { kind: 'apply', lock, write: { state: Uint8Array.from(stateOf('x')) } },
