@@ -22,7 +22,8 @@ import type { Engine } from './engine/engine.ts';
 import type { Env } from './env.ts';
 import { busPortOf, entryOf, listenHost, seedsOf, tlsOf } from './node-cluster-config.ts';
 import type { Identity } from './node-identity.ts';
-import { ClusterExpiry } from './repl/cluster-expiry.ts';
+import { ClusterExpiry, type ClusterExpiryOptions } from './repl/cluster-expiry.ts';
+import { ClusterFieldExpiry } from './repl/cluster-field-expiry.ts';
 import { Coordinator } from './repl/coordinator.ts';
 import { Forwarder } from './repl/forward.ts';
 import { Hints } from './repl/hints.ts';
@@ -71,6 +72,7 @@ export class NodeCluster {
   readonly membership: Membership;
   readonly owner: Owner;
   readonly expiry: ClusterExpiry;
+  readonly fieldExpiry: ClusterFieldExpiry;
   readonly coordinator: Coordinator;
   readonly hints: Hints;
   readonly levels: LevelRun;
@@ -174,7 +176,7 @@ export class NodeCluster {
       view: keeper,
       heard: (from, epoch) => keeper.heard(from, epoch),
     });
-    this.expiry = new ClusterExpiry({
+    const expiryOptions: ClusterExpiryOptions = {
       store: engine,
       state,
       view: keeper,
@@ -184,7 +186,9 @@ export class NodeCluster {
         server.keyspace.expiredRows++;
         server.keyspace.onExpired?.(Buffer.from(row, 'latin1'));
       },
-    });
+    };
+    this.expiry = new ClusterExpiry(expiryOptions);
+    this.fieldExpiry = new ClusterFieldExpiry(expiryOptions);
     this.levels = new LevelRun({
       env,
       view: keeper,
@@ -262,7 +266,12 @@ export class NodeCluster {
 
   /** Sweeps expired rows that are shared; true: there are more. undefined: rows are this node's alone. */
   sweepExpired(): Promise<boolean> | undefined {
-    return this.isShared ? this.expiry.sweep() : undefined;
+    return this.isShared ? this.sweepShared() : undefined;
+  }
+
+  private async sweepShared(): Promise<boolean> {
+    const more = await this.expiry.sweep();
+    return (await this.fieldExpiry.sweep()) || more;
   }
 
   /**

@@ -123,7 +123,7 @@ export class ClusterExpiry {
     if (head.stamp <= (state.flushMarks[database] as number)) return false;
     if (state.slotMarks.covers(slotOfHead(key), database, head.stamp, head.actor)) return false;
     const row = latin1(key);
-    if (this.isOurs(row) && !this.expiring.has(row)) this.expire(row);
+    if (isFirstHealthyOwner(this.options.view, row) && !this.expiring.has(row)) this.expire(row);
     return true;
   }
 
@@ -137,17 +137,6 @@ export class ClusterExpiry {
     return outcome;
   }
 
-  /** Whether this node is the first healthy owner of the row's slot. */
-  private isOurs(row: RowName): boolean {
-    const { view } = this.options;
-    if (view.topology === undefined) return false;
-    for (const owner of view.owners(slotOfRow(row)).current) {
-      if (owner === view.self) return true;
-      if (view.isHealthy(owner)) return false;
-    }
-    return false;
-  }
-
   private expire(row: RowName): void {
     this.expiring.add(row);
     const change = (state: Uint8Array | undefined): { state: Uint8Array | undefined; reply: boolean } => {
@@ -159,6 +148,16 @@ export class ClusterExpiry {
       if (outcome.kind === 'done' && outcome.reply) this.options.onExpired(row);
     });
   }
+}
+
+/** Whether this node is the first healthy owner of the row's slot. */
+export function isFirstHealthyOwner(view: ClusterExpiryOptions['view'], row: RowName): boolean {
+  if (view.topology === undefined) return false;
+  for (const owner of view.owners(slotOfRow(row)).current) {
+    if (owner === view.self) return true;
+    if (view.isHealthy(owner)) return false;
+  }
+  return false;
 }
 
 /**

@@ -13,10 +13,11 @@
 import { type Batch, lookup, type Store } from '../engine/store.ts';
 import { readCollectionHead } from './element-pack.ts';
 import { earliestDeadline, removeDueFields, settleDeadlines } from './field-deadlines.ts';
+import { keyAfter } from './elements.ts';
 import { type Head, headFlag, rowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
 import { Miss } from './miss.ts';
-import { databaseOfHead, keyOfHead, localKey, writeStamp } from './row-key.ts';
+import { databaseOfHead, keyOfHead, localKey, readStamp, writeStamp } from './row-key.ts';
 import type { Row, View } from './view.ts';
 
 const PREFIX = localKey('fields');
@@ -39,6 +40,20 @@ export function fieldsRecord(dueMs: number, head: Uint8Array, headLength: number
   writeStamp(record, PREFIX.length, dueMs);
   record.set(head.subarray(0, headLength), RECORD_HEADER);
   return record;
+}
+
+/** Of a record: the row's head, as a view of it. */
+export function headOfRecord(record: Uint8Array): Uint8Array {
+  return record.subarray(RECORD_HEADER);
+}
+
+export function dueMsOfRecord(record: Uint8Array): number {
+  return readStamp(record, PREFIX.length);
+}
+
+/** The records whose time has come, those up to `after` left out. */
+export function fieldsRange(after: Uint8Array | undefined, nowMs: number): { lower: Uint8Array; upper: Uint8Array } {
+  return { lower: after === undefined ? PREFIX : keyAfter(after), upper: fieldsRecord(nowMs + 1, NOTHING, 0) };
 }
 
 /** What the meta of a stored hash says; 0: it is none, or has no field with a deadline, or its meta does not stand in the head. */
@@ -79,7 +94,7 @@ export async function sweepFields(
     if (store.refusal !== undefined || !mayWrite()) return false;
     try {
       view.begin(0, nowMs);
-      if (removeFrom(keyspace, view, record.subarray(RECORD_HEADER), nowMs)) keyspace.commit(view);
+      if (removeFrom(keyspace, view, headOfRecord(record), nowMs)) keyspace.commit(view);
       dropRecord(store, record);
       return true;
     } catch (thrown) {
@@ -111,7 +126,7 @@ function dropRecord(store: Store, record: Uint8Array): void {
 }
 
 async function firstRecord(store: Store, nowMs: number): Promise<Uint8Array | undefined> {
-  const cursor = store.cursor({ lower: PREFIX, upper: fieldsRecord(nowMs + 1, NOTHING, 0) });
+  const cursor = store.cursor(fieldsRange(undefined, nowMs));
   try {
     for (;;) {
       const step = cursor.next();

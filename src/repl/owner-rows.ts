@@ -25,6 +25,8 @@ import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/st
 import { garbageKey } from './cell-garbage.ts';
 import { CellElements } from './element-cells.ts';
 import { packCollection, readCollectionHead } from './element-pack.ts';
+import { earliestDeadline } from './field-deadlines.ts';
+import { fieldsRecord } from './field-sweep.ts';
 import { ELEMENT_HEADER, Head, headFlag, readHead, rowType, type RowType } from './head.ts';
 import { putElement, putHead, type KeyspaceState } from './keyspace.ts';
 import { Miss } from './miss.ts';
@@ -322,6 +324,9 @@ export class OwnerRows {
       if (indexed !== 0) batch.delete(expiryKey(indexed, key, keyLength));
       if (expiresAtMs !== 0) batch.put(expiryKey(expiresAtMs, key, keyLength), NOTHING);
     }
+    // A record that was put for the state before is dropped when its time has come (cluster-field-expiry.ts).
+    const fieldsMs = live && state.type === rowType.HASH ? earliestDeadline(readCollectionHead(state.value).meta) : 0;
+    if (fieldsMs !== 0) batch.put(fieldsRecord(fieldsMs, key, keyLength), NOTHING);
     if (along !== undefined) batch.put(along.key, along.value);
     this.noteForeign();
     const sequence = this.store.write(batch);
