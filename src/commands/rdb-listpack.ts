@@ -20,7 +20,6 @@
  * ```
  */
 
-import { copyOf } from '../bytes.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { INT64_MAX, INT64_MIN, parseInt64 } from './number.ts';
 
@@ -106,58 +105,74 @@ function listpackElement(bytes: Uint8Array, at: number): readonly [value: Uint8A
 
 /** A listpack with these elements; texts of integers are written as integers. */
 export function writeListpack(elements: readonly (Uint8Array | number | bigint)[]): Uint8Array {
-  const parts: Uint8Array[] = [new Uint8Array(HEADER_BYTES)];
-  let length = HEADER_BYTES + 1;
-  for (const element of elements) {
-    const encoded = encodeElement(element);
-    const trailer = encodeTrailer(encoded.length);
-    parts.push(encoded, trailer);
-    length += encoded.length + trailer.length;
-  }
-  const bytes = copyOf(Buffer.concat([...parts, Uint8Array.of(END)]));
+  let most = HEADER_BYTES + 1;
+  for (const element of elements) most += element instanceof Uint8Array ? element.length + 10 : 10;
+  const bytes = new Uint8Array(most);
   const view = new DataView(bytes.buffer);
-  view.setUint32(0, length, true);
+  let end = HEADER_BYTES;
+  for (const element of elements) {
+    const start = end;
+    end = writeElement(bytes, view, start, element);
+    end = writeTrailer(bytes, end, end - start);
+  }
+  bytes[end++] = END;
+  view.setUint32(0, end, true);
   view.setUint16(4, Math.min(elements.length, UNKNOWN_COUNT), true);
-  return bytes;
+  return bytes.subarray(0, end);
 }
 
-function encodeElement(element: Uint8Array | number | bigint): Uint8Array {
-  if (!(element instanceof Uint8Array)) return encodeInteger(element);
+function writeElement(bytes: Uint8Array, view: DataView, at: number, element: Uint8Array | number | bigint): number {
+  if (!(element instanceof Uint8Array)) return writeInteger(bytes, view, at, element);
   const integer = parseInt64(element, 0, element.length);
-  return integer === undefined ? encodeString(element) : encodeInteger(integer);
+  return integer === undefined ? writeString(bytes, view, at, element) : writeInteger(bytes, view, at, integer);
 }
 
-function encodeInteger(value: number | bigint): Uint8Array {
-  if (value >= 0 && value < 0x80) return Uint8Array.of(Number(value));
+function writeInteger(bytes: Uint8Array, view: DataView, at: number, value: number | bigint): number {
+  if (value >= 0 && value < 0x80) {
+    bytes[at] = Number(value);
+    return at + 1;
+  }
   if (value >= -0x1000 && value < 0x1000) {
-    const bits = Number(value) & 0x1fff;
-    return Uint8Array.of(0xc0 | (bits >> 8), bits);
+    view.setUint16(at, 0xc000 | (Number(value) & 0x1fff));
+    return at + 2;
   }
   if (value < INT64_MIN || value > INT64_MAX) throw new DamagedError('an integer beyond 64 bits');
-  const bytes = Buffer.alloc(9);
-  bytes.writeBigInt64LE(BigInt(value), 1);
+  if (value < -0x8000_0000 || value >= 0x8000_0000) {
+    bytes[at] = INT_64;
+    view.setBigInt64(at + 1, BigInt(value), true);
+    return at + 9;
+  }
   const size = value >= -0x8000 && value < 0x8000 ? 2 : value >= -0x80_0000 && value < 0x80_0000 ? 3 : 4;
-  const isWide = value < -0x8000_0000 || value >= 0x8000_0000;
-  bytes[0] = isWide ? INT_64 : INT_16 + size - 2;
-  return bytes.subarray(0, isWide ? 9 : 1 + size);
+  bytes[at] = INT_16 + size - 2;
+  let rest = Number(value);
+  for (let i = 1; i <= size; i++, rest >>= 8) bytes[at + i] = rest;
+  return at + 1 + size;
 }
 
-function encodeString(value: Uint8Array): Uint8Array {
+function writeString(bytes: Uint8Array, view: DataView, at: number, value: Uint8Array): number {
   const { length } = value;
-  if (length < 0x40) return Buffer.concat([Uint8Array.of(0x80 | length), value]);
-  if (length < 0x1000) return Buffer.concat([Uint8Array.of(0xe0 | (length >> 8), length), value]);
-  return Buffer.concat([Uint8Array.of(STRING_32, length, length >> 8, length >> 16, length >>> 24), value]);
+  let start = at + 1;
+  if (length < 0x40) bytes[at] = 0x80 | length;
+  else if (length < 0x1000) {
+    view.setUint16(at, 0xe000 | length);
+    start = at + 2;
+  } else {
+    bytes[at] = STRING_32;
+    view.setUint32(at + 1, length, true);
+    start = at + 5;
+  }
+  bytes.set(value, start);
+  return start + length;
 }
 
-function encodeTrailer(length: number): Uint8Array {
+function writeTrailer(bytes: Uint8Array, at: number, length: number): number {
   const size = trailerBytes(length);
-  const trailer = new Uint8Array(size);
   let rest = length;
   for (let i = size - 1; i >= 0; i--) {
-    trailer[i] = (rest & 0x7f) | (i === 0 ? 0 : 0x80);
+    bytes[at + i] = (rest & 0x7f) | (i === 0 ? 0 : 0x80);
     rest = Math.floor(rest / 0x80);
   }
-  return trailer;
+  return at + size;
 }
 
 /** The entries of a ziplist; integers as texts. Throws `DamagedError`. */

@@ -20,12 +20,28 @@ const HASH_BITS = 14;
 /** Bytes that one byte of a stream can stand for at most: 3 bytes for 264. */
 const MAX_RATIO = 88;
 
-/** Where a sequence of three bytes was last seen, plus one, by its hash. */
+/**
+ * Where a sequence of three bytes was last seen, by its hash: `base` + the place. What is below `base` is of strings
+ * before, so that a short string does not pay for emptying the table.
+ */
 const seen = new Int32Array(1 << HASH_BITS);
+let base = 1;
+
+/** `base` starts over before places beyond the table's integers. */
+const MAX_BASE = 2 ** 30;
 
 /** The compressed form of `bytes` when it has at most `limit` bytes, else undefined. */
 export function compressLzf(bytes: Uint8Array, limit: number): Uint8Array | undefined {
-  seen.fill(0);
+  if (base > MAX_BASE) {
+    seen.fill(0);
+    base = 1;
+  }
+  const found = compress(bytes, limit);
+  base += bytes.length;
+  return found;
+}
+
+function compress(bytes: Uint8Array, limit: number): Uint8Array | undefined {
   const out = new Uint8Array(limit + MAX_LITERALS + 4);
   let end = 0;
   let literals = 0;
@@ -94,9 +110,9 @@ function findMatch(bytes: Uint8Array, at: number): { offset: number; length: num
 function remember(bytes: Uint8Array, at: number): number {
   const key = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
   const hash = Math.imul(key, 0x9e37_79b1) >>> (32 - HASH_BITS);
-  const before = (seen[hash] as number) - 1;
-  seen[hash] = at + 1;
-  return before;
+  const before = (seen[hash] as number) - base;
+  seen[hash] = base + at;
+  return before < 0 ? -1 : before;
 }
 
 function writeLiterals(out: Uint8Array, end: number, bytes: Uint8Array, from: number, count: number): number {

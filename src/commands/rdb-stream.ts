@@ -18,6 +18,7 @@
  */
 
 import { compareBytes, concatBytes, copyOf, equalBytes } from '../bytes.ts';
+import { readU64, writeU64 } from '../cluster/big-endian.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { clampToSafe, parseInt64 } from './number.ts';
 import { readListpack, writeListpack } from './rdb-listpack.ts';
@@ -137,11 +138,31 @@ function packNode(node: readonly EntryImage[]): Uint8Array {
   for (const entry of node) {
     const own = fieldsOf(entry);
     const isSame = own.length === fields.length && own.every((field, i) => equalBytes(field, fields[i] as Uint8Array));
-    const distance = [0, 8].map((at) => halfOf(entry.id, at) - halfOf(first.id, at)).map((by) => BigInt.asIntN(64, by));
     const body = isSame ? valuesOf(entry) : [own.length, ...entry.words];
-    elements.push(isSame ? SAME_FIELDS : 0, ...distance, ...body, 3 + body.length);
+    elements.push(
+      isSame ? SAME_FIELDS : 0,
+      distance(entry.id, first.id, 0),
+      distance(entry.id, first.id, 8),
+      ...body,
+      3 + body.length,
+    );
   }
   return writeListpack(elements);
+}
+
+/** How far a half of an id is above that of another, as an integer of 64 bits. */
+function distance(id: StreamId, from: StreamId, at: number): number | bigint {
+  const [high, low] = [readU64(id, at), readU64(from, at)];
+  if (Number.isSafeInteger(high) && Number.isSafeInteger(low)) return high - low;
+  return BigInt.asIntN(64, halfOf(id, at) - halfOf(from, at));
+}
+
+/** Writes the half of an id that is so far above that of another. */
+function writeHalf(id: Uint8Array, from: StreamId, at: number, by: number | bigint): void {
+  const start = readU64(from, at);
+  const sum = typeof by === 'number' && Number.isSafeInteger(start) ? start + by : -1;
+  if (sum >= 0 && Number.isSafeInteger(sum)) writeU64(id, at, sum);
+  else new DataView(id.buffer).setBigUint64(at, BigInt.asUintN(64, halfOf(from, at) + BigInt(by)));
 }
 
 function halfOf(id: StreamId, at: number): bigint {
@@ -265,8 +286,8 @@ function unpackNode(master: Uint8Array, items: readonly Uint8Array[]): EntryImag
   for (let left = live + deleted; left > 0; left--) {
     const flags = clampToSafe(elements.integer());
     const id = new Uint8Array(ID_BYTES);
-    const view = new DataView(id.buffer);
-    for (const at of [0, 8]) view.setBigUint64(at, BigInt.asUintN(64, halfOf(master, at) + BigInt(elements.integer())));
+    writeHalf(id, master, 0, elements.integer());
+    writeHalf(id, master, 8, elements.integer());
     const words: Uint8Array[] = [];
     if ((flags & SAME_FIELDS) !== 0) for (const field of fields) words.push(field, elements.word());
     else for (let pairs = elements.count(); pairs > 0; pairs--) words.push(elements.word(), elements.word());

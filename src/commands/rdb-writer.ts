@@ -11,7 +11,6 @@
  * ```
  */
 
-import { copyOf } from '../bytes.ts';
 import { assert } from '../assert.ts';
 import { parseSafeInteger } from './number.ts';
 import { compressLzf } from './rdb-lzf.ts';
@@ -30,22 +29,41 @@ const INTEGER_TEXT_MAX = 11;
 const COMPRESS_ABOVE_BYTES = 20;
 const MIN_SAVING_BYTES = 4;
 
+const FIRST_BYTES = 256;
+
 export class RdbWriter {
-  private readonly parts: Uint8Array[] = [];
+  private written: Uint8Array = new Uint8Array(FIRST_BYTES);
+  private end = 0;
+  private view = new DataView(this.written.buffer);
 
   u8(value: number): this {
-    this.parts.push(Uint8Array.of(value));
+    this.room(1);
+    this.written[this.end++] = value;
     return this;
   }
 
   raw(bytes: Uint8Array): this {
-    this.parts.push(bytes);
+    this.room(bytes.length);
+    this.written.set(bytes, this.end);
+    this.end += bytes.length;
     return this;
   }
 
   length(value: number): this {
     assert(Number.isSafeInteger(value) && value >= 0, 'a length is a safe integer');
-    return this.raw(encodeLength(value));
+    if (value < 0x40) return this.u8(value);
+    if (value < 0x4000) return this.u8(0x40 | (value >> 8)).u8(value & 0xff);
+    this.room(9);
+    if (value <= 0xffff_ffff) {
+      this.view.setUint32(this.end + 1, value);
+      this.written[this.end] = LENGTH_32;
+      this.end += 5;
+      return this;
+    }
+    this.view.setBigUint64(this.end + 1, BigInt(value));
+    this.written[this.end] = LENGTH_64;
+    this.end += 9;
+    return this;
   }
 
   /** A number of 64 bits as a length: 8 bytes, big-endian. */
@@ -54,42 +72,47 @@ export class RdbWriter {
   }
 
   string(value: Uint8Array): this {
-    return this.raw(encodeString(value));
+    if (value.length <= INTEGER_TEXT_MAX) {
+      const encoded = encodeInteger(parseSafeInteger(value, 0, value.length));
+      if (encoded !== undefined) return this.raw(encoded);
+    }
+    if (value.length > COMPRESS_ABOVE_BYTES) {
+      const stream = compressLzf(value, value.length - MIN_SAVING_BYTES);
+      if (stream !== undefined) return this.u8(LZF).length(stream.length).length(value.length).raw(stream);
+    }
+    return this.length(value.length).raw(value);
   }
 
   /** f64, little-endian. */
   double(value: number): this {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setFloat64(0, value, true);
-    return this.raw(bytes);
+    this.room(8);
+    this.view.setFloat64(this.end, value, true);
+    this.end += 8;
+    return this;
   }
 
   /** i64, little-endian: ms since 1970. */
   ms(value: number): this {
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigInt64(0, BigInt(value), true);
-    return this.raw(bytes);
+    this.room(8);
+    this.view.setBigInt64(this.end, BigInt(value), true);
+    this.end += 8;
+    return this;
   }
 
   /** What was written, followed by room for `tail` bytes. */
   bytes(tail: number): Uint8Array {
-    return copyOf(Buffer.concat([...this.parts, new Uint8Array(tail)]));
+    const bytes = new Uint8Array(this.end + tail);
+    bytes.set(this.written.subarray(0, this.end));
+    return bytes;
   }
-}
 
-function encodeString(value: Uint8Array): Uint8Array {
-  if (value.length <= INTEGER_TEXT_MAX) {
-    const integer = parseSafeInteger(value, 0, value.length);
-    const encoded = encodeInteger(integer);
-    if (encoded !== undefined) return encoded;
+  private room(length: number): void {
+    if (this.end + length <= this.written.length) return;
+    const longer = new Uint8Array(Math.max(2 * this.written.length, this.end + length));
+    longer.set(this.written.subarray(0, this.end));
+    this.written = longer;
+    this.view = new DataView(longer.buffer);
   }
-  if (value.length > COMPRESS_ABOVE_BYTES) {
-    const stream = compressLzf(value, value.length - MIN_SAVING_BYTES);
-    if (stream !== undefined) {
-      return Buffer.concat([Uint8Array.of(LZF), encodeLength(stream.length), encodeLength(value.length), stream]);
-    }
-  }
-  return Buffer.concat([encodeLength(value.length), value]);
 }
 
 function encodeInteger(value: number): Uint8Array | undefined {
@@ -97,16 +120,4 @@ function encodeInteger(value: number): Uint8Array | undefined {
   if (value >= -0x8000 && value <= 0x7fff) return Uint8Array.of(INT16, value, value >> 8);
   if (value !== (value | 0)) return undefined;
   return Uint8Array.of(INT32, value, value >> 8, value >> 16, value >> 24);
-}
-
-function encodeLength(length: number): Uint8Array {
-  if (length < 0x40) return Uint8Array.of(length);
-  if (length < 0x4000) return Uint8Array.of(0x40 | (length >> 8), length);
-  const bytes = new Uint8Array(9);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = LENGTH_64;
-  view.setBigUint64(1, BigInt(length));
-  if (length > 0xffff_ffff) return bytes;
-  bytes[4] = LENGTH_32;
-  return bytes.subarray(4);
 }
