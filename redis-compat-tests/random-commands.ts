@@ -14,6 +14,7 @@ import { alike, aspect } from './harness/compare.ts';
 import { TestConnection } from './harness/connection.ts';
 import { startServers } from './harness/servers.ts';
 import type { Tree } from './harness/tree.ts';
+import { drawList, drawPlaces, drawSortedSet } from './random-ordered.ts';
 import { drawHash, drawSet, UNORDERED_REPLIES } from './random-collections.ts';
 import { drawBits, drawSketch, drawSort, drawStream } from './random-streams.ts';
 
@@ -102,7 +103,10 @@ export class CommandSource {
 
   private draw(): string[] {
     const key = this.key();
-    const pick = this.random.below(106);
+    const pick = this.random.below(136);
+    if (pick >= 122) return drawSortedSet(this.random, key);
+    if (pick >= 110) return drawList(this.random, key);
+    if (pick >= 106) return drawPlaces(this.random);
     if (pick >= 96) return drawSet(this.random, key);
     if (pick >= 86) return drawHash(this.random, key);
     if (pick >= 66) return drawStream(this.random, key);
@@ -203,6 +207,8 @@ function comparisonOf(words: readonly string[]): Comparison {
   // Whether a deadline a hundred seconds off is beyond another one can hang on a millisecond.
   if (name.includes('EXPIRE') && (words.includes('GT') || words.includes('LT'))) return { how: 'type' };
   if ((name === 'HRANDFIELD' || name === 'SRANDMEMBER') && words.length === 2) return { how: 'type' };
+  // Newer versions take WITHSCORE, and so refuse other words in other terms.
+  if ((name === 'ZRANK' || name === 'ZREVRANK') && words.length === 4) return { how: 'type' };
   if (name === 'KEYS' || UNORDERED_REPLIES.has(name)) return { how: 'unordered' };
   if (name === 'HGETALL') return { how: 'pairs' };
   // They show for how long, or since when, something is pending.
