@@ -285,9 +285,12 @@ export class NodeCluster {
     this.membership.onChange((member) => this.keeper.heard(member.name, aboutOf(member.about).epoch));
     // Who came by CLUSTER MEET is not known to membership before it is called.
     this.keeper.onTopology(() => this.membership.meet(this.otherAddresses()));
-    // Rows change at other nodes from now on, which caches of clients are not told of.
+    // Rows change at other nodes from now on, which caches of clients are not told of, and which waiters have to ask for.
     this.keeper.onTopology(() => {
-      if (this.isShared) this.options.server.tracking.endAll();
+      if (!this.isShared) return;
+      const { tracking, blocked } = this.options.server;
+      tracking.endAll();
+      blocked.far?.joined();
     });
     const entered = this.enrolment.enter(this.seeds).then(() => this.membership.start(this.otherAddresses()));
     if (this.keeper.topology !== undefined || this.seeds.length === 0) await entered;

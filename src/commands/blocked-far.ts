@@ -80,6 +80,8 @@ export class BlockedFar {
 
   /** Parks the command and tries its rows; undefined: these words do not wait, or are an error. */
   start(client: Client, command: Command, args: Args): Promise<Reply> | undefined {
+    // Before this node has joined its cluster every command is refused.
+    if (!this.isShared) return undefined;
     const timeoutMs = this.timeoutOf(command, args);
     if (timeoutMs === undefined) return undefined;
     const isMistaken = !isNothing(this.rows.onNoRows(client, command, args));
@@ -104,6 +106,11 @@ export class BlockedFar {
       table.release(row);
       this.blocked.serve();
     });
+  }
+
+  /** Rows are shared from now on: those who wait already did so for changes of this node alone. */
+  joined(): void {
+    this.look();
   }
 
   /** A row was changed somewhere, and is now of this type (DELETED: not there). */
