@@ -8,7 +8,7 @@ import { rowAt } from './key-row.ts';
 import type { Sliced, Walkable } from './collection-steps.ts';
 import type { Context } from './command.ts';
 import { CommandError } from './errors.ts';
-import { INT64_MAX, int64Of } from './number.ts';
+import { INT64_MAX, int64Of, parseInt64 } from './number.ts';
 
 /** Elements in one reply, about 100 bytes of memory each: for counts below zero, which may ask for any number. */
 const PICKED_MAX = 10_000_000;
@@ -42,6 +42,6 @@ export function isLongPick(view: View, args: Args, type: RowType): boolean {
   if (args.count <= 2) return false;
   const row = rowAt(view, args, 1);
   if (!row.live || row.type !== type) return false;
-  const count = Number(int64Of(args, 2));
+  const count = Number(parseInt64(args.bytes, args.starts[2] as number, args.ends[2] as number) ?? 0);
   return count < -SLICED_PICKS || Math.min(count, view.elements(row).count) > SLICED_PICKS;
 }

@@ -79,6 +79,8 @@ export function scanRow(scan: ScanRow): Command {
 
 function isLong(scan: ScanRow, view: View, args: Args): boolean {
   if (args.count <= 3) return false;
+  // In the order in which a step finds faults.
+  cursorOf(args, CURSOR_AT);
   const row = typedRowAt(view, args, 1, scan.type);
   return row.live && filterOf(scan, args).count > SLICED_FROM && view.elements(row).count > SLICED_FROM;
 }

@@ -37,6 +37,9 @@ interface Algebra {
 /** From so many times the members on, a set is looked into rather than gone through. */
 const LOOKED_INTO = 4;
 
+/** The keys of SINTERCARD. */
+const NUMBERED = numberedKeys(1);
+
 const INTERSECTION: Algebra = { steps: intersect, work: (counts) => Math.min(...counts) };
 const UNION: Algebra = { steps: unite, work: (counts) => counts.reduce((sum, count) => sum + count, 0) };
 const DIFFERENCE: Algebra = { steps: subtract, work: ([first = 0]) => first };
@@ -59,7 +62,7 @@ export const algebraSetCommands: readonly Command[] = [
     name: 'sintercard',
     arity: -3,
     flags: ['readonly', 'movablekeys'],
-    keys: numberedKeys(1),
+    keys: NUMBERED,
     access: 'read',
     doc: setDoc(
       'Counts the members that all of several sets have.',
@@ -67,7 +70,7 @@ export const algebraSetCommands: readonly Command[] = [
       'O(N*M) for N members of the smallest of M sets',
     ),
     run: (view, args) => inOneGo(countIntersection(view, args, true)),
-    isLong: (view, args) => isLong(view, args, INTERSECTION, 2),
+    isLong: (view, args) => isLong(view, args, INTERSECTION, { from: 2, end: 2 + NUMBERED.find(args).length }),
     runSliced: (view, args) => countIntersection(view, args, false),
   }),
 ];
@@ -83,7 +86,7 @@ function both(name: string, summary: string, algebra: Algebra, complexity: strin
       access: 'read',
       doc: setDoc(summary, '1.0.0', complexity),
       run: (view, args) => membersOf(view, args, algebra),
-      isLong: (view, args) => isLong(view, args, algebra, 1),
+      isLong: (view, args) => isLong(view, args, algebra, { from: 1, end: args.count }),
       runSliced: (view, args) => membersOfSliced(view, args, algebra),
     }),
     setCommand({
@@ -160,10 +163,10 @@ function setsAt(
   return sets;
 }
 
-/** Whether the sets from word `from` on have so many members that the reply is made in slices. Throws `Miss`. */
-function isLong(view: View, args: Args, { work }: Algebra, from: number): boolean {
+/** Whether the sets at the words [from, end) have so many members that the reply is made in slices. Throws `Miss`. */
+function isLong(view: View, args: Args, { work }: Algebra, { from, end }: { from: number; end: number }): boolean {
   const counts: number[] = [];
-  for (let i = from; i < args.count; i++) {
+  for (let i = from; i < end; i++) {
     const row = rowAt(view, args, i);
     if (row.live && row.type === rowType.SET) counts.push(view.elements(row).count);
   }
