@@ -4,7 +4,7 @@
  * ```
  * LOCK     all rows at once                   one is busy: unlock, and lock in order, settling or waiting for what holds a lock
  *                                             a mark of WATCH does not hold: nothing happens
- * RUN      the handlers on the locked rows    a row that was not named: unlock, begin again with it
+ * RUN      the handlers on the locked rows    a row that was not named: lock it and run again; it is busy: begin anew with it
  * DECIDE   COMMITTED, with what the rows become, in the transaction's lane: the only commit point
  * REPLY
  * APPLY    each row: while the lock stands, what it becomes; anybody may do it, since the writes are in the decision
@@ -18,7 +18,8 @@
  * purges tombstones of rows in a cluster yet. A lane is free only when its transaction is over (row-lock.ts).
  *
  * Invariants:
- * - COMMITTED is proposed once for a transaction, when all its rows are locked; if that is uncertain the client is told so,
+ * - COMMITTED is proposed once for a transaction, when all its rows are locked (one that only reads is decided too: that
+ *   all were locked at one moment is not known before); if that is uncertain the client is told so,
  *   and the lane stays taken until it is known what stands there.
  * - Who waits for a lock holds locks on rows before it in order only, so two transactions never wait for each other in a
  *   circle. Those of one node on the same rows go one after another (`row-queue.ts`) and never meet each other's locks.
@@ -166,7 +167,7 @@ export class Transactions {
 
   /** `leave`: called when the rows are free for the next transaction of this node, unless there is to be another attempt. */
   private async attempt(
-    { rows, deadlineMs, body }: TransactionRun,
+    { rows, deadlineMs, body }: TransactionRun & { readonly rows: Map<RowName, readonly RowMark[]> },
     names: readonly RowName[],
     lockMs: number,
     inOrder: boolean,
@@ -185,14 +186,15 @@ export class Transactions {
     }
     const id = world.newId();
     const lock: RowLock = { id, slot: lane.slot, lane: lane.number, deadlineMs: Math.ceil(world.wallMs() + lockMs) };
+    const locked = [...names];
     const giveUp = <T>(outcome: T): T => {
       this.counts.transactionsAborted++;
-      this.inBackground(this.unlock(names, lock, lane), leave);
+      this.inBackground(this.unlock(locked, lock, lane), leave);
       return outcome;
     };
     const again = async <T>(outcome: T): Promise<T> => {
       this.counts.transactionsAborted++;
-      await this.awhile(this.unlock(names, lock, lane));
+      await this.awhile(this.unlock(locked, lock, lane));
       return outcome;
     };
     const states = inOrder
@@ -200,16 +202,24 @@ export class Transactions {
       : await this.lockAtOnce(names, lock, rows, deadlineMs);
     if (states === 'busy' || states === 'aborted') return again(states);
     if (typeof states === 'string') return giveUp(states);
-    let writes: Writes | { readonly missed: RowName };
-    try {
-      writes = body(states);
-    } catch (thrown) {
-      giveUp(undefined);
-      throw thrown;
+    for (;;) {
+      let writes: Writes | { readonly missed: RowName };
+      try {
+        writes = body(states);
+      } catch (thrown) {
+        giveUp(undefined);
+        throw thrown;
+      }
+      if (!('missed' in writes)) return this.decide({ names: locked, lock, lane, leave }, writes, deadlineMs);
+      // The row joins those that are locked, if nobody has it; else all begins anew with it.
+      const { missed } = writes;
+      locked.push(missed);
+      if (locked.length > names.length + MAX_ROUNDS) return giveUp('rows');
+      const outcome = await world.change(missed, { kind: 'lock', lock, marks: [], waits: false }, deadlineMs);
+      if (outcome.kind !== 'done' || outcome.reply.kind !== 'locked') return again({ missed });
+      states.set(missed, outcome.reply.state);
+      rows.set(missed, []);
     }
-    if ('missed' in writes) return again({ missed: writes.missed });
-    // One that only reads is decided too: that all its rows were locked at one moment is not known before.
-    return this.decide({ names, lock, lane, leave }, writes, deadlineMs);
   }
 
   /**

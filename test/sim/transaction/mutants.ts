@@ -45,11 +45,10 @@ export const transactionMutants = {
   doesNotDecideReads: {
     why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
     file: 'repl/transaction.js',
-    find: 'return this.decide({ names, lock, lane, leave }, writes, deadlineMs);',
+    find: "if (!('missed' in writes))",
     replace:
-      'if (writes.size === 0) {\n                this.inBackground(this.unlock(names, lock, lane), leave);\n' +
-      "                return 'committed';\n            }\n" +
-      '            return this.decide({ names, lock, lane, leave }, writes, deadlineMs);',
+      "if (!('missed' in writes) && writes.size === 0) {\n                this.inBackground(this.unlock(locked, lock, lane), leave);\n" +
+      "                return 'committed';\n            }\n            if (!('missed' in writes))",
     seed: 0,
   },
   absentIsAborted: {

@@ -16,6 +16,15 @@ const NODES = 5;
 const KEYS = ['a', 'b', 'c', 'd', 'e'];
 const RUN_MS = 3_000;
 
+/** Appends its first argument to the keys that the others name, and returns what they were. */
+const APPEND_TO_ALL = `
+local seen = {}
+for i = 2, #ARGV do
+  seen[#seen + 1] = redis.call('get', ARGV[i])
+  redis.call('append', ARGV[i], ARGV[1])
+end
+return seen`;
+
 export interface Outcome {
   readonly errors: readonly string[];
   readonly operations: number;
@@ -230,11 +239,26 @@ class Scene {
     writes: boolean,
   ): Promise<void> {
     const operation = this.begin(keys, writes);
+    if (looks && writes && this.random.chance(0.4)) {
+      await this.evaluate(operation, at, connection);
+      return;
+    }
     await this.send(at, connection, 'MULTI');
     if (looks) for (const key of keys) await this.send(at, connection, 'GET', key);
     if (writes) for (const key of keys) await this.send(at, connection, 'APPEND', key, `${operation.id},`);
     const reply = await this.send(at, connection, 'EXEC');
     if (this.end(operation, at, reply) && looks) {
+      operation.seen = new Map(keys.map((key, i) => [key, marksOf((reply as Reply[])[i] as Reply)]));
+    }
+  }
+
+  /** The same as a script, which names some of its keys beforehand. */
+  private async evaluate(operation: Operation, at: number, connection: number): Promise<void> {
+    const { keys, id } = operation;
+    const named = keys.slice(0, this.random.below(keys.length + 1));
+    const words = ['EVAL', APPEND_TO_ALL, String(named.length), ...named, `${id},`, ...keys];
+    const reply = await this.send(at, connection, ...words);
+    if (this.end(operation, at, reply)) {
       operation.seen = new Map(keys.map((key, i) => [key, marksOf((reply as Reply[])[i] as Reply)]));
     }
   }
