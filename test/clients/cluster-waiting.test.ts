@@ -8,7 +8,8 @@ import { after, before, test } from 'node:test';
 
 import { Redis } from 'ioredis';
 
-import { type ClusterProcess, startCluster } from '../support/cluster-process.ts';
+import { ClusterProcess, startCluster } from '../support/cluster-process.ts';
+import { freePort, startKvorum } from '../support/server-process.ts';
 
 let cluster: ClusterProcess;
 const clients: Redis[] = [];
@@ -146,4 +147,32 @@ void test('the death of a node loses neither who waits nor an element', async ()
     taken.toSorted(),
     Array.from({ length: 8 }, (_, i) => `e${i}`),
   );
+});
+
+void test('who waits at a node that is alone goes on waiting when it becomes one of several', async () => {
+  const flags = ['--cluster-enabled', 'yes', '--appendfsync', 'no', '--replicas', '1'];
+  const pair = new ClusterProcess([await startKvorum({ port: await freePort(), flags })]);
+  const open = (i: number): Redis => {
+    const client = new Redis(pair.node(i).port);
+    clients.push(client);
+    return client;
+  };
+  try {
+    const waiter = open(0);
+    const waiting = waiter.blpop('early', 0);
+    const info = open(0);
+    assert.equal(await info.client('TRACKING', 'ON'), 'OK');
+    while (!(await info.info('clients')).includes('blocked_clients:1\r\n')) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await pair.add(['--appendfsync', 'no', '--replicas', '1']);
+    await pair.settle(2);
+    await open(1).rpush('early', 'x');
+    assert.deepEqual(await waiting, ['early', 'x']);
+    assert.equal(await info.client('GETREDIR'), -1);
+    await assert.rejects(info.client('TRACKING', 'ON'), /not available in a cluster/);
+    for (const client of clients) client.disconnect();
+  } finally {
+    await pair.stop();
+  }
 });
