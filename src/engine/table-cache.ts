@@ -40,8 +40,9 @@ const READ_ATTEMPTS = 3;
 
 export const defaultTableCacheOptions = {
   blockCacheBytes: 128 << 20,
-  // Filters and indexes of about 80 million keys.
-  tailCacheBytes: 128 << 20,
+  // Filters and indexes of about 250 million keys, and only as much as there is of them. Where they do not fit, nearly every
+  // look-up loads one: with 128 MiB a get over 16 GB of small records took 110 us instead of 4.
+  tailCacheBytes: 512 << 20,
   maxOpenFiles: 512,
 };
 

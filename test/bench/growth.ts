@@ -16,6 +16,7 @@ const HELP = `npm run bench -- growth [options]
   --bytes N        size of a value (default 100)
   --buffer MIB     write buffer (default 64)
   --cache MIB      block cache (default 256)
+  --reads N        gets of each kind (default 300000)
   --directory D    where the stores go (default /tmp/kvorum-bench/growth)
   --keep           leave the stores behind
   --reuse          measure the stores that --keep has left behind
@@ -24,7 +25,6 @@ const HELP = `npm run bench -- growth [options]
 const BATCH = 100;
 /** What one turn of a busy server brings. */
 const TURN = 50;
-const READS = 300_000;
 const HOT_KEYS = 20_000;
 const SCANS = 2000;
 const SCAN_KEYS = 100;
@@ -68,6 +68,7 @@ interface Plan {
   readonly directory: string;
   readonly sizes: Sizes;
   readonly value: Uint8Array;
+  readonly reads: number;
 }
 
 /** Fills keys [from, to) and keeps a checkpoint. */
@@ -115,7 +116,7 @@ async function timed(operations: number, work: () => Promise<unknown>): Promise<
 }
 
 async function measure(plan: Plan, count: number): Promise<Measured> {
-  const { directory, sizes, value } = plan;
+  const { directory, sizes, value, reads } = plan;
   const contender = new KvorumContender();
   const start = performance.now();
   await contender.open(directory, sizes);
@@ -126,12 +127,12 @@ async function measure(plan: Plan, count: number): Promise<Measured> {
     timed(keys.length, () => inParts(keys.length, TURN, (from, to) => contender.getAll(keys, from, to)));
   const present = (drawnCount: number): Uint32Array => drawn(drawnCount, count, random).map(scrambled);
   // Filters and indexes come in, as in a server that has run for a while.
-  await gets(present(READS));
-  const hitUs = await gets(present(READS));
-  const missUs = await gets(drawn(READS, count, random).map((number) => scrambled(number + ABSENT_FROM)));
+  await gets(present(reads));
+  const hitUs = await gets(present(reads));
+  const missUs = await gets(drawn(reads, count, random).map((number) => scrambled(number + ABSENT_FROM)));
   const hot = present(HOT_KEYS);
   await gets(hot);
-  const hotUs = await gets(Uint32Array.from({ length: READS }, () => hot[Math.floor(random() * HOT_KEYS)] as number));
+  const hotUs = await gets(Uint32Array.from({ length: reads }, () => hot[Math.floor(random() * HOT_KEYS)] as number));
   const scanUs = await timed(SCANS, async () => {
     for (const key of present(SCANS)) await contender.scan(key, SCAN_KEYS, false);
   });
@@ -182,6 +183,7 @@ export async function run(words: readonly string[]): Promise<void> {
       bytes: { type: 'string', default: '100' },
       buffer: { type: 'string', default: '64' },
       cache: { type: 'string', default: '256' },
+      reads: { type: 'string', default: '300000' },
       directory: { type: 'string', default: '/tmp/kvorum-bench/growth' },
       keep: { type: 'boolean', default: false },
       reuse: { type: 'boolean', default: false },
@@ -196,17 +198,18 @@ export async function run(words: readonly string[]): Promise<void> {
   }
   const value = new Uint8Array(Number(values.bytes)).fill(VALUE_CHARACTER);
   const sizes = { writeBufferBytes: Number(values.buffer) << 20, blockCacheBytes: Number(values.cache) << 20 };
+  const reads = Number(values.reads);
   const keysOf = (gb: number): number => Math.ceil((gb * 1e9) / (KEY_BYTES + value.length));
   const at = (gb: number): string => `${values.directory}/${gb}`;
   const growing = `${values.directory}/growing`;
   if (values.fill !== undefined) {
     const [from, to] = values.fill.split('-').map(Number) as [number, number];
-    giveResult(await fill({ directory: growing, sizes, value }, keysOf(from), keysOf(to), at(to)));
+    giveResult(await fill({ directory: growing, sizes, value, reads }, keysOf(from), keysOf(to), at(to)));
     return;
   }
   if (values.measure !== undefined) {
     const gb = Number(values.measure);
-    giveResult(await measure({ directory: at(gb), sizes, value }, keysOf(gb)));
+    giveResult(await measure({ directory: at(gb), sizes, value, reads }, keysOf(gb)));
     return;
   }
   const gbs = values.gb.split(',').map(Number);
