@@ -65,9 +65,6 @@ export interface DroppedRange {
   readonly upper: Uint8Array;
 }
 
-/** Steps without a miss after which a walk ahead gives up, rather than hold the loop: some milliseconds. */
-const MAX_STEPS_IN_MEMORY = 20_000;
-
 /** Up to so many changes are made in the packed bytes one after another; for more, all elements are packed anew. */
 const SPLICED_CHANGES = 4;
 
@@ -363,18 +360,18 @@ export function keyPastPrefix(prefix: Uint8Array): Uint8Array | undefined {
 
 /**
  * Brings in what a walk has missed after so many steps, and as many steps further on, then closes it: since the handler
- * begins anew, a long walk through blocks on disk would otherwise begin as often as it has blocks.
+ * begins anew, a long walk through blocks on disk would otherwise begin as often as it has blocks. No turn of it is longer
+ * than the one that the handler has had.
  */
 export async function loadAhead(steps: ElementSteps, missed: Miss, made: number): Promise<void> {
   try {
     await missed.load();
-    for (let ahead = 0, inMemory = 0; ahead < made && inMemory < MAX_STEPS_IN_MEMORY; ahead++, inMemory++) {
+    for (let ahead = 0; ahead < made; ahead++) {
       try {
         if (!steps.next()) return;
       } catch (thrown) {
         if (!(thrown instanceof Miss)) throw thrown;
         await thrown.load();
-        inMemory = 0;
       }
     }
   } finally {
