@@ -10,9 +10,10 @@ import { ELEMENT, type Elements } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { SLICED_FROM } from './collection-row.ts';
 import { eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
-import type { Command } from './command.ts';
+import type { Command, Context } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { rowAt } from './key-row.ts';
 import { memberCopy } from './member-key.ts';
@@ -23,6 +24,7 @@ import { sortSliced } from './sort-sliced.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
 import {
   compareScored,
+  scoreBulk,
   scoreOf,
   type Scored,
   sortedSetCommand,
@@ -33,6 +35,9 @@ import { scoreAt } from './sorted-set-words.ts';
 
 type Operation = 'union' | 'inter' | 'diff';
 type Aggregate = 'SUM' | 'MIN' | 'MAX';
+
+/** Members written into a long reply between two rests: about a millisecond. */
+const WRITTEN_BETWEEN_RESTS = 3000;
 
 const UNION_COST = 'O(N)+O(M*log(M)) for N members of all sets and M of the result';
 const INTER_COST = 'O(N*K)+O(M*log(M)) for N members of the smallest of K sets and M of the result';
@@ -63,11 +68,9 @@ function both(operation: Operation, what: string, complexity: string, storeSince
       keys: numberedKeys(1),
       access: 'read',
       doc: sortedSetDoc(`Returns ${what}.`, '6.2.0', complexity),
-      run: (view, args) => inOneGo(combined(view, args, operation, true)),
+      run: (view, args) => inOneGo(combined(view, args, operation)),
       // What looks into other sets than the one it walks over sees them all at one moment: it runs in one turn.
-      ...(operation === 'union'
-        ? { isLong, runSliced: (view: View, args: Args) => combined(view, args, operation, false) }
-        : {}),
+      ...(operation === 'union' ? { isLong, runSliced: unionSliced } : {}),
     }),
     sortedSetCommand({
       name: `z${operation}store`,
@@ -160,11 +163,28 @@ function limitAt(args: Args, i: number): number {
   return clampToSafe(limit);
 }
 
-function* combined(view: View, args: Args, operation: Operation, inOneTurn: boolean): Sliced<Reply> {
-  const request = requestOf(view, args, { at: 1, operation, form: 'reply', inOneTurn });
+function* combined(view: View, args: Args, operation: Operation): Sliced<Reply> {
+  const request = requestOf(view, args, { at: 1, operation, form: 'reply', inOneTurn: true });
   const members = yield* sortSliced(yield* combine(request, operation), compareScored);
   if (!request.withScores) return members.map(({ member }) => member);
   return new PairsReply(members.map(({ member, score }) => [member, new DoubleReply(score)]));
+}
+
+/** As `combined`, over several turns: also what is returned is written down as it is made. */
+function* unionSliced(view: View, args: Args, { client }: Context): Sliced<Reply> {
+  const request = requestOf(view, args, { at: 1, operation: 'union', form: 'reply', inOneTurn: false });
+  const { withScores } = request;
+  const members = yield* sortSliced(yield* combine(request, 'union'), compareScored);
+  if (withScores && client.protocol === 3) {
+    return new PairsReply(members.map(({ member, score }) => [member, new DoubleReply(score)]));
+  }
+  const reply = new BulksReply('array');
+  for (const [i, { member, score }] of members.entries()) {
+    reply.add(member);
+    if (withScores) reply.add(scoreBulk(score));
+    if (i % WRITTEN_BETWEEN_RESTS === WRITTEN_BETWEEN_RESTS - 1) yield undefined;
+  }
+  return reply;
 }
 
 /** Whether a union has so many members that it is made in slices. Throws `Miss`. */

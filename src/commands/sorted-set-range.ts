@@ -16,6 +16,7 @@ import { optionName, syntaxError } from './options.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
 import {
   memberOfOrder,
+  scoreBulk,
   scoreOfOrder,
   lastingSortedSetAt,
   type Scored,
@@ -71,9 +72,9 @@ function rangeCommand(name: string, summary: string, since: string, words: Form)
     flags: ['readonly'],
     access: 'read',
     doc: sortedSetDoc(summary, since, LOG_AND_M),
-    run: (view, args) => inOneGo(range(view, args, words, true)),
+    run: (view, args) => inOneGo(range(view, args, words)),
     isLong: (view, args) => isLong(view, args, words),
-    runSliced: (view, args) => range(view, args, words, false),
+    runSliced: (view, args, context) => range(view, args, words, context.client.protocol),
   });
 }
 
@@ -162,12 +163,16 @@ function isLong(view: View, args: Args, words: Form): boolean {
   return selection !== undefined && Math.min(selection.skip + selection.most, set.count) > SLICED_FROM;
 }
 
-function* range(view: View, args: Args, words: Form, inOneTurn: boolean): Sliced<Reply> {
+/** `protocol`: of a client to whom it is written down as it is made, over several turns. */
+function* range(view: View, args: Args, words: Form, protocol?: 2 | 3): Sliced<Reply> {
   const request = requestOf(args, words);
-  const set = inOneTurn ? sortedSetAt(view, args, words.key) : lastingSortedSetAt(view, args, words.key);
+  const { withScores } = request;
+  const set = (protocol === undefined ? sortedSetAt : lastingSortedSetAt)(view, args, words.key);
   const selection = set === undefined ? undefined : selectionOf(set, request);
   const members: Reply[] = [];
-  const bulks = inOneTurn ? undefined : new BulksReply('array');
+  // Only RESP3 puts each member with its score into an array of its own.
+  const isFlat = protocol !== undefined && !(withScores && protocol === 3);
+  const bulks = isFlat ? new BulksReply('array') : undefined;
   const pairs: [Reply, Reply][] = [];
   if (set !== undefined && selection !== undefined) {
     let { skip } = selection;
@@ -178,13 +183,15 @@ function* range(view: View, args: Args, words: Form, inOneTurn: boolean): Sliced
         return true;
       }
       const member = memberOfOrder(key);
-      if (request.withScores) pairs.push([copyOf(member), new DoubleReply(scoreOfOrder(key))]);
-      else if (bulks !== undefined) bulks.add(member);
+      if (bulks !== undefined) {
+        bulks.add(member);
+        if (withScores) bulks.add(scoreBulk(scoreOfOrder(key)));
+      } else if (withScores) pairs.push([copyOf(member), new DoubleReply(scoreOfOrder(key))]);
       else members.push(copyOf(member));
       return --left > 0;
     });
   }
-  return request.withScores ? new PairsReply(pairs) : (bulks ?? members);
+  return bulks ?? (withScores ? new PairsReply(pairs) : members);
 }
 
 function store(view: View, args: Args): Reply {

@@ -21,6 +21,7 @@ import { rowType } from '../repl/head.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { commandsOf, docsOf, lastingElementsAt, typedRowAt } from './collection-row.ts';
+import { doubleText } from './double-text.ts';
 import type { LexRange, ScoreRange } from './sorted-set-words.ts';
 import { memberKey } from './member-key.ts';
 
@@ -229,6 +230,11 @@ export function scoreOfOrder(key: Uint8Array): number {
   doubleBytes[0] = (key[0] as number) ^ (flip | SIGN);
   for (let i = 1; i < SCORE_BYTES; i++) doubleBytes[i] = (key[i] as number) ^ flip;
   return double.getFloat64(0);
+}
+
+/** A score as a bulk string of its own. */
+export function scoreBulk(score: number): Uint8Array {
+  return Buffer.from(doubleText(score), 'latin1');
 }
 
 /** Order of members with their scores. */
