@@ -52,7 +52,9 @@ export class CommandSource {
     // Now and then a word too many or too few, or other letters.
     const odd = this.random.next();
     if (odd < 0.01 && words.length > 1 && words[0] !== 'SPOP') words.pop();
-    else if (odd < 0.02) words.push(this.random.pick(['GET', 'x', '10', '']));
+    // ZRANK takes WITHSCORE in newer versions, and so refuses other words in other terms, or later.
+    else if (odd < 0.02 && words[0] !== 'ZRANK' && words[0] !== 'ZREVRANK')
+      words.push(this.random.pick(['GET', 'x', '10', '']));
     else if (odd < 0.05) words[0] = (words[0] as string).toLowerCase();
     return { words, comparison: comparisonOf(words) };
   }
@@ -207,8 +209,6 @@ function comparisonOf(words: readonly string[]): Comparison {
   // Whether a deadline a hundred seconds off is beyond another one can hang on a millisecond.
   if (name.includes('EXPIRE') && (words.includes('GT') || words.includes('LT'))) return { how: 'type' };
   if ((name === 'HRANDFIELD' || name === 'SRANDMEMBER') && words.length === 2) return { how: 'type' };
-  // Newer versions take WITHSCORE, and so refuse other words in other terms.
-  if ((name === 'ZRANK' || name === 'ZREVRANK') && words.length === 4) return { how: 'type' };
   if (name === 'KEYS' || UNORDERED_REPLIES.has(name)) return { how: 'unordered' };
   if (name === 'HGETALL') return { how: 'pairs' };
   // They show for how long, or since when, something is pending.
