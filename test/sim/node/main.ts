@@ -5,6 +5,7 @@
 
 import type { Mutant } from './mutants.ts';
 import { runScene, type SceneResult } from './scene.ts';
+import { schedules } from './schedules.ts';
 
 export interface NodeRunOptions {
   readonly nodes: number;
@@ -56,6 +57,12 @@ export async function huntSeeds(options: {
   const startMs = performance.now();
   let seed = first;
   for (; seed < first + seeds && performance.now() - startMs < seconds * 1000; seed++) {
+    const wrong = await runSchedule(mutant, seed);
+    if (wrong === 'none') continue;
+    if (wrong !== undefined) {
+      console.log(`caught by seed ${seed}: ${wrong}`);
+      return true;
+    }
     const onNote = trace ? { onNote: (line: string) => console.log(line) } : {};
     const { violations } = await runScene({ seed, nodes: mutant.nodes, swarm: mutant.swarm, ...onNote });
     if (violations.length === 0) continue;
@@ -64,6 +71,12 @@ export async function huntSeeds(options: {
   }
   console.log(`not caught by seeds ${first} to ${seed - 1}`);
   return false;
+}
+
+/** What the mutant's directed schedule found, `none` for nothing; undefined: it has no schedule. */
+async function runSchedule(mutant: Mutant, seed: number): Promise<string | undefined> {
+  if (mutant.schedule === undefined) return undefined;
+  return (await schedules[mutant.schedule](seed)) ?? 'none';
 }
 
 function printFailure(result: SceneResult, nodes: number): void {

@@ -3,6 +3,7 @@
  * when the file is loaded (mutant-loader.ts). The simulation must catch each of them. Nothing of this is in the product.
  */
 
+import type { ScheduleName } from './schedules.ts';
 import type { Swarm } from './swarm.ts';
 
 export interface Mutant {
@@ -17,6 +18,8 @@ export interface Mutant {
   readonly nodes: number;
   /** Faults to look for it with, on top of what the seed draws. */
   readonly swarm: Partial<Swarm>;
+  /** A directed schedule that catches it, instead of runs with faults drawn from seeds. */
+  readonly schedule?: ScheduleName;
   /** The first seed from 1 on that catches it; found anew with `npm run sim -- --mutant all --seeds 200`. */
   readonly seed: number;
 }
@@ -78,7 +81,27 @@ export const mutants = {
     replace: "if (outcome.kind === 'unsent' || outcome.kind === 'unknown')",
     nodes: 3,
     swarm: { ...cutting, ...busy, resets: true },
+    schedule: 'lostAnswers',
     seed: 1,
+  },
+  asksFormerOwners: {
+    why: 'those who promised are asked to accept though they are not all owners any more',
+    file: 'repl/coordinator.js',
+    find: 'mayAccept: (slot, owners) => view.owners(slot) === owners,',
+    replace: 'mayAccept: () => true,',
+    nodes: 5,
+    swarm: { ...cutting, ...busy, joins: true },
+    seed: 1,
+  },
+  votesThoughItForgot: {
+    why: 'an owner whose machine lost power under everysec votes on what it may have forgotten',
+    file: 'repl/owner-recall.js',
+    find: 'isSuspect(slot) {\n        return this.suspect[slot] === 1;',
+    replace: 'isSuspect(slot) {\n        return this.suspect[slot] === 2;',
+    nodes: 3,
+    swarm: {},
+    schedule: 'forgottenWrites',
+    seed: 7,
   },
   forgetsPromises: {
     why: 'promises of earlier lives count for nothing',

@@ -1,0 +1,138 @@
+/**
+ * Directed schedules on a cluster of three: what goes wrong when is written down, so that one run tells. Each is a test of
+ * the product (schedules.test.ts); a wrong product may name one that notices it (mutants.ts).
+ */
+
+import { machineName } from './setting.ts';
+import { Stage } from './stage.ts';
+
+/** What is wrong; undefined: nothing. */
+export type Schedule = (seed: number) => Promise<string | undefined>;
+
+/** Until who is out of reach is known to be. */
+const NOTICED_MS = 1_500;
+
+const HEALED_MS = 4_000;
+
+/** Until the last owner has a write that two have acknowledged. */
+const WRITTEN_MS = 100;
+
+async function open(seed: number, appendfsync = 'always'): Promise<Stage> {
+  return Stage.open({ nodes: 3, seed, appendfsync });
+}
+
+/** The first thing that is wrong, of what the machines themselves complain of and what the schedule saw. */
+function verdict(stage: Stage, ...wrongs: (string | false | undefined)[]): string | undefined {
+  return stage.violations[0] ?? wrongs.find((wrong) => typeof wrong === 'string');
+}
+
+/** One owner that reaches nobody acknowledges nothing. */
+async function lonelyWriter(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const [alone, other] = stage.ownersOf('k') as [number, number];
+  stage.isolate(alone, 'both');
+  await stage.loop.advance(NOTICED_MS);
+  const reply = await stage.ask(alone, 'SET', 'k', 'v');
+  const seen = await stage.ask(other, 'GET', 'k');
+  return verdict(stage, reply === '+OK' && `acknowledged by one of three owners; the others say ${seen ?? 'nothing'}`);
+}
+
+/** An owner that is cut off does not answer from what it has. */
+async function cutOffReader(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const [writer, , reader] = stage.ownersOf('k') as [number, number, number];
+  const before = await stage.ask(writer, 'SET', 'k', 'old');
+  await stage.loop.advance(WRITTEN_MS);
+  stage.isolate(reader, 'both');
+  await stage.loop.advance(NOTICED_MS);
+  const written = await stage.ask(writer, 'SET', 'k', 'new');
+  const seen = await stage.ask(reader, 'GET', 'k');
+  const isStale = before === '+OK' && written === '+OK' && seen === '$old';
+  return verdict(stage, isStale && 'an owner that is cut off answers what was overwritten');
+}
+
+/** The owners have taken a change, and their answers are lost: the client must not be told that nothing happened. */
+async function lostAnswers(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop } = stage;
+  const owners = stage.ownersOf('n') as [number, number, number];
+  const [first, ...others] = owners.map((index) => machineName(index)) as [string, string, string];
+  // The second one goes with the ballot of the first: one question, whose answers do not come.
+  const before = await stage.ask(owners[0], 'INCR', 'n');
+  for (const other of others) network.cut(other, first);
+  const reply = (await stage.ask(owners[0], 'INCR', 'n')) ?? 'no answer';
+  network.mendAll();
+  await loop.advance(HEALED_MS);
+  const after = await stage.ask(owners[1], 'GET', 'n');
+  if (before !== ':1') return `INCR of nothing is ${before ?? 'no answer'}`;
+  return verdict(
+    stage,
+    reply.startsWith('-NOQUORUM') && after !== '$1' && `INCR was answered ${reply}, and the number is ${after ?? '?'}`,
+    reply === ':2' && after !== '$2' && `INCR was answered :2, and the number is ${after ?? '?'}`,
+    after !== '$1' && after !== '$2' && `two INCR make ${after ?? '?'}`,
+  );
+}
+
+/** The node that a change was forwarded to makes it, and cannot say so: nobody may make it again. */
+async function lostForward(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop } = stage;
+  const owners = stage.ownersOf('n') as [number, number, number];
+  const before = await stage.ask(owners[2], 'INCR', 'n');
+  network.cut(machineName(owners[0]), machineName(owners[2]));
+  const reply = (await stage.ask(owners[2], 'INCR', 'n')) ?? 'no answer';
+  network.mendAll();
+  await loop.advance(HEALED_MS);
+  const after = await stage.ask(owners[1], 'GET', 'n');
+  const isTwice = before === ':1' && after !== '$1' && after !== '$2';
+  return verdict(stage, isTwice && `INCR was answered ${reply}, and the number is ${after ?? '?'}`);
+}
+
+const KEYS = Array.from({ length: 8 }, (_, i) => `k${i}`);
+
+/**
+ * Of the two owners that have taken writes one forgets them with its power, under `everysec`: with the third one it must
+ * not say that they are not there.
+ */
+async function forgottenWrites(seed: number): Promise<string | undefined> {
+  const stage = await open(seed, 'everysec');
+  const { loop, network, machines } = stage;
+  const [writer, forgets, late] = [0, 1, 2];
+  stage.isolate(late, 'both');
+  await loop.advance(NOTICED_MS);
+  const written: string[] = [];
+  for (const key of KEYS) if ((await stage.ask(writer, 'SET', key, 'v')) === '+OK') written.push(key);
+  machines[forgets]?.end('power cut');
+  network.mendAll();
+  stage.isolate(writer, 'both');
+  machines[forgets]?.start();
+  await loop.advance(2 * NOTICED_MS);
+  const early = await answers(stage, late, written);
+  network.mendAll();
+  await loop.advance(2 * HEALED_MS);
+  stage.isolate(writer, 'both');
+  await loop.advance(NOTICED_MS);
+  const after = await answers(stage, late, written);
+  return verdict(
+    stage,
+    written.length < KEYS.length && `only ${written.join(' ')} were acknowledged by two of three owners`,
+    early.includes('nil') && `acknowledged writes are not there: ${early.join(' ')}`,
+    after.some((reply) => reply !== '$v') && `acknowledged writes did not come back: ${after.join(' ')}`,
+  );
+}
+
+async function answers(stage: Stage, index: number, keys: readonly string[]): Promise<string[]> {
+  const replies: string[] = [];
+  for (const key of keys) replies.push((await stage.ask(index, 'GET', key)) ?? 'no answer');
+  return replies;
+}
+
+export const schedules = {
+  lonelyWriter,
+  cutOffReader,
+  lostAnswers,
+  lostForward,
+  forgottenWrites,
+} as const satisfies Readonly<Record<string, Schedule>>;
+
+export type ScheduleName = keyof typeof schedules;
