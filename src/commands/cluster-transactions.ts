@@ -20,6 +20,7 @@ import {
   decodeRowOpResult,
   encodeRowOp,
   encodeRowOpResult,
+  LOOK,
   type RowOp,
   type RowOpResult,
 } from '../repl/row-op.ts';
@@ -59,6 +60,7 @@ export class ClusterTransactions implements TransactionWorld {
     this.view = options.view;
     this.waiters = new LockWaiters(options.env.timers);
     this.protocol = new Transactions(this);
+    options.coordinator.lookElsewhere = this.look;
   }
 
   // --- TransactionWorld --------------------------------------------------------------------------------------------
@@ -157,6 +159,20 @@ export class ClusterTransactions implements TransactionWorld {
       else failed('no-quorum');
     });
   }
+
+  /**
+   * What a row is, told by whoever coordinates it, for a read that has met a change half way; false: that is this node.
+   * Ended here instead, the change would be uncertain to the one that makes it.
+   */
+  readonly look = (row: RowName, deadlineMs: number, found: (outcome: ReadOutcome) => void): boolean => {
+    if (this.forwarder.coordinatorOf(slotOfRow(row)) === this.view.self) return false;
+    void this.change(row, LOOK, deadlineMs).then((outcome) => {
+      if (outcome.kind === 'done' && outcome.reply.kind === 'locked') {
+        found({ kind: 'done', version: outcome.version, state: outcome.reply.state });
+      } else found({ kind: outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum' });
+    });
+    return true;
+  };
 
   /** A quorum read that sees through the locks of transactions. */
   async readThrough(row: RowName, deadlineMs: number): Promise<ReadOutcome> {

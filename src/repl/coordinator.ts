@@ -141,6 +141,9 @@ export class Coordinator {
   private readonly ballots = new RowBallots();
   private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
   private readonly reads: ReadCore<Uint8Array>;
+  /** What a row is, asked of the node that coordinates it; false: that is this one. Set by who can forward. */
+  lookElsewhere: ((row: RowName, deadlineMs: number, found: (outcome: ReadOutcome) => void) => boolean) | undefined =
+    undefined;
   private readonly pace: OwnerPace;
   private readonly missed: MissedWrites;
   /** Readers by their number, and numbers that are free. */
@@ -342,7 +345,8 @@ export class Coordinator {
   }
 
   /**
-   * A change that changes nothing tells what the row is. It may fail where a read need not, for the ballot that was kept
+   * A change that changes nothing tells what the row is, made by whoever coordinates the row: made here it would take the
+   * ballot from a change that is under way there, which would then be uncertain. It may fail where a read need not, for the ballot that was kept
    * is of a time before others coordinated the row; a read may be tried again without harm.
    */
   private settle(row: RowName, reader: ReadTask, deadlineMs: number): void {
@@ -351,7 +355,11 @@ export class Coordinator {
       this.readRow(row, reader, deadlineMs);
       return true;
     };
-    this.submit(row, new Settle(reader, again), deadlineMs);
+    const isElsewhere = this.lookElsewhere?.(row, deadlineMs, (outcome) => {
+      if (outcome.kind === 'done') reader.found(outcome.version, outcome.state);
+      else if (outcome.kind === 'overloaded' || !again()) reader.failed(outcome.kind);
+    });
+    if (isElsewhere !== true) this.submit(row, new Settle(reader, again), deadlineMs);
   }
 
   private readerOf(id: number): ReadTask {

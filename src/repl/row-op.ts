@@ -5,12 +5,13 @@
  * lock     on a row         no lock, or its own: put the lock, tell the state       another's: busy   a mark of WATCH: stale
  * apply    on a row         while its lock stands: write the state, or only take the lock away
  * decide   on a lane        the lane is older: write the decision                   else what stands there
+ * look     on a row         nothing changes: a read that has met a change half way
  * ```
  *
  * Each may be sent again without harm. Pure: a state in, a state out. In bytes, big-endian, when they are forwarded:
  *
  * ```
- * request   u8 format (2) | u32 ms left | u32 length, row | u8 op: 1 lock, 2 apply, 3 decide | 24 bytes lock
+ * request   u8 format (2) | u32 ms left | u32 length, row | u8 op: 1 lock, 2 apply, 3 decide, 4 look | 24 bytes lock
  *           lock: u8 1 waits | u8 marks, each u8 live | u64 stamp | u32 actor       apply: u8 writes [the state, to the end]
  *           decide: u8 1 committed, 2 aborted | writes, to the end
  * answer    as FORWARD's (commands/forward-codec.ts); done: u8 1 | u64 stamp | u32 actor | result
@@ -55,7 +56,8 @@ export type RowOp =
   /** `waits`: a busy row is worth a moment's wait where it is coordinated. */
   | { readonly kind: 'lock'; readonly lock: RowLock; readonly marks: readonly RowMark[]; readonly waits: boolean }
   | { readonly kind: 'apply'; readonly lock: RowLock; readonly write: RowWrite | undefined }
-  | { readonly kind: 'decide'; readonly lock: RowLock; readonly decision: Decision };
+  | { readonly kind: 'decide'; readonly lock: RowLock; readonly decision: Decision }
+  | { readonly kind: 'look'; readonly lock: RowLock };
 
 /** What a row becomes. */
 export interface RowWrite {
@@ -70,6 +72,11 @@ export type RowOpResult =
   | { readonly kind: 'decided'; readonly decision: Decision }
   /** The lane has gone on: the transaction was ended before. */
   | { readonly kind: 'over' };
+
+/** Of an op that is no transaction's. */
+const NO_LOCK: RowLock = { id: { stamp: 0, actor: 0 }, slot: 0, lane: 0, deadlineMs: 0 };
+
+export const LOOK: RowOp = { kind: 'look', lock: NO_LOCK };
 
 const STALE: RowOpResult = { kind: 'stale' };
 const APPLIED: RowOpResult = { kind: 'applied' };
@@ -100,6 +107,8 @@ export function applyRowOp(
       const decided = encodeRowState({ type: rowType.STRING, expiresAtMs: 0, modified: ballot, value });
       return { state: decided, result: { kind: 'decided', decision: op.decision } };
     }
+    case 'look':
+      return { state, result: { kind: 'locked', state } };
     default:
       return unreachable(op);
   }
@@ -137,7 +146,7 @@ export function decisionAt(state: Uint8Array | undefined, { id }: RowLock): Deci
 
 // --- bytes -----------------------------------------------------------------------------------------------------------
 
-const opTag = { lock: 1, apply: 2, decide: 3 } as const;
+const opTag = { lock: 1, apply: 2, decide: 3, look: 4 } as const;
 const resultTag = { locked: 1, busy: 2, stale: 3, applied: 4, decided: 5, over: 6 } as const;
 const decisionTag = { committed: 1, aborted: 2 } as const;
 
@@ -212,7 +221,7 @@ export function encodeRowOp(row: RowName, op: RowOp, leftMs: number): Uint8Array
     const { write } = op;
     writer.u8(write === undefined ? 0 : write.state === undefined ? 1 : 2);
     if (write?.state !== undefined) writer.raw(write.state);
-  } else writer.raw(encodeDecision(op.lock.id, op.decision));
+  } else if (op.kind === 'decide') writer.raw(encodeDecision(op.lock.id, op.decision));
   return writer.finish();
 }
 
@@ -251,6 +260,9 @@ function readOp(reader: ByteReader, tag: number, held: RowLock): RowOp {
     }
     case opTag.decide:
       return { kind: 'decide', lock: held, decision: decodeDecision(reader.raw(reader.left)).decision };
+    case opTag.look:
+      reader.finish();
+      return { kind: 'look', lock: held };
     default:
       throw new DamagedError('an op of no known kind');
   }
