@@ -81,7 +81,6 @@ export const mutants = {
     replace: "if (outcome.kind === 'unsent' || outcome.kind === 'unknown')",
     nodes: 3,
     swarm: { ...cutting, ...busy, resets: true },
-    schedule: 'lostAnswers',
     seed: 1,
   },
   asksFormerOwners: {
