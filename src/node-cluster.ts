@@ -3,7 +3,7 @@
  * decided here but the order, and which method of the bus is whose.
  */
 
-import { utf8 } from './bytes.ts';
+import { copyOf, utf8 } from './bytes.ts';
 import { Bus, type Answer, type Arrival, type RequestHandler } from './cluster/bus.ts';
 import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './cluster/bus-method.ts';
 import { DamagedError } from './cluster/byte-cursor.ts';
@@ -15,6 +15,7 @@ import { BlockedFar, LEASE_MS } from './commands/blocked-far.ts';
 import { ClusterDoor } from './commands/cluster-door.ts';
 import { ClusterRun } from './commands/cluster-run.ts';
 import type { Dispatcher } from './commands/dispatch.ts';
+import { answerSurvey } from './commands/pubsub-survey.ts';
 import type { Server } from './commands/server-state.ts';
 import type { Config } from './config.ts';
 import { formatHostPort, type HostPort } from './config-cluster.ts';
@@ -51,6 +52,9 @@ import { ceilingVersion } from './repl/version.ts';
 
 /** How long a row of a slot on the move may take to be settled before it is tried again. */
 const SETTLE_TIMEOUT_MS = 5_000;
+
+/** How long other nodes are waited for that are asked what they know, in ms. */
+const SURVEY_TIMEOUT_MS = 500;
 
 export interface NodeClusterOptions {
   readonly env: Env;
@@ -254,6 +258,7 @@ export class NodeCluster {
     });
     coordinator.watched = this.interest.watched;
     server.pubsub.tellOthers = (payload) => this.tellMembers(busMethod.PUBLISH, payload);
+    server.pubsub.askOthers = (payload) => this.askMembers(busMethod.SURVEY, payload);
     this.seeds = seedsOf(config);
     this.busAt = { host: listenHost(config), port: busPortOf(config) };
     this.listenTo({ voter, serve: (run as unknown as ClusterRun).serve });
@@ -342,6 +347,9 @@ export class NodeCluster {
     bus.onRequest(busMethod.TOPOLOGY_ASK, voter.onAsk);
     bus.onNotice(busMethod.SWIM, membership.onNotice);
     this.serve(busMethod.FORWARD, serve);
+    this.serve(busMethod.SURVEY, ({ message }, answer) => {
+      answer(answerSurvey(this.options.server.pubsub.topics, message.payload));
+    });
     this.hear(busMethod.PUBLISH, (payload) => this.options.server.pubsub.arrived(payload));
     this.hear(busMethod.WANT_ROWS, (payload, from) => this.interest.onWant(from, payload));
     this.hear(busMethod.ROW_CHANGED, (payload) => this.interest.onChanged(payload));
@@ -379,6 +387,24 @@ export class NodeCluster {
     const { topology, self } = this.keeper;
     if (topology === undefined) return;
     for (const { id } of topology.members) if (id !== self) this.tell(this.keeper.nameOf(id), method, payload);
+  }
+
+  /** The answers of the other members that are in reach and answer in time, in memory of their own. */
+  private async askMembers(method: number, payload: Uint8Array): Promise<Uint8Array[]> {
+    const { topology, self, epoch } = this.keeper;
+    const others = (topology?.members ?? []).filter(({ id }) => id !== self && this.keeper.isHealthy(id));
+    const deadlineMs = this.options.env.clock.monotonicUs() / 1000 + SURVEY_TIMEOUT_MS;
+    const outgoing = { method, priority: priority.CLIENT, deadlineMs, epoch, payload };
+    const answers = others.map(
+      ({ id }) =>
+        new Promise<Uint8Array | undefined>((resolve) => {
+          this.bus.request(this.keeper.nameOf(id), outgoing, (outcome) => {
+            const isAnswer = outcome.kind === 'answered' && outcome.message.method === METHOD_ANSWERED;
+            resolve(isAnswer ? copyOf(outcome.message.payload) : undefined);
+          });
+        }),
+    );
+    return (await Promise.all(answers)).filter((answer) => answer !== undefined);
   }
 
   private tell(name: string, method: number, payload: Uint8Array): void {

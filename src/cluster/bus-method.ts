@@ -30,6 +30,8 @@ export const busMethod = {
   ROW_CHANGED: 24,
   /** An owner that may have forgotten something asks the others: repl/slot-recovery.ts. */
   RECALL: 25,
+  /** What a node knows of its subscribers: commands/pubsub-survey.ts. */
+  SURVEY: 26,
 } as const;
 
 /** Method of an answer as its handler gives it. */
