@@ -63,6 +63,8 @@ export class Row {
   live = false;
   /** It was live, but its deadline has passed. */
   expired = false;
+  /** What the store has of it was flushed: for a reader it was never there. */
+  flushed = false;
   type: RowType = rowType.DELETED;
   expiresAtMs = 0;
   /** The string that this view gave the row; undefined: as before. */
@@ -85,6 +87,7 @@ export class Row {
     this.counted = false;
     this.live = false;
     this.expired = false;
+    this.flushed = false;
     this.type = rowType.DELETED;
     this.expiresAtMs = 0;
     this.value = undefined;
@@ -95,9 +98,12 @@ export class Row {
   }
 
   get mark(): RowMark {
+    if (this.flushed) return NEVER_THERE;
     return { live: this.live, stamp: this.before.modifiedStamp, actor: this.before.modifiedActor };
   }
 }
+
+const NEVER_THERE: RowMark = { live: false, stamp: 0, actor: 0 };
 
 /** Of a head whose long value is not there, or another one: `kvorum repair` has lost it. */
 const LOST_VALUE = 'the value of this key was lost with a damaged table; set or delete the key';
@@ -425,8 +431,8 @@ export class View {
   private judge(row: Row): void {
     const before = row.before;
     const physical = databaseOfHead(row.head);
-    if (before.type === rowType.DELETED) return;
-    if (this.keyspace.isFlushed(physical, slotOfHead(row.head), before.stamp, before.actor)) return;
+    row.flushed = this.keyspace.isFlushed(physical, slotOfHead(row.head), before.stamp, before.actor);
+    if (before.type === rowType.DELETED || row.flushed) return;
     if (this.flushes.has(physical)) return;
     this.show(row);
   }
