@@ -175,7 +175,9 @@ interface ChatServer {
 }
 
 async function chatServer(port: Port, kind: 'pubsub' | 'streams'): Promise<ChatServer> {
-  const clients = [new Redis(port()), new Redis(port())] as const;
+  // The streams adapter duplicates its client and never closes the copy: it ends with the server.
+  const client = (): Redis => new Redis(port(), { retryStrategy: () => null });
+  const clients = [client(), client()] as const;
   const adapter = kind === 'pubsub' ? createAdapter(...clients) : createStreamsAdapter(clients[0]);
   const server = new Server(0, { adapter: adapter as never });
   server.on('connection', (socket) => void socket.join('room'));
