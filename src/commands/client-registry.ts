@@ -15,7 +15,7 @@ export function admit(server: Server, connection: ClientConnection): Client | Er
   const { config } = server;
   if (server.clients.size >= config.get('maxclients')) return new ErrorReply(MAX_CLIENTS);
   const standard = server.users.find(DEFAULT_USER);
-  const needsPassword = standard === undefined || !standard.isOn || !standard.isOpen;
+  const needsPassword = standard === undefined ? config.get('requirepass') !== '' : !standard.isOn || !standard.isOpen;
   if (config.get('protected-mode') && !needsPassword && !isLoopback(connection.peer)) {
     return new ErrorReply(PROTECTED_MODE);
   }
@@ -27,7 +27,7 @@ export function admit(server: Server, connection: ClientConnection): Client | Er
     authenticated: !needsPassword,
   });
   connection.authenticated = client.authenticated;
-  if (!needsPassword) server.users.become(client, standard);
+  if (!needsPassword && standard !== undefined) server.users.become(client, standard);
   server.clients.set(client.id, client);
   return client;
 }
