@@ -9,7 +9,7 @@ import type { Patch } from '../node/mutant-loader.ts';
 
 export interface TransactionMutant extends Patch {
   readonly why: string;
-  /** The first seed from 1 on that catches it. */
+  /** The first seed from 1 on that catches it; 0: none of the first 200 does. */
   readonly seed: number;
 }
 
@@ -33,14 +33,14 @@ export const transactionMutants = {
     file: 'commands/served-run.js',
     find: 'this.locked = isLockedState(state) ? state : undefined;',
     replace: 'this.locked = undefined;',
-    seed: 2,
+    seed: 3,
   },
   readsUnderLock: {
     why: 'a reader shows the old value although the transaction may be committed',
     file: 'commands/row-run.js',
     find: "if (!isLockedState(state) || name === 'one' || name === 'available')",
     replace: 'if (name !== undefined)',
-    seed: 32,
+    seed: 81,
   },
   doesNotDecideReads: {
     why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
@@ -64,21 +64,21 @@ export const transactionMutants = {
     file: 'repl/row-op.js',
     find: "if (standing !== 'undecided')",
     replace: "if (standing === 'over')",
-    seed: 14,
+    seed: 15,
   },
   unlocksWhatIsUncertain: {
     why: 'an uncertain decision counts as none',
     file: 'repl/transaction.js',
     find: "if (outcome.kind !== 'uncertain') {",
     replace: 'if (outcome !== undefined) {',
-    seed: 49,
+    seed: 0,
   },
   freesLaneEarly: {
     why: 'a lane goes to the next transaction before every row of the last one is written',
     file: 'repl/transaction.js',
     find: 'await Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
     replace: 'void Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
-    seed: 54,
+    seed: 83,
   },
   appliesAnyway: {
     why: 'what was decided is written whether its lock stands or not',
@@ -92,7 +92,7 @@ export const transactionMutants = {
     file: 'repl/row-op.js',
     find: 'if (marks.length > 0) {',
     replace: 'if (marks.length > 1_000) {',
-    seed: 3,
+    seed: 1,
   },
   runsBeforeAllLocks: {
     why: 'a row whose lock is busy is read instead',
