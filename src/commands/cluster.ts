@@ -19,6 +19,7 @@ import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
 import { ErrorReply, MapReply, OK, type Reply, VerbatimReply } from './reply.ts';
 import { container, plainRow, refusing, wrongSubcommand } from './server-row.ts';
+import type { Sliced } from './sliced.ts';
 
 const STALE: readonly CommandFlag[] = ['stale'];
 const CHANGE: readonly CommandFlag[] = ['admin', 'stale', 'no_async_loading'];
@@ -114,7 +115,7 @@ function countKeysInSlot(_view: View, args: Args, { client, server }: Context): 
   return server.keyspace.sizeOfSlot(client.database, slot);
 }
 
-function* getKeysInSlot(view: View, args: Args): Generator<Promise<void> | undefined, Reply> {
+function* getKeysInSlot(view: View, args: Args): Sliced<Reply> {
   const slot = clampedIntegerOf(args, 2);
   const count = clampedIntegerOf(args, 3);
   if (slot < 0 || slot >= SLOT_COUNT || count < 0) throw new CommandError('ERR Invalid slot or number of keys');

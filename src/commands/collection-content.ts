@@ -1,9 +1,8 @@
 /** All that a collection holds, in memory of its own, in the order that Redis would show it where it has one. */
 
 import { copyOf } from '../bytes.ts';
-import { ELEMENT } from '../repl/elements.ts';
+import { ELEMENT, eachStep } from '../repl/elements.ts';
 import type { Row, View } from '../repl/view.ts';
-import { eachStep } from './collection-steps.ts';
 import { HashFields } from './hash-fields.ts';
 import { List } from './list-row.ts';
 import { memberCopy } from './member-key.ts';

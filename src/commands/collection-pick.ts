@@ -5,10 +5,11 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { type Picked, pickDifferent, pickRepeated } from './collection-random.ts';
 import { rowAt } from './key-row.ts';
-import type { Sliced, Walkable } from './collection-steps.ts';
+import type { Walkable } from './collection-steps.ts';
 import type { Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { INT64_MAX, int64Of, parseInt64 } from './number.ts';
+import type { Sliced } from './sliced.ts';
 
 /** Elements in one reply, about 100 bytes of memory each: for counts below zero, which may ask for any number. */
 const PICKED_MAX = 10_000_000;

@@ -13,10 +13,11 @@
 
 import { copyOf, latin1 } from '../bytes.ts';
 import type { Random } from '../env.ts';
-import type { ElementSteps } from '../repl/elements.ts';
+import { type ElementSteps, eachStep } from '../repl/elements.ts';
 import { Miss } from '../repl/miss.ts';
-import { eachStep, eachStepSliced, type Sliced, type Walkable } from './collection-steps.ts';
+import { eachStepSliced, type Walkable } from './collection-steps.ts';
 import { scatterKey, SCATTER_RANGE } from './member-key.ts';
+import type { Sliced } from './sliced.ts';
 
 /** One element in memory of its own. */
 export interface Picked {

@@ -2,18 +2,16 @@
 
 import { type Elements, type TagRange, ELEMENT } from '../repl/elements.ts';
 import type { RowType } from '../repl/head.ts';
-import { Miss } from '../repl/miss.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command, CommandDoc } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { FIRST_KEY, rowAt } from './key-row.ts';
+import type { Sliced } from './sliced.ts';
 
 /** Elements that a reply may have before it is made in slices, so that the loop is not held. */
 export const SLICED_FROM = 2000;
-
-/** Elements between two rests of a long reply: about a millisecond. */
-const SLICE_ELEMENTS = 1000;
 
 /** The row of the key that word i names; a live row of another type is an error. Throws `Miss`, `CommandError`. */
 export function typedRowAt(view: View, args: Args, i: number, type: RowType): Row {
@@ -67,26 +65,10 @@ export function docsOf(group: string): (summary: string, since: string, complexi
  * As `Elements.each`, of the elements with tag ELEMENT, in slices: for `runSliced`. It sees them as they were when it
  * began, and ends when `visit` returns false.
  */
-export function* eachSliced(
+export function eachSliced(
   elements: Elements,
   range: TagRange,
   visit: (key: Uint8Array, value: Uint8Array) => boolean | void,
-): Generator<Promise<void> | undefined, void> {
-  const steps = elements.walk(ELEMENT, range);
-  let seen = 0;
-  try {
-    for (;;) {
-      try {
-        if (!steps.next()) return;
-      } catch (thrown) {
-        if (!(thrown instanceof Miss)) throw thrown;
-        yield thrown.load();
-        continue;
-      }
-      if (visit(steps.key, steps.value) === false) return;
-      if (++seen % SLICE_ELEMENTS === 0) yield undefined;
-    }
-  } finally {
-    steps.close();
-  }
+): Sliced<void> {
+  return eachStepSliced(elements.walk(ELEMENT, range), visit);
 }

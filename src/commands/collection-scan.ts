@@ -13,7 +13,7 @@ import type { RowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { SLICED_FROM, typedRowAt } from './collection-row.ts';
-import { eachStepSliced, inOneGo, type Sliced, type Walkable } from './collection-steps.ts';
+import { eachStepSliced, type Walkable } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { globMatches, matchesAll } from './glob.ts';
 import { FIRST_KEY } from './key-row.ts';
@@ -22,6 +22,7 @@ import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
 import { cursorOf } from './scan.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 /** COUNT when none is given, as in Redis. */
 const DEFAULT_COUNT = 10;

@@ -9,6 +9,7 @@ import type { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { ErrorReply, Reply } from './reply.ts';
 import type { Server } from './server-state.ts';
+import type { Sliced } from './sliced.ts';
 
 /** Flags as COMMAND INFO shows them. */
 export type CommandFlag =
@@ -78,7 +79,7 @@ export type Run = (view: View, args: Args, context: Context) => Reply | Promise<
  * A read over many rows, in slices: it yields a promise when it must wait for the disk, and `undefined` to let others
  * run. Inside EXEC it runs in one go.
  */
-export type RunSliced = (view: View, args: Args, context: Context) => Generator<Promise<void> | undefined, Reply>;
+export type RunSliced = (view: View, args: Args, context: Context) => Sliced<Reply>;
 
 /**
  * How a command waits while there is nothing for it. Its `run` is the form that does not wait: it answers `null` or

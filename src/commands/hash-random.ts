@@ -5,7 +5,6 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { isLongPick, pickCount, pickMany } from './collection-pick.ts';
 import { pickOne } from './collection-random.ts';
-import { inOneGo, type Sliced } from './collection-steps.ts';
 import type { Command, Context } from './command.ts';
 import { fieldsAt, lastingFieldsAt } from './hash-fields.ts';
 import { hashCommand, hashDoc } from './hash-plain.ts';
@@ -13,6 +12,7 @@ import { memberOf } from './member-key.ts';
 import { INT64_MAX } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { PairsReply, type Reply } from './reply.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 export const randomHashCommands: readonly Command[] = [
   hashCommand({

@@ -3,17 +3,18 @@
 import { copyOf } from '../bytes.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
+import { eachStep } from '../repl/elements.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { isLarge } from './collection-row.ts';
 import { scanRow } from './collection-scan.ts';
-import { eachStep, eachStepSliced } from './collection-steps.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { fieldsAt, HashFields, lastingFieldsAt } from './hash-fields.ts';
 import { hashCommand, hashDoc } from './hash-plain.ts';
 import { memberCopy, memberOf } from './member-key.ts';
 import { MapReply, type Reply } from './reply.ts';
-import type { Slices } from './scan.ts';
+import type { Sliced } from './sliced.ts';
 
 /** What a command returns of each field. */
 interface Whole {
@@ -72,7 +73,7 @@ function parted(view: View, args: Args, { names }: Whole): Reply {
   return found;
 }
 
-function* sliced(view: View, args: Args, { names, values }: Whole): Slices {
+function* sliced(view: View, args: Args, { names, values }: Whole): Sliced<Reply> {
   const found = new BulksReply(names && values ? 'map' : 'array');
   const fields = lastingFieldsAt(view, args);
   if (fields === undefined) return found;

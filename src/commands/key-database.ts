@@ -9,9 +9,10 @@ import { CommandError, INDEX_OUT_OF_RANGE } from './errors.ts';
 import { int32Of, keyCommand, keyDoc } from './key-row.ts';
 import { optionName, syntaxError } from './options.ts';
 import { OK, type Reply } from './reply.ts';
-import { SLICE_CELLS, type Slices } from './scan.ts';
+import { SLICE_CELLS } from './scan.ts';
+import type { Sliced } from './sliced.ts';
 
-type Walk = Generator<Promise<void> | undefined, Uint8Array | undefined>;
+type Walk = Sliced<Uint8Array | undefined>;
 
 export const databaseCommands: readonly Command[] = [
   keyCommand({
@@ -100,7 +101,7 @@ const DRAWN_BYTES = 6;
  * row: every key is as likely as any other while no slot has more than RANDOM_WALK_ROWS keys. In a fuller slot the walk
  * starts at a random place between its first and its last key.
  */
-function* randomKey(view: View, _args: Args, { server }: Context): Slices {
+function* randomKey(view: View, _args: Args, { server }: Context): Sliced<Reply> {
   const size = view.size();
   if (size <= 0) return null;
   const { random } = server.env;
@@ -136,11 +137,7 @@ function* rowAfter(view: View, options: ScanOptions, skip: number): Walk {
 }
 
 /** A bound at a random place between the first and the last key of a slot; `random` in [0, 1). */
-function* randomPlace(
-  view: View,
-  slot: number,
-  random: number,
-): Generator<Promise<void> | undefined, { readonly lower?: KeyBound }> {
+function* randomPlace(view: View, slot: number, random: number): Sliced<{ readonly lower?: KeyBound }> {
   const first = yield* rowAfter(view, { slot, endSlot: slot + 1 }, 0);
   const last = yield* rowAfter(view, { slot, endSlot: slot + 1, reverse: true }, 0);
   if (first === undefined || last === undefined) return {};

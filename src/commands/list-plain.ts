@@ -13,7 +13,7 @@ import { boundsOf, indexOf, List, listAt, listCommand, listDoc, listOf } from '.
 import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { OK, type Reply } from './reply.ts';
-import type { Slices } from './scan.ts';
+import type { Sliced } from './sliced.ts';
 
 export const listPlainCommands: readonly Command[] = [
   listCommand({
@@ -116,7 +116,7 @@ function isLongRange(view: View, args: Args): boolean {
   return end - start > SLICED_FROM;
 }
 
-function* rangeSliced(view: View, args: Args): Slices {
+function* rangeSliced(view: View, args: Args): Sliced<Reply> {
   const values = new BulksReply('array');
   const elements = lastingElementsAt(view, args, 1, rowType.LIST);
   if (elements === undefined) return values;

@@ -22,7 +22,8 @@ import { keyCommand, keyDoc } from './key-row.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
-import { SLICE_CELLS, type Slices, slotOfPrefix } from './scan.ts';
+import { SLICE_CELLS, slotOfPrefix } from './scan.ts';
+import type { Sliced } from './sliced.ts';
 
 /** Keys that one reply may have, and bytes of keys and values: beyond them it must be asked for in parts. */
 export const RANGE_KEYS_MAX = 1_000_000;
@@ -66,7 +67,7 @@ export interface End {
   readonly infinite: -1 | 0 | 1;
 }
 
-function* range(view: View, args: Args, { client }: Context): Slices {
+function* range(view: View, args: Args, { client }: Context): Sliced<Reply> {
   const min = endOf(args, 1);
   const max = endOf(args, 2);
   const options = rangeOptions(args);
@@ -141,10 +142,7 @@ function commonPrefix(a: Uint8Array, b: Uint8Array): Uint8Array {
 }
 
 /** The first keys of the range in the order asked for. */
-function* bestKeys(
-  rows: RowScan,
-  { limit, reverse }: RangeOptions,
-): Generator<Promise<void> | undefined, Uint8Array[]> {
+function* bestKeys(rows: RowScan, { limit, reverse }: RangeOptions): Sliced<Uint8Array[]> {
   const order = (a: Uint8Array, b: Uint8Array): number => (reverse ? compareBytes(b, a) : compareBytes(a, b));
   let keys: Uint8Array[] = [];
   /** The last of the best so far, once there are enough. */
@@ -172,7 +170,7 @@ function* bestKeys(
   return keys.length > limit ? keys.slice(0, limit) : keys;
 }
 
-function* withValues(view: View, keys: readonly Uint8Array[], protocol: 2 | 3): Slices {
+function* withValues(view: View, keys: readonly Uint8Array[], protocol: 2 | 3): Sliced<Reply> {
   const reply: Reply[] = [];
   let bytes = 0;
   for (let i = 0; i < keys.length; i++) {
@@ -193,7 +191,7 @@ function* withValues(view: View, keys: readonly Uint8Array[], protocol: 2 | 3): 
 }
 
 /** A copy of the value; null for another type than string, undefined when the key is gone. */
-function* valueOf(view: View, key: Uint8Array): Generator<Promise<void> | undefined, Uint8Array | null | undefined> {
+function* valueOf(view: View, key: Uint8Array): Sliced<Uint8Array | null | undefined> {
   for (;;) {
     try {
       const row = view.row(key);

@@ -22,7 +22,7 @@ import { CommandError } from './errors.ts';
 import { DAMAGED_ROW, NO_QUORUM, NOT_WHOLE, notAtomic, OTHER_ROWS, TOO_LARGE } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
 import { NO_NOTES, type Note } from './notify-events.ts';
-import type { Slices } from './scan.ts';
+import { inOneGo } from './sliced.ts';
 
 /** A command with its words and the logical database that it runs in. */
 export interface RowCommand {
@@ -79,7 +79,7 @@ export class RowHandler {
     try {
       if (command.run !== undefined) return command.run(this.view, args, context) as Reply;
       const slices = command.runSliced?.(this.view, args, context);
-      return slices === undefined ? new ErrorReply(notAtomic(command.name)) : lastOf(slices);
+      return slices === undefined ? new ErrorReply(notAtomic(command.name)) : inOneGo(slices);
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof WholeDatabase) return new ErrorReply(NOT_WHOLE);
@@ -192,14 +192,6 @@ export class RowHandler {
       if (ttlMs > 0) row.expiresAtMs = view.nowMs + ttlMs;
     }
     return stateAfter(view, row, state, ballot, this.dotOf?.(name));
-  }
-}
-
-/** All slices in one go: over rows that were given nothing waits. */
-function lastOf(slices: Slices): Reply {
-  for (;;) {
-    const step = slices.next();
-    if (step.done === true) return step.value;
   }
 }
 

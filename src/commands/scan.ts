@@ -19,6 +19,7 @@ import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
 import { cursorOfSlot, type ScanTokens, slotOfCursor } from './scan-tokens.ts';
+import type { Sliced } from './sliced.ts';
 
 /** COUNT when none is given, as in Redis. */
 const DEFAULT_COUNT = 10;
@@ -38,8 +39,6 @@ const MAX_CURSOR_LENGTH = 64;
 
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-
-export type Slices = Generator<Promise<void> | undefined, Reply>;
 
 export const scanCommands: readonly Command[] = [
   keyCommand({
@@ -72,7 +71,7 @@ export interface ScanFilter {
   type: string | undefined;
 }
 
-function* scan(view: View, args: Args, { server }: Context): Slices {
+function* scan(view: View, args: Args, { server }: Context): Sliced<Reply> {
   const cursor = cursorOf(args);
   const filter = scanFilter(args);
   const options = scanStart(view, cursor, filter, server.scanTokens);
@@ -92,7 +91,7 @@ function* scanRows(
   filter: ScanFilter,
   tokens: ScanTokens,
   { budget, limit }: { budget: number; limit: number },
-): Slices {
+): Sliced<Reply> {
   const found: Reply[] = [];
   let seen = 0;
   let cells = 0;
@@ -165,7 +164,7 @@ function isWanted(rows: RowScan, filter: ScanFilter): boolean {
   return filter.pattern === undefined || globMatches(filter.pattern, rows.key);
 }
 
-function* keys(view: View, args: Args): Slices {
+function* keys(view: View, args: Args): Sliced<Reply> {
   const pattern = args.at(1);
   const all = matchesAll(pattern);
   const only = slotOfPattern(pattern);

@@ -6,13 +6,13 @@
  */
 
 import { EMPTY } from '../bytes.ts';
-import { type Elements, type ElementSteps, ELEMENT } from '../repl/elements.ts';
+import { type Elements, type ElementSteps, ELEMENT, eachStep } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { lastingElementsAt, SLICED_FROM } from './collection-row.ts';
-import { eachStep, eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { ALL_KEYS, rowAt } from './key-row.ts';
@@ -23,6 +23,7 @@ import { optionName, syntaxError } from './options.ts';
 import { type Reply, SetReply } from './reply.ts';
 import { membersAt, setCommand, setDoc } from './set-row.ts';
 import { LookedUp, MembershipSteps, SideBySide, UnionSteps } from './set-steps.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 /**
  * The walk over a set that is made of others; undefined: an empty one. What takes more than a turn goes through walks

@@ -13,8 +13,8 @@ import type { Command } from './command.ts';
 import { TWO_KEYS } from './key-row.ts';
 import { memberCopy, memberOf } from './member-key.ts';
 import { type Reply, SetReply } from './reply.ts';
-import type { Slices } from './scan.ts';
 import { memberKeyAt, membersAt, setCommand, setDoc, walkable } from './set-row.ts';
+import type { Sliced } from './sliced.ts';
 
 export const plainSetCommands: readonly Command[] = [
   setCommand({
@@ -122,7 +122,7 @@ function all(view: View, args: Args): Reply {
   return new SetReply(members);
 }
 
-function* allSliced(view: View, args: Args): Slices {
+function* allSliced(view: View, args: Args): Sliced<Reply> {
   const members = new BulksReply('set');
   const set = lastingElementsAt(view, args, 1, rowType.SET);
   if (set !== undefined) yield* eachStepSliced(set.walk(ELEMENT), (key) => members.add(memberOf(key)));

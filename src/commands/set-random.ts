@@ -7,7 +7,6 @@ import type { Args } from './args.ts';
 import { isLongPick, pickCount, pickMany } from './collection-pick.ts';
 import { pickDifferent, pickOne } from './collection-random.ts';
 import { lastingElementsAt, removeIfEmpty, typedRowAt } from './collection-row.ts';
-import { inOneGo, type Sliced } from './collection-steps.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { memberOf } from './member-key.ts';
@@ -15,6 +14,7 @@ import { INT64_MAX, parseInt64 } from './number.ts';
 import { syntaxError } from './options.ts';
 import { type Reply, SetReply } from './reply.ts';
 import { membersAt, setCommand, setDoc, walkable } from './set-row.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 export const randomSetCommands: readonly Command[] = [
   setCommand({

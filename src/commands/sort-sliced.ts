@@ -1,6 +1,6 @@
 /** Sorting that lets others run: runs of a thousand are sorted at once and then merged, pair after pair. */
 
-import type { Sliced } from './collection-steps.ts';
+import type { Sliced } from './sliced.ts';
 
 /** Elements of a run, and elements merged between two rests: about a millisecond. */
 const RUN_ELEMENTS = 1000;

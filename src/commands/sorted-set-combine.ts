@@ -12,7 +12,7 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { SLICED_FROM } from './collection-row.ts';
-import { eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { rowAt } from './key-row.ts';
@@ -22,6 +22,7 @@ import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
 import { sortSliced } from './sort-sliced.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 import {
   compareScored,
   scoreBulk,

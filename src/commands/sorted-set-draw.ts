@@ -8,7 +8,7 @@ import { isLongPick, pickCount, pickMany } from './collection-pick.ts';
 import { pickOne } from './collection-random.ts';
 import { elementsAt, lastingElementsAt } from './collection-row.ts';
 import { scanRow } from './collection-scan.ts';
-import { inOneGo, type Sliced, type Walkable } from './collection-steps.ts';
+import type { Walkable } from './collection-steps.ts';
 import type { Command, Context } from './command.ts';
 import { memberCopy, memberOf } from './member-key.ts';
 import { INT64_MAX } from './number.ts';
@@ -17,6 +17,7 @@ import { DoubleReply, PairsReply, type Reply } from './reply.ts';
 import { scoreOf, sortedSetCommand, sortedSetDoc } from './sorted-set-row.ts';
 import type { Elements } from '../repl/elements.ts';
 import { doubleText } from './double-text.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 export const sortedSetDrawCommands: readonly Command[] = [
   sortedSetCommand({

@@ -6,7 +6,7 @@ import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { SLICED_FROM } from './collection-row.ts';
-import { eachStepSliced, inOneGo, type Sliced } from './collection-steps.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { rowAt, TWO_KEYS } from './key-row.ts';
@@ -14,6 +14,7 @@ import { boundsOf } from './list-row.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 import {
   memberOfOrder,
   scoreBulk,

@@ -11,7 +11,7 @@ import { CommandError, NO_SUCH_KEY, wrongArity } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { NULL_ARRAY, OK, type Reply } from './reply.ts';
-import type { Slices } from './scan.ts';
+import type { Sliced } from './sliced.ts';
 import {
   GREATEST_ID,
   idAfter,
@@ -179,7 +179,7 @@ function isLongRange(view: View, args: Args): boolean {
   return isLarge(view, args, 1, rowType.STREAM);
 }
 
-function* rangeSliced(view: View, args: Args, reverse: boolean): Slices {
+function* rangeSliced(view: View, args: Args, reverse: boolean): Sliced<Reply> {
   const { first, last, count } = intervalOf(args, reverse);
   const elements = lastingElementsAt(view, args, 1, rowType.STREAM);
   if (elements === undefined) return [];

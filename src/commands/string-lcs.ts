@@ -16,6 +16,7 @@ import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { MapReply, type Reply } from './reply.ts';
+import type { Sliced } from './sliced.ts';
 import { rowAt, stringCommand, stringDoc } from './string-row.ts';
 
 /** Pairs of prefixes after which the computation lets others run: a few milliseconds. */
@@ -36,8 +37,6 @@ export const lcsCommands: readonly Command[] = [
   }),
 ];
 
-type Slices<T> = Generator<Promise<void> | undefined, T>;
-
 interface LcsOptions {
   readonly wantsLength: boolean;
   readonly wantsMatches: boolean;
@@ -52,7 +51,7 @@ interface Match {
   length: number;
 }
 
-function* lcs(view: View, args: Args, { server }: Context): Slices<Reply> {
+function* lcs(view: View, args: Args, { server }: Context): Sliced<Reply> {
   const { a, b } = yield* bothStrings(view, args);
   const options = lcsOptions(args);
   const pairs = (a.length + 1) * (b.length + 1);
@@ -67,7 +66,7 @@ function* lcs(view: View, args: Args, { server }: Context): Slices<Reply> {
 }
 
 /** Copies of both values; a missing key counts as empty. */
-function* bothStrings(view: View, args: Args): Slices<{ a: Uint8Array; b: Uint8Array }> {
+function* bothStrings(view: View, args: Args): Sliced<{ a: Uint8Array; b: Uint8Array }> {
   for (;;) {
     try {
       return { a: valueAt(view, args, 1), b: valueAt(view, args, 2) };
@@ -111,7 +110,7 @@ interface PrefixTable {
   readonly shortenA: Uint8Array;
 }
 
-function* prefixTable(a: Uint8Array, b: Uint8Array): Slices<PrefixTable> {
+function* prefixTable(a: Uint8Array, b: Uint8Array): Sliced<PrefixTable> {
   const width = b.length + 1;
   const shortenA = new Uint8Array(Math.ceil(((a.length + 1) * width) / 8));
   let above = new Uint32Array(width);

@@ -14,7 +14,7 @@
  */
 
 import { compareBytes, copyOf, EMPTY } from '../bytes.ts';
-import { type ElementSteps, loadAhead, type TagRange } from './elements.ts';
+import { eachStep, type ElementSteps, loadAhead, type TagRange } from './elements.ts';
 import { Miss } from './miss.ts';
 
 /** Elements of a bucket when it is made. */
@@ -316,15 +316,12 @@ function countSteps(steps: ElementSteps): number {
 
 /** The greatest key there is. Throws `Miss`. */
 function lastKey(walk: Walk): Uint8Array {
-  const steps = walk({ reverse: true });
-  try {
-    const last = steps.next() ? copyOf(steps.key) : EMPTY;
-    steps.close();
-    return last;
-  } catch (thrown) {
-    if (!(thrown instanceof Miss)) throw thrown;
-    throw new Miss(() => loadAhead(steps, thrown, 0));
-  }
+  let last: Uint8Array = EMPTY;
+  eachStep(walk({ reverse: true }), (key) => {
+    last = copyOf(key);
+    return false;
+  });
+  return last;
 }
 
 function sizeOf({ least }: Bucket): number {

@@ -206,18 +206,7 @@ export class Elements {
 
   /** Calls `visit` with each element of a walk until it returns false. Key and value are valid during the call. Throws `Miss`. */
   each(tag: number, range: TagRange, visit: (key: Uint8Array, value: Uint8Array) => boolean | void): void {
-    const steps = this.walk(tag, range);
-    let missed = false;
-    let made = 0;
-    try {
-      for (; steps.next(); made++) if (visit(steps.key, steps.value) === false) return;
-    } catch (thrown) {
-      if (!(thrown instanceof Miss)) throw thrown;
-      missed = true;
-      throw new Miss(() => loadAhead(steps, thrown, made));
-    } finally {
-      if (!missed) steps.close();
-    }
+    eachStep(this.walk(tag, range), visit);
   }
 
   /** The elements after the changes, of every tag, by tag and then by key. Throws `Miss`. */
@@ -356,6 +345,21 @@ export function keyPastPrefix(prefix: Uint8Array): Uint8Array | undefined {
   const past = prefix.slice(0, length);
   past[length - 1] = (past[length - 1] as number) + 1;
   return past;
+}
+
+/** Calls `visit` with each step until it returns false, then closes the walk. Key and value are valid during the call. Throws `Miss`. */
+export function eachStep(steps: ElementSteps, visit: (key: Uint8Array, value: Uint8Array) => boolean | void): void {
+  let missed = false;
+  let made = 0;
+  try {
+    for (; steps.next(); made++) if (visit(steps.key, steps.value) === false) return;
+  } catch (thrown) {
+    if (!(thrown instanceof Miss)) throw thrown;
+    missed = true;
+    throw new Miss(() => loadAhead(steps, thrown, made));
+  } finally {
+    if (!missed) steps.close();
+  }
 }
 
 /**
