@@ -10,8 +10,9 @@
  * after a crash it goes on where it was.
  */
 
-import { type Batch, lookup, type Store } from '../engine/store.ts';
+import type { Batch, Store } from '../engine/store.ts';
 import { cellRange } from './element-cells.ts';
+import { firstKeys } from './first-keys.ts';
 import { localKey, readStamp, writeStamp } from './row-key.ts';
 
 const PREFIX = localKey('cells');
@@ -30,12 +31,12 @@ export function garbageKey(generation: number, head: Uint8Array, headLength: num
 
 /** Deletes cells that were left behind, at most GARBAGE_BATCH_CELLS a call. True: there may be more. Throws `EngineError`. */
 export async function collectGarbage(store: Store, batch: Batch): Promise<boolean> {
-  const record = await firstKey(store, PREFIX, pastPrefix());
+  const [record] = await firstKeys(store, { lower: PREFIX, upper: pastPrefix() }, 1);
   if (record === undefined) return false;
   const generation = readStamp(record, PREFIX.length);
   const head = record.subarray(PREFIX.length + 8);
   const [lower, upper] = cellRange(head, head.length, generation);
-  const cells = await keysOf(store, lower, upper, GARBAGE_BATCH_CELLS);
+  const cells = await firstKeys(store, { lower, upper }, GARBAGE_BATCH_CELLS);
   if (store.refusal !== undefined) return false;
   batch.clear();
   for (const cell of cells) batch.delete(cell);
@@ -48,25 +49,4 @@ function pastPrefix(): Uint8Array {
   const past = PREFIX.slice();
   past[past.length - 1] = (past.at(-1) as number) + 1;
   return past;
-}
-
-async function firstKey(store: Store, lower: Uint8Array, upper: Uint8Array): Promise<Uint8Array | undefined> {
-  return (await keysOf(store, lower, upper, 1))[0];
-}
-
-/** The first keys in [lower, upper), in memory of their own. */
-async function keysOf(store: Store, lower: Uint8Array, upper: Uint8Array, most: number): Promise<Uint8Array[]> {
-  const keys: Uint8Array[] = [];
-  const cursor = store.cursor({ lower, upper });
-  try {
-    while (keys.length < most) {
-      const step = cursor.next();
-      if (step === lookup.MISS) await cursor.load();
-      else if (step === lookup.ABSENT) break;
-      else keys.push(cursor.key.slice());
-    }
-  } finally {
-    cursor.close();
-  }
-  return keys;
 }

@@ -9,10 +9,11 @@
  * row one change at a time is under way, and a bounded number in all.
  */
 
-import { copyOf, latin1 } from '../bytes.ts';
+import { latin1 } from '../bytes.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/store.ts';
+import { firstKeys } from './first-keys.ts';
 import { Head, readHead, rowType } from './head.ts';
 import { SWEEP_BATCH_ROWS, type KeyspaceState } from './keyspace.ts';
 import { slotOfRow, type RowName } from './owner-message.ts';
@@ -85,21 +86,9 @@ export class ClusterExpiry {
     this.options.store.write(batch);
   }
 
-  private async dueEntries(nowMs: number): Promise<Uint8Array[]> {
+  private dueEntries(nowMs: number): Promise<Uint8Array[]> {
     const lower = this.after === undefined ? expiryKey(0, NOTHING) : nextKey(this.after);
-    const cursor = this.options.store.cursor({ lower, upper: expiryKey(nowMs + 1, NOTHING) });
-    const entries: Uint8Array[] = [];
-    try {
-      while (entries.length < SWEEP_BATCH_ROWS) {
-        const step = cursor.next();
-        if (step === lookup.MISS) await cursor.load();
-        else if (step === lookup.ABSENT) break;
-        else entries.push(copyOf(cursor.key));
-      }
-    } finally {
-      cursor.close();
-    }
-    return entries;
+    return firstKeys(this.options.store, { lower, upper: expiryKey(nowMs + 1, NOTHING) }, SWEEP_BATCH_ROWS);
   }
 
   /**

@@ -4,7 +4,7 @@
  * names; a record that its state does not bear out is dropped by whoever meets it.
  */
 
-import { copyOf, latin1 } from '../bytes.ts';
+import { latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch } from '../engine/store.ts';
 import { type ClusterExpiryOptions, isFirstHealthyOwner } from './cluster-expiry.ts';
@@ -12,6 +12,7 @@ import { packCollection, PackedElements, readCollectionHead } from './element-pa
 import { Elements } from './elements.ts';
 import { earliestDeadline, removeDueFields, settleDeadlines } from './field-deadlines.ts';
 import { dueMsOfRecord, fieldsRange, headOfRecord } from './field-sweep.ts';
+import { firstKeys } from './first-keys.ts';
 import { ELEMENT_HEADER, Head, headFlag, readHead, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
 import { databaseOfHead, slotOfHead, STRING_ELEMENT } from './row-key.ts';
@@ -68,20 +69,8 @@ export class ClusterFieldExpiry {
     store.write(this.batch);
   }
 
-  private async dueRecords(nowMs: number): Promise<Uint8Array[]> {
-    const records: Uint8Array[] = [];
-    const cursor = this.options.store.cursor(fieldsRange(this.after, nowMs));
-    try {
-      while (records.length < SWEPT_RECORDS) {
-        const step = cursor.next();
-        if (step === lookup.MISS) await cursor.load();
-        else if (step === lookup.ABSENT) break;
-        else records.push(copyOf(cursor.key));
-      }
-    } finally {
-      cursor.close();
-    }
-    return records;
+  private dueRecords(nowMs: number): Promise<Uint8Array[]> {
+    return firstKeys(this.options.store, fieldsRange(this.after, nowMs), SWEPT_RECORDS);
   }
 
   /** The time that this owner's state of the row names; 0: none. undefined: a damaged table may hold it. */

@@ -10,10 +10,11 @@
  * meta has changed: the sweep drops them when their time has come.
  */
 
-import { type Batch, lookup, type Store } from '../engine/store.ts';
+import type { Batch, Store } from '../engine/store.ts';
 import { readCollectionHead } from './element-pack.ts';
 import { earliestDeadline, removeDueFields, settleDeadlines } from './field-deadlines.ts';
 import { keyAfter } from './elements.ts';
+import { firstKeys } from './first-keys.ts';
 import { type Head, headFlag, rowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
 import { Miss } from './miss.ts';
@@ -88,7 +89,7 @@ export async function sweepFields(
   mayWrite: () => boolean,
 ): Promise<boolean> {
   const { store } = keyspace;
-  const record = await firstRecord(store, nowMs);
+  const [record] = await firstKeys(store, fieldsRange(undefined, nowMs), 1);
   if (record === undefined) return false;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     if (store.refusal !== undefined || !mayWrite()) return false;
@@ -123,18 +124,4 @@ function dropRecord(store: Store, record: Uint8Array): void {
   const batch = store.newBatch();
   batch.delete(record);
   store.write(batch);
-}
-
-async function firstRecord(store: Store, nowMs: number): Promise<Uint8Array | undefined> {
-  const cursor = store.cursor(fieldsRange(undefined, nowMs));
-  try {
-    for (;;) {
-      const step = cursor.next();
-      if (step === lookup.ABSENT) return undefined;
-      if (step === lookup.FOUND) return cursor.key.slice();
-      await cursor.load();
-    }
-  } finally {
-    cursor.close();
-  }
 }

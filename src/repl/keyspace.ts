@@ -29,6 +29,7 @@ import { CellElements, cellKey, putCell } from './element-cells.ts';
 import { packCollection } from './element-pack.ts';
 import type { Elements } from './elements.ts';
 import { indexFields, sweepFields } from './field-sweep.ts';
+import { firstKeys } from './first-keys.ts';
 import { ExpectedRows } from './expected-rows.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, MAX_INLINE_BYTES, readHead, rowType, writeHead } from './head.ts';
 import type { Hlc } from './hlc.ts';
@@ -359,24 +360,12 @@ export class Keyspace {
     }
   }
 
-  private async expiredEntries(nowMs: number): Promise<Uint8Array[]> {
+  private expiredEntries(nowMs: number): Promise<Uint8Array[]> {
     const upper = expiryKey(nowMs + 1, NOTHING);
     // A clock that was set back may have the upper bound before the place where the last sweep has stopped.
     const from = this.sweepFrom;
     const lower = from !== undefined && compareBytes(from, upper) < 0 ? from : expiryKey(0, NOTHING);
-    const cursor = this.store.cursor({ lower, upper });
-    const keys: Uint8Array[] = [];
-    try {
-      while (keys.length < SWEEP_BATCH_ROWS) {
-        const step = cursor.next();
-        if (step === lookup.MISS) await cursor.load();
-        else if (step === lookup.ABSENT) break;
-        else keys.push(cursor.key.slice());
-      }
-    } finally {
-      cursor.close();
-    }
-    return keys;
+    return firstKeys(this.store, { lower, upper }, SWEEP_BATCH_ROWS);
   }
 
   /** Adds the end of the row of one index entry; false when the row no longer has that deadline. */
