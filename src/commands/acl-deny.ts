@@ -15,9 +15,8 @@ export function deny(
   command: Command,
   args: Args,
 ): ErrorReply | undefined {
-  const denial = client.permissions?.denial(name, command, args);
+  const denial = denied(server, client, name, command, args, client.queue === undefined ? 'toplevel' : 'multi');
   if (denial === undefined) return undefined;
-  note(server, client, denial, client.queue === undefined ? 'toplevel' : 'multi');
   if (denial.reason === 'command') {
     return new ErrorReply(`NOPERM this user has no permissions to run the '${denial.object}' command`);
   }
@@ -32,9 +31,8 @@ export function denyScript(
   command: Command,
   args: Args,
 ): ErrorReply | undefined {
-  const denial = client.permissions?.denial(name, command, args);
+  const denial = denied(server, client, name, command, args, 'lua');
   if (denial === undefined) return undefined;
-  note(server, client, denial, 'lua');
   if (denial.reason === 'command') {
     return new ErrorReply("ERR The user executing the script can't run this command or subcommand");
   }
@@ -43,6 +41,18 @@ export function denyScript(
   );
 }
 
-function note(server: Server, client: Client, { reason, object }: Denial, context: 'toplevel' | 'multi' | 'lua'): void {
+/** Why the call is not allowed, noted in ACL LOG. */
+function denied(
+  server: Server,
+  client: Client,
+  name: string,
+  command: Command,
+  args: Args,
+  context: 'toplevel' | 'multi' | 'lua',
+): Denial | undefined {
+  const denial = client.permissions?.denial(name, command, args);
+  if (denial === undefined) return undefined;
+  const { reason, object } = denial;
   server.aclLog.add(client, server.env.clock.wallMs(), { reason, context, object, username: client.user });
+  return denial;
 }

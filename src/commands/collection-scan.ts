@@ -15,17 +15,13 @@ import type { Args } from './args.ts';
 import { SLICED_FROM, typedRowAt } from './collection-row.ts';
 import { eachStepSliced, type Walkable } from './collection-steps.ts';
 import type { Command } from './command.ts';
-import { globMatches, matchesAll } from './glob.ts';
+import { globMatches } from './glob.ts';
 import { FIRST_KEY } from './key-row.ts';
 import { memberOf, SCATTER_RANGE, scatterKey, scatterOf } from './member-key.ts';
-import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
-import { cursorOf } from './scan.ts';
+import { cursorOf, DEFAULT_SCAN_COUNT, readScanOption, type ScanBounds } from './scan.ts';
 import { inOneGo, type Sliced } from './sliced.ts';
-
-/** COUNT when none is given, as in Redis. */
-const DEFAULT_COUNT = 10;
 
 /** A packed collection of up to so many elements comes whole. */
 const WHOLE_COUNT = 512;
@@ -50,10 +46,7 @@ export interface ScanRow {
   readonly mayOmitValues: boolean;
 }
 
-interface Filter {
-  count: number;
-  /** Undefined: every element. */
-  pattern: Uint8Array | undefined;
+interface Filter extends ScanBounds {
   withValues: boolean;
 }
 
@@ -116,7 +109,7 @@ function* step(scan: ScanRow, view: View, args: Args): Sliced<Reply> {
 
 /** Throws `CommandError`. */
 function filterOf({ mayOmitValues }: ScanRow, args: Args): Filter {
-  const filter: Filter = { count: DEFAULT_COUNT, pattern: undefined, withValues: true };
+  const filter: Filter = { count: DEFAULT_SCAN_COUNT, pattern: undefined, withValues: true };
   let i = CURSOR_AT + 1;
   while (i < args.count) {
     const name = optionName(args, i);
@@ -125,14 +118,7 @@ function filterOf({ mayOmitValues }: ScanRow, args: Args): Filter {
       i++;
       continue;
     }
-    if (i + 1 >= args.count) throw syntaxError();
-    if (name === 'COUNT') {
-      filter.count = clampedIntegerOf(args, i + 1);
-      if (filter.count < 1) throw syntaxError();
-    } else if (name === 'MATCH') {
-      const pattern = args.at(i + 1);
-      filter.pattern = matchesAll(pattern) ? undefined : pattern;
-    } else throw syntaxError();
+    if (!readScanOption(filter, name, args, i)) throw syntaxError();
     i += 2;
   }
   return filter;

@@ -22,7 +22,7 @@ import { cursorOfSlot, type ScanTokens, slotOfCursor } from './scan-tokens.ts';
 import type { Sliced } from './sliced.ts';
 
 /** COUNT when none is given, as in Redis. */
-const DEFAULT_COUNT = 10;
+export const DEFAULT_SCAN_COUNT = 10;
 
 /** Cells that a step of SCAN looks at for each row of COUNT, so that it ends where little is alive or ours. */
 const CELLS_PER_COUNT = 10;
@@ -64,10 +64,14 @@ export const scanCommands: readonly Command[] = [
   }),
 ];
 
-export interface ScanFilter {
+/** What a call of the SCAN family asks for. */
+export interface ScanBounds {
   count: number;
-  /** Undefined: every key. */
+  /** Undefined: every key or element. */
   pattern: Uint8Array | undefined;
+}
+
+export interface ScanFilter extends ScanBounds {
   type: string | undefined;
 }
 
@@ -143,20 +147,28 @@ export function cursorOf(args: Args, at = 1): number {
 }
 
 export function scanFilter(args: Args): ScanFilter {
-  const filter: ScanFilter = { count: DEFAULT_COUNT, pattern: undefined, type: undefined };
+  const filter: ScanFilter = { count: DEFAULT_SCAN_COUNT, pattern: undefined, type: undefined };
   for (let i = 2; i < args.count; i += 2) {
     const name = optionName(args, i);
-    if (i + 1 >= args.count) throw syntaxError();
-    if (name === 'COUNT') {
-      filter.count = clampedIntegerOf(args, i + 1);
-      if (filter.count < 1) throw syntaxError();
-    } else if (name === 'MATCH') {
-      const pattern = args.at(i + 1);
-      filter.pattern = matchesAll(pattern) ? undefined : pattern;
-    } else if (name === 'TYPE') filter.type = args.text(i + 1).toLowerCase();
-    else throw syntaxError();
+    if (readScanOption(filter, name, args, i)) continue;
+    if (name !== 'TYPE') throw syntaxError();
+    filter.type = args.text(i + 1).toLowerCase();
   }
   return filter;
+}
+
+/** Reads COUNT or MATCH at word `i`; false: `name` is neither. Throws `CommandError`, also when no word follows. */
+export function readScanOption(bounds: ScanBounds, name: string, args: Args, i: number): boolean {
+  if (i + 1 >= args.count) throw syntaxError();
+  if (name === 'COUNT') {
+    bounds.count = clampedIntegerOf(args, i + 1);
+    if (bounds.count < 1) throw syntaxError();
+    return true;
+  }
+  if (name !== 'MATCH') return false;
+  const pattern = args.at(i + 1);
+  bounds.pattern = matchesAll(pattern) ? undefined : pattern;
+  return true;
 }
 
 function isWanted(rows: RowScan, filter: ScanFilter): boolean {

@@ -5,11 +5,10 @@
  */
 
 import { assert, must } from '../../src/assert.ts';
-import type { Connection, ConnectionEvents, Env, Listener, Log, Network, Timer, Timers } from '../../src/env.ts';
+import type { Connection, ConnectionEvents, Env, Listener, Network, Timer, Timers } from '../../src/env.ts';
 import { EventLoop } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+import { silent } from '../support/silent-log.ts';
 
 type Accept = (connection: Connection) => ConnectionEvents;
 

@@ -10,10 +10,9 @@ import { SimDisk } from '../sim/disk.ts';
 import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
+import { silent } from '../support/silent-log.ts';
 
 const DIRECTORY = '/data/checkpoints';
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
 class Machine {
   readonly loop = new EventLoop();
   readonly random: Prng;

@@ -6,13 +6,12 @@ import { defaultPickerOptions } from '../../src/engine/compaction-picker.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
-import type { Log } from '../../src/env.ts';
 import { SimDisk } from '../sim/disk.ts';
 import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, type Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
+import { silent } from '../support/silent-log.ts';
 
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const KEYS = 400;
 
 interface Machine {

@@ -13,8 +13,8 @@ import { SimDisk } from '../sim/disk.ts';
 import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, Halted, type Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
+import { silent } from '../support/silent-log.ts';
 
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const ROUNDS = 12;
 /** More operations than the script below ever needs. */
 const MOST_OPERATIONS = 1_500;

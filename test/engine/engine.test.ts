@@ -9,8 +9,7 @@ import type { EngineOpen } from '../../src/engine/engine-options.ts';
 import type { FsyncPolicy, Store } from '../../src/engine/store.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
 import { createNodeEnv } from '../../src/env-node.ts';
-
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
+import { silent } from '../support/silent-log.ts';
 
 async function withDirectory(run: (directory: string) => Promise<void>): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'kvorum-engine-'));

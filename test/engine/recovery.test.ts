@@ -6,8 +6,8 @@ import { Memtable } from '../../src/engine/memtable.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
 import { WriteBatch } from '../../src/engine/write-batch.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { silent } from '../support/silent-log.ts';
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const ARENA_BYTES = 4096;
 
 /** A WAL file with one group of one record, as a process leaves it that dies after its first acknowledged write. */

@@ -7,8 +7,8 @@ import { Wal, type WalFile } from '../../src/engine/wal.ts';
 import { WriteBatch } from '../../src/engine/write-batch.ts';
 import type { DiskFile } from '../../src/env.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { silent } from '../support/silent-log.ts';
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
 const MEMTABLE_BYTES = 4096;
 
 /** Its first sync takes until `finish`; a file that is closed refuses to be synced, as on the real disk. */

@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import type { Connection, ConnectionEvents, Env, Log } from '../../src/env.ts';
+import type { Connection, ConnectionEvents, Env } from '../../src/env.ts';
 import { createNodeEnv } from '../../src/env-node.ts';
-
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+import { silent } from '../support/silent-log.ts';
 
 function newEnv(): Env {
   return createNodeEnv({ log: silent });

@@ -8,9 +8,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareBytes, copyOf } from '../../src/bytes.ts';
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { lookup } from '../../src/engine/store.ts';
-import type { Log } from '../../src/env.ts';
 import { readCollectionHead, PackedElements } from '../../src/repl/element-pack.ts';
 import { type Elements, ELEMENT, keyAfter, keyPastPrefix, type TagRange } from '../../src/repl/elements.ts';
 import { headFlag, rowType } from '../../src/repl/head.ts';
@@ -24,9 +23,9 @@ import { decodeRowState } from '../../src/repl/row-state.ts';
 import { ZERO_VERSION } from '../../src/repl/version.ts';
 import type { Row, View } from '../../src/repl/view.ts';
 import { SimDisk } from '../sim/disk.ts';
+import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-import { SimThreads } from '../sim/threads.ts';
 
 /** A seed takes some 0.3 s. */
 const SEEDS = Number(process.env['KVORUM_SIM_SEEDS'] ?? 12);
@@ -34,8 +33,6 @@ const LIVES = 4;
 const COMMANDS = 60;
 const KEYS = ['a', 'b', 'c', 'd'];
 const TAGS = [ELEMENT, 0x20, 0x21];
-
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** The module that flushes and compacts, as the node has it. */
 const ROW_THREAD = new URL('../../src/repl/row-thread.js', import.meta.url).href;
@@ -101,22 +98,16 @@ class Run {
   async #open(life: Life, random: Prng): Promise<{ engine: Engine; keyspace: Keyspace; state: KeyspaceState }> {
     const disk = this.#sim.mount(life);
     const state = new KeyspaceState();
-    const opening = Engine.open({
+    const opening = openSimEngine({
+      loop: this.#loop,
+      life,
       disk,
-      threads: new SimThreads({ loop: this.#loop, life, disk, random: random.split('threads') }),
-      clock: this.#loop.clock,
-      timers: life,
-      random: random.split('engine'),
-      log: silent,
-      directory: '/data',
-      options: { memtableBytes: 8192, blockCacheBytes: 4096, tailCacheBytes: 4096, fsync: 'always' },
+      random,
+      engine: { memtableBytes: 8192, blockCacheBytes: 4096, tailCacheBytes: 4096, fsync: 'always' },
       hooks: state.hooks,
       rules: {
         moduleUrl: ROW_THREAD,
         filterState: () => ({ flushMarks: state.durableFlushMarks(), floor: Number.MAX_SAFE_INTEGER }),
-      },
-      onFatal: (error) => {
-        throw error;
       },
     });
     const engine = await this.#loop.settle(opening);

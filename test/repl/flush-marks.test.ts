@@ -2,23 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { lookup } from '../../src/engine/store.ts';
-import type { Log } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { SimDisk } from '../sim/disk.ts';
+import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, type Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-import { SimThreads } from '../sim/threads.ts';
 
 const SEEDS = 10;
 /** Tables of level 0 at which it is compacted. */
 const TABLES = 4;
 const ROWS = 20;
 const ROW_THREAD = import.meta.url.replace(/test\/repl\/.*(\.\w+)$/, 'src/repl/row-thread$1');
-
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 async function open(
   loop: EventLoop,
@@ -29,15 +26,12 @@ async function open(
   const life = loop.life();
   const disk = sim.mount(life);
   const state = new KeyspaceState();
-  const opening = Engine.open({
+  const opening = openSimEngine({
+    loop,
+    life,
     disk,
-    threads: new SimThreads({ loop, life, disk, random: random.split('threads') }),
-    clock: loop.clock,
-    timers: life,
-    random: random.split('engine'),
-    log: silent,
-    directory: '/data',
-    options: { memtableBytes: 1 << 20, diskReserveBytes: 0, fsync: 'no' },
+    random,
+    engine: { memtableBytes: 1 << 20, diskReserveBytes: 0, fsync: 'no' },
     hooks: state.hooks,
     rules: {
       moduleUrl: ROW_THREAD,

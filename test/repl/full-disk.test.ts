@@ -2,19 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
-import type { Log } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { Miss } from '../../src/repl/miss.ts';
 import type { View } from '../../src/repl/view.ts';
 import { SimDisk } from '../sim/disk.ts';
+import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-import { SimThreads } from '../sim/threads.ts';
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const MEMTABLE_BYTES = 16_384;
 const RESERVE_BYTES = 3 * MEMTABLE_BYTES;
 
@@ -29,19 +27,13 @@ class FullDisk {
     const disk = this.sim.mount(life);
     const random = new Prng(2);
     const state = new KeyspaceState();
-    const opening = Engine.open({
+    const opening = openSimEngine({
+      loop: this.loop,
+      life,
       disk,
-      threads: new SimThreads({ loop: this.loop, life, disk, random: random.split('threads') }),
-      clock: this.loop.clock,
-      timers: life,
-      random: random.split('engine'),
-      log: silent,
-      directory: '/data',
-      options: { memtableBytes: MEMTABLE_BYTES, diskReserveBytes: RESERVE_BYTES, fsync: 'no' },
+      random,
+      engine: { memtableBytes: MEMTABLE_BYTES, diskReserveBytes: RESERVE_BYTES, fsync: 'no' },
       hooks: state.hooks,
-      onFatal: (error) => {
-        throw error;
-      },
     });
     this.engine = await this.loop.settle(opening);
     await this.loop.settle(state.load(this.engine));

@@ -7,7 +7,8 @@ import { Hints } from '../../src/repl/hints.ts';
 import type { AcceptRequest, OwnerAnswer, RowName } from '../../src/repl/owner-message.ts';
 import { applyChanges } from '../../src/cluster/topology.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { ballot, BenchView, rowOf, silent, stringState, threeMembers } from './owner-bench.ts';
+import { ballot, BenchView, rowOf, stringState, threeMembers } from './owner-bench.ts';
+import { silent } from '../support/silent-log.ts';
 
 /** Every slot is owned by members 1 and 2. */
 function twoOwners() {

@@ -7,18 +7,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { lookup } from '../../src/engine/store.ts';
 import type { FsyncPolicy } from '../../src/engine/store.ts';
-import type { Log } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import type { View } from '../../src/repl/view.ts';
 import { Miss } from '../../src/repl/miss.ts';
 import { SimDisk } from '../sim/disk.ts';
+import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-import { SimThreads } from '../sim/threads.ts';
 
 /** For each policy; a seed takes some 0.2 s. */
 const SEEDS = Number(process.env['KVORUM_SIM_SEEDS'] ?? 12);
@@ -26,8 +25,6 @@ const LIVES = 5;
 const COMMANDS = 150;
 const KEYS = 30;
 const DATABASES = 3;
-
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** The module that flushes and compacts, as the node has it. */
 const ROW_THREAD = new URL('../../src/repl/row-thread.js', import.meta.url).href;
@@ -131,22 +128,16 @@ class Run {
   async #open(life: Life, random: Prng): Promise<{ engine: Engine; keyspace: Keyspace }> {
     const disk = this.#sim.mount(life);
     const state = new KeyspaceState();
-    const opening = Engine.open({
+    const opening = openSimEngine({
+      loop: this.#loop,
+      life,
       disk,
-      threads: new SimThreads({ loop: this.#loop, life, disk, random: random.split('threads') }),
-      clock: this.#loop.clock,
-      timers: life,
-      random: random.split('engine'),
-      log: silent,
-      directory: '/data',
-      options: { memtableBytes: 4096, fsync: this.#policy },
+      random,
+      engine: { memtableBytes: 4096, fsync: this.#policy },
       hooks: state.hooks,
       rules: {
         moduleUrl: ROW_THREAD,
         filterState: () => ({ flushMarks: state.durableFlushMarks(), floor: Number.MAX_SAFE_INTEGER }),
-      },
-      onFatal: (error) => {
-        throw error;
       },
     });
     const engine = await this.#loop.settle(opening);

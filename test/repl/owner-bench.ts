@@ -11,7 +11,7 @@ import {
   type TopologyChange,
 } from '../../src/cluster/topology.ts';
 import type { Store } from '../../src/engine/store.ts';
-import type { Log, Timers } from '../../src/env.ts';
+import type { Timers } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { KeyspaceState } from '../../src/repl/keyspace.ts';
 import type { OwnerAnswer, OwnerRequest, RowName } from '../../src/repl/owner-message.ts';
@@ -20,8 +20,7 @@ import { headKey } from '../../src/repl/row-key.ts';
 import { encodeRowState, type RowState } from '../../src/repl/row-state.ts';
 import { rowType } from '../../src/repl/head.ts';
 import { ZERO_VERSION, type Version } from '../../src/repl/version.ts';
-
-export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+import { silent } from '../support/silent-log.ts';
 
 /** Wall clock of the bench in ms. */
 export const BENCH_MS = 1_000_000;

@@ -20,7 +20,8 @@ import { ZERO_VERSION } from '../../src/repl/version.ts';
 import { Kernel } from '../sim/cluster/kernel.ts';
 import type { Prng } from '../sim/prng.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { BENCH_MS, BenchView, memberOf, silent } from './owner-bench.ts';
+import { BENCH_MS, BenchView, memberOf } from './owner-bench.ts';
+import { silent } from '../support/silent-log.ts';
 
 /** Turns of the real loop after each virtual event, for promises that wait for one another. */
 const SETTLE_TURNS = 20;

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { lookup } from '../../src/engine/store.ts';
 import { raiseMarks } from '../../src/repl/flush-core.ts';
 import { rowType } from '../../src/repl/head.ts';
@@ -30,21 +30,12 @@ import { encodeMarks, EVERY_DATABASE, type DatabaseMark } from '../../src/repl/s
 import { listRows } from '../../src/repl/slot-walk.ts';
 import { ceilingVersion, compareVersions, maxVersion, ZERO_VERSION, type Version } from '../../src/repl/version.ts';
 import { SimDisk } from '../sim/disk.ts';
+import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, type Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-import { SimThreads } from '../sim/threads.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import {
-  askNow,
-  ballot,
-  benchClock,
-  BenchView,
-  realTimers,
-  rowOf,
-  silent,
-  stringState,
-  threeMembers,
-} from './owner-bench.ts';
+import { askNow, ballot, benchClock, BenchView, realTimers, rowOf, stringState, threeMembers } from './owner-bench.ts';
+import { silent } from '../support/silent-log.ts';
 
 const SEEDS = Number(process.env['OWNER_SEEDS'] ?? 8);
 const LIVES = 4;
@@ -98,19 +89,13 @@ class Run {
   async #open(life: Life, random: Prng) {
     const disk = this.#sim.mount(life);
     const state = new KeyspaceState();
-    const opening = Engine.open({
+    const opening = openSimEngine({
+      loop: this.#loop,
+      life,
       disk,
-      threads: new SimThreads({ loop: this.#loop, life, disk, random: random.split('threads') }),
-      clock: this.#loop.clock,
-      timers: life,
-      random: random.split('engine'),
-      log: silent,
-      directory: '/data',
-      options: { memtableBytes: 4096, fsync: 'always' },
+      random,
+      engine: { memtableBytes: 4096, fsync: 'always' },
       hooks: state.hooks,
-      onFatal: (error) => {
-        throw error;
-      },
     });
     const engine = await this.#loop.settle(opening);
     await this.#loop.settle(state.load(engine));

@@ -23,10 +23,10 @@ import {
   memberOf,
   realTimers,
   rowOf,
-  silent,
   stringState,
   threeMembers,
 } from './owner-bench.ts';
+import { silent } from '../support/silent-log.ts';
 
 const ROW = rowOf('key');
 

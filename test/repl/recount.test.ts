@@ -2,11 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Engine } from '../../src/engine/engine.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { EngineError } from '../../src/engine/engine-error.ts';
 import { FileManifest } from '../../src/engine/manifest-file.ts';
 import { lookup } from '../../src/engine/store.ts';
-import type { Log } from '../../src/env.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import { RECOUNT, recountRows } from '../../src/repl/recount.ts';
@@ -15,11 +14,10 @@ import type { View } from '../../src/repl/view.ts';
 import { noProgress } from '../../src/tools/progress.ts';
 import { repair } from '../../src/tools/repair.ts';
 import { SimDisk } from '../sim/disk.ts';
+import { openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
-import { SimThreads } from '../sim/threads.ts';
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const DIRECTORY = '/data';
 const ROWS = 300;
 const SEEDS = 12;
@@ -45,19 +43,13 @@ class Machine {
     const disk = this.sim.mount(life);
     const state = new KeyspaceState();
     this.engine = await this.loop.settle(
-      Engine.open({
+      openSimEngine({
+        loop: this.loop,
+        life,
         disk,
-        threads: new SimThreads({ loop: this.loop, life, disk, random: this.random.split('threads') }),
-        clock: this.loop.clock,
-        timers: life,
-        random: this.random.split('engine'),
-        log: silent,
-        directory: DIRECTORY,
-        options: { memtableBytes: 8192, fsync: 'no', diskReserveBytes: 0 },
+        random: this.random,
+        engine: { memtableBytes: 8192, fsync: 'no', diskReserveBytes: 0 },
         hooks: state.hooks,
-        onFatal: (error) => {
-          throw error;
-        },
       }),
     );
     const isMarked = (this.engine.getValue(RECOUNT)?.length ?? 0) > 0;

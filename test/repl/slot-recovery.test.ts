@@ -8,17 +8,8 @@ import { decodeRecall, encodeRecall, isEnough } from '../../src/repl/slot-recove
 import { Owner } from '../../src/repl/owner.ts';
 import { ZERO_VERSION } from '../../src/repl/version.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import {
-  askNow,
-  ballot,
-  benchClock,
-  BenchView,
-  realTimers,
-  rowOf,
-  silent,
-  stringState,
-  threeMembers,
-} from './owner-bench.ts';
+import { askNow, ballot, benchClock, BenchView, realTimers, rowOf, stringState, threeMembers } from './owner-bench.ts';
+import { silent } from '../support/silent-log.ts';
 
 void test('each quorum that the owner was part of must have somebody who answers', () => {
   const told = (answers: Readonly<Record<number, boolean>>) => (id: number) => answers[id];

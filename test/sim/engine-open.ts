@@ -2,10 +2,11 @@
 
 import { Engine } from '../../src/engine/engine.ts';
 import type { EngineError } from '../../src/engine/engine-error.ts';
-import type { EngineOptions } from '../../src/engine/engine-options.ts';
+import type { EngineOptions, ThreadRules } from '../../src/engine/engine-options.ts';
 import { FileManifest } from '../../src/engine/manifest-file.ts';
 import type { StoreHooks } from '../../src/engine/store.ts';
 import type { Disk, Log } from '../../src/env.ts';
+import { silent } from '../support/silent-log.ts';
 import type { EventLoop, Life } from './event-loop.ts';
 import type { Prng } from './prng.ts';
 import { SimThreads } from './threads.ts';
@@ -17,18 +18,25 @@ export interface SimEngineOptions {
   readonly life: Life;
   readonly disk: Disk;
   readonly random: Prng;
-  readonly log: Log;
+  /** Silent by default. */
+  readonly log?: Log;
   readonly directory?: string;
   readonly engine: Partial<EngineOptions>;
   readonly hooks?: StoreHooks;
+  readonly rules?: ThreadRules;
   /** The manifest has a directory of its own, so that syncing its names does not sync those of tables and WALs. */
   readonly manifestApart?: boolean;
-  readonly onFatal: (error: EngineError) => void;
+  /** Throws by default. */
+  readonly onFatal?: (error: EngineError) => void;
+}
+
+function fail(error: EngineError): never {
+  throw error;
 }
 
 /** Requires: whoever awaits it drives the loop (`loop.settle`). */
 export function openSimEngine(options: SimEngineOptions): Promise<Engine> {
-  const { loop, life, disk, random, log } = options;
+  const { loop, life, disk, random, log = silent } = options;
   return Engine.open({
     disk,
     threads: new SimThreads({ loop, life, disk, random: random.split('threads') }),
@@ -40,6 +48,7 @@ export function openSimEngine(options: SimEngineOptions): Promise<Engine> {
     options: options.engine,
     openManifest: (at) => FileManifest.open(disk, options.manifestApart === true ? `${at}/manifest` : at),
     ...(options.hooks === undefined ? {} : { hooks: options.hooks }),
-    onFatal: options.onFatal,
+    ...(options.rules === undefined ? {} : { rules: options.rules }),
+    onFatal: options.onFatal ?? fail,
   });
 }

@@ -5,15 +5,14 @@ import { defaultPickerOptions } from '../../src/engine/compaction-picker.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { FileManifest } from '../../src/engine/manifest-file.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
-import type { Log } from '../../src/env.ts';
 import { noProgress } from '../../src/tools/progress.ts';
 import { runTool } from '../../src/tools/run-tool.ts';
 import { SimDisk } from '../sim/disk.ts';
 import { DIRECTORY, openSimEngine } from '../sim/engine-open.ts';
 import { EventLoop, type Life } from '../sim/event-loop.ts';
 import { Prng } from '../sim/prng.ts';
+import { silent } from '../support/silent-log.ts';
 
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 export const NOW_MS = 1_700_000_000_000;
 export const KEYS = 300;
 
