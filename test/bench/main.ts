@@ -6,6 +6,7 @@
  *     stalls             how long the engine holds the event loop under a mixed load
  *     amplification      bytes written for each byte put, beside classic-level
  *     growth             cost of an operation, memory and open time as the data grows
+ *     types              all data types: redis-benchmark's default run and EVAL; with --nodes 3 updates and transactions
  *     cluster            three nodes beside one redis-server and beside three
  *     load               many keys on one node, read and checked meanwhile: throughput, latency, memory, restart
  *     bus                what a request between two nodes costs
@@ -15,6 +16,7 @@
 
 const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[]): Promise<void> }>>> = {
   single: () => import('./single.ts'),
+  types: () => import('./types.ts'),
   cluster: () => import('./cluster.ts'),
   load: () => import('./load.ts'),
   engine: () => import('./engine.ts'),

@@ -7,13 +7,18 @@ import { cpuUs } from './process-cpu.ts';
 export const WORKLOADS = ['ping', 'set', 'get', 'incr', 'mset'] as const;
 export type Workload = (typeof WORKLOADS)[number];
 
-export interface Load {
-  readonly workload: Workload;
+/** Of redis-benchmark, whatever it sends. */
+export interface Shape {
   readonly pipeline: number;
   readonly clients: number;
   readonly requests: number;
+  /** Numbers that stand for `__rand_int__`; 0: it stays as it is. */
   readonly keys: number;
   readonly valueBytes: number;
+}
+
+export interface Load extends Shape {
+  readonly workload: Workload;
 }
 
 export interface Measured {
@@ -24,20 +29,26 @@ export interface Measured {
   readonly cpuUs: number;
 }
 
-/** Throws with redis-benchmark's own words when it fails or reports an error. */
-export async function measure(server: ServerProcess, load: Load): Promise<Measured> {
+export function measure(server: ServerProcess, load: Load): Promise<Measured> {
+  return measureWords(server, load, ['-t', load.workload === 'ping' ? 'ping_mbulk' : load.workload]);
+}
+
+/** `words`: one of its tests (`-t`, name) or a command. Throws with redis-benchmark's own words when it fails or reports an error. */
+export async function measureWords(server: ServerProcess, shape: Shape, words: readonly string[]): Promise<Measured> {
   const cpuBefore = cpuUs(server.pid);
-  const test = load.workload === 'ping' ? 'ping_mbulk' : load.workload;
-  const words = `-t ${test} -n ${load.requests} -c ${load.clients} -P ${load.pipeline} -r ${load.keys} --csv`;
+  const options = `-n ${shape.requests} -c ${shape.clients} -P ${shape.pipeline} -d ${shape.valueBytes} --csv`;
+  const keys = shape.keys > 0 ? ['-r', String(shape.keys)] : [];
   const finished = await runProgram(
     'redis-benchmark',
-    ['-p', String(server.port), '-d', String(load.valueBytes), ...words.split(' ')],
+    ['-p', String(server.port), ...options.split(' '), ...keys, ...words],
     { timeoutMs: 600_000 },
   );
   const usedUs = cpuUs(server.pid) - cpuBefore;
   const row = finished.stdout.split('\n').find((line) => line.startsWith('"') && !line.startsWith('"test"'));
-  const [, perSecond, , , p50, , p99] = (row ?? '').split(',').map((cell) => Number(cell.replaceAll('"', '')));
+  // The name stands in front and may hold commas; then rate, average, least, p50, p95, p99, greatest.
+  const cells = (row ?? '').split(',').slice(-7);
+  const [perSecond, , , p50, , p99] = cells.map((cell) => Number(cell.replaceAll('"', '')));
   if (finished.code !== 0 || perSecond === undefined || p50 === undefined || p99 === undefined)
     throw new Error(`redis-benchmark failed (${String(finished.code)}): ${finished.stdout}${finished.stderr}`);
-  return { perSecond, p50Ms: p50, p99Ms: p99, cpuUs: usedUs / load.requests };
+  return { perSecond, p50Ms: p50, p99Ms: p99, cpuUs: usedUs / shape.requests };
 }
