@@ -4,7 +4,7 @@
  *
  *     node dist/redis-compat-tests/table.js [--self] [--differences] [--file NAME] [--nodes N]
  *
- * --self compares two redis-servers (a check of the cases); --differences lists every difference; --file NAME runs
+ * --self compares two redis-servers (a check of the cases); --differences tells every difference as it is found, on standard error; --file NAME runs
  * one case file; --nodes N asks a cluster of N nodes, each connection another one.
  */
 
@@ -61,7 +61,9 @@ async function main(): Promise<void> {
           else if (outcome.verdict === 'differs-by-design') row.byDesign++;
           else {
             row.differs++;
-            differences.push(`RESP${protocol} "${entry.title}" ${describe(outcome, file)}`);
+            const difference = `RESP${protocol} "${entry.title}" ${describe(outcome, file)}`;
+            differences.push(difference);
+            if (values.differences === true) console.error(difference);
           }
         }
       }
@@ -69,11 +71,11 @@ async function main(): Promise<void> {
   }
   reset.close();
   await servers.stop();
-  print(rows, cases, skipped, values.differences === true ? differences : []);
+  print(rows, cases, skipped);
   process.exitCode = differences.length === 0 ? 0 : 1;
 }
 
-function print(rows: Map<string, TableRow>, cases: number, skipped: number, differences: readonly string[]): void {
+function print(rows: Map<string, TableRow>, cases: number, skipped: number): void {
   const total: TableRow = { alike: 0, byDesign: 0, differs: 0 };
   console.log('| command | alike | differs by design | differs |\n|---|---:|---:|---:|');
   for (const [command, row] of [...rows].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -84,7 +86,6 @@ function print(rows: Map<string, TableRow>, cases: number, skipped: number, diff
   }
   console.log(`| all | ${total.alike} | ${total.byDesign} | ${total.differs} |`);
   console.log(`\n${cases} cases, each in one protocol; ${skipped} skipped for lack of a command`);
-  for (const difference of differences) console.log(difference);
 }
 
 await main();

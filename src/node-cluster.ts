@@ -3,7 +3,7 @@
  * decided here but the order, and which method of the bus is whose.
  */
 
-import { copyOf, utf8 } from './bytes.ts';
+import { copyOf, EMPTY, utf8 } from './bytes.ts';
 import { Bus, type Answer, type Arrival, type RequestHandler } from './cluster/bus.ts';
 import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './cluster/bus-method.ts';
 import { DamagedError } from './cluster/byte-cursor.ts';
@@ -15,6 +15,7 @@ import { BlockedFar, LEASE_MS } from './commands/blocked-far.ts';
 import { ClusterDoor } from './commands/cluster-door.ts';
 import { ClusterRun } from './commands/cluster-run.ts';
 import type { Dispatcher } from './commands/dispatch.ts';
+import type { SystemRows } from './commands/system-rows.ts';
 import { answerSurvey } from './commands/pubsub-survey.ts';
 import type { Server } from './commands/server-state.ts';
 import type { Config } from './config.ts';
@@ -261,7 +262,9 @@ export class NodeCluster {
     server.pubsub.askOthers = (payload) => this.askMembers(busMethod.SURVEY, payload);
     this.seeds = seedsOf(config);
     this.busAt = { host: listenHost(config), port: busPortOf(config) };
-    this.listenTo({ voter, serve: (run as unknown as ClusterRun).serve });
+    const { systemRows, serve } = run as unknown as ClusterRun;
+    systemRows.rereadElsewhere = () => this.askMembers(busMethod.REREAD, EMPTY);
+    this.listenTo({ voter, serve, systemRows });
   }
 
   /** Rows are shared with other nodes: nobody writes them but by the register. */
@@ -340,7 +343,8 @@ export class NodeCluster {
 
   // --- the bus -----------------------------------------------------------------------------------------------------
 
-  private listenTo({ voter, serve }: { voter: TopologyVoter; serve: RequestHandler }): void {
+  private listenTo(listening: { voter: TopologyVoter; serve: RequestHandler; systemRows: SystemRows }): void {
+    const { voter, serve, systemRows } = listening;
     const { bus, enrolment, keeper, membership } = this;
     bus.onRequest(busMethod.JOIN, enrolment.onJoin);
     bus.onRequest(busMethod.TOPOLOGY_GET, keeper.onGet);
@@ -350,6 +354,7 @@ export class NodeCluster {
     this.serve(busMethod.SURVEY, ({ message }, answer) => {
       answer(answerSurvey(this.options.server.pubsub.topics, message.payload));
     });
+    this.serve(busMethod.REREAD, (_arrival, answer) => void systemRows.reread().then(() => answer(EMPTY)));
     this.hear(busMethod.PUBLISH, (payload) => this.options.server.pubsub.arrived(payload));
     this.hear(busMethod.WANT_ROWS, (payload, from) => this.interest.onWant(from, payload));
     this.hear(busMethod.ROW_CHANGED, (payload) => this.interest.onChanged(payload));

@@ -15,6 +15,8 @@
  * lines `a:…` and `b:…` of a text); `has a b` (both texts have such lines); `ignore`; `differs REASON` (differs by
  * design: counted, and it must differ).
  *
+ * `# apart REASON`, which may follow one of these, says that in a cluster the reply may differ by design.
+ *
  * `# as NAME` keeps the reply: `$NAME` in a later word of its own is the same server's reply, `$other.NAME` the other
  * server's, `$NAME.2` its third item. `$now+N`, `$now-N` (seconds) and `$nowms+N` are the clock, read once a case.
  * `{repeat BYTES COUNT}` is COUNT times BYTES, also inside double quotes.
@@ -23,6 +25,11 @@
  *                              the written expectation for the line above (see asWritten in compare.ts)
  *     %from URL or section     the case is newer than redis-server 7.0: only Kvorum runs it, against its `=>` lines
  *     %oracle cluster          the redis-server to compare with runs in cluster mode
+ *     %together                about what a node has of its own (clients, MONITOR): in a cluster on connections to one node
+ *     %everywhere              in a cluster what connection b says, and every CONFIG SET, is said to all nodes, and the pushes
+ *                              of b are those of all of them, in any order
+ *     %apart REASON            differs by design in a cluster: not run there, all its replies count as such; before the
+ *                              first case: all of the file
  *     %needs COMMAND …         skipped, and said so, while the subject does not know one of the commands
  *     %only resp2 | resp3      otherwise a case runs in both
  *     %times N COMMAND         sends the command N times in one pipeline, `{i}` counts from 0; replies are one array
@@ -56,6 +63,8 @@ export interface Step {
   /** `raw`: the server must close the connection after the replies. */
   readonly closes: boolean;
   readonly keepAs: string | undefined;
+  /** Why in a cluster the reply may differ. */
+  readonly apart: string | undefined;
   /** Written expectation, in the notation of `show` (see tree.ts). */
   expected: string | undefined;
 }
@@ -71,6 +80,12 @@ export interface Case {
   /** Commands that the subject must know. */
   needs: readonly string[];
   oracle: 'single' | 'cluster';
+  /** In a cluster all connections go to one node. */
+  together: boolean;
+  /** In a cluster connection b and CONFIG SET speak to every node. */
+  everywhere: boolean;
+  /** Why it is not run in a cluster. */
+  apart: string | undefined;
 }
 
 export class CaseSyntaxError extends Error {
@@ -176,13 +191,17 @@ function readSingleQuoted(line: string, from: number, into: Buffer[]): number {
 export function parseCases(file: string, text: string): Case[] {
   const cases: Case[] = [];
   let current: Case | undefined;
+  let apart: string | undefined;
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     try {
       if (line.startsWith('== ')) {
         current = startCase(file, index + 1, line.slice(3));
+        current.apart = apart;
         cases.push(current);
+      } else if (current === undefined && line.startsWith('%apart ')) {
+        apart = line.slice(7);
       } else if (current === undefined) {
         throw new CaseSyntaxError('a line before the first ==');
       } else {
@@ -196,7 +215,19 @@ export function parseCases(file: string, text: string): Case[] {
 }
 
 function startCase(file: string, line: number, title: string): Case {
-  return { file, line, title, steps: [], protocols: [2, 3], from: undefined, needs: [], oracle: 'single' };
+  return {
+    file,
+    line,
+    title,
+    steps: [],
+    protocols: [2, 3],
+    from: undefined,
+    needs: [],
+    oracle: 'single',
+    together: false,
+    everywhere: false,
+    apart: undefined,
+  };
 }
 
 function addLine(current: Case, line: string, number: number): void {
@@ -210,6 +241,12 @@ function addLine(current: Case, line: string, number: number): void {
     current.oracle = line.slice(8).trim() === 'cluster' ? 'cluster' : 'single';
   } else if (line.startsWith('%needs ')) {
     current.needs = line.slice(7).trim().split(/ +/);
+  } else if (line === '%together') {
+    current.together = true;
+  } else if (line === '%everywhere') {
+    current.everywhere = true;
+  } else if (line.startsWith('%apart ')) {
+    current.apart = line.slice(7);
   } else if (line.startsWith('%only ')) {
     current.protocols = line.slice(6).trim() === 'resp2' ? [2] : [3];
   } else {
@@ -253,7 +290,7 @@ function parseStep(source: string, line: number): Step {
   const cut = words.findIndex((word) => !word.quoted && word.bytes.toString() === '#');
   const note = cut < 0 ? [] : words.slice(cut + 1).map((word) => word.bytes.toString());
   if (cut >= 0) words = words.slice(0, cut);
-  const { comparison: noted, keepAs, replies, closes } = parseNote(note);
+  const { comparison: noted, keepAs, replies, closes, apart } = parseNote(note);
   const tolerance = TIME_TOLERANCE[words[0]?.bytes.toString().toUpperCase() ?? ''];
   const comparison: Comparison = noted ?? (tolerance === undefined ? { how: 'exact' } : { how: 'about', tolerance });
   return {
@@ -266,6 +303,7 @@ function parseStep(source: string, line: number): Step {
     comparison,
     closes,
     keepAs,
+    apart,
     expected: undefined,
   };
 }
@@ -292,11 +330,13 @@ function parseNote(note: readonly string[]): {
   keepAs: string | undefined;
   replies: number;
   closes: boolean;
+  apart: string | undefined;
 } {
   let comparison: Comparison | undefined;
   let keepAs: string | undefined;
   let replies = 1;
   let closes = false;
+  let apart: string | undefined;
   for (let i = 0; i < note.length; i++) {
     const word = note[i] as string;
     if (word === 'as') keepAs = note[++i];
@@ -306,11 +346,14 @@ function parseNote(note: readonly string[]): {
     else if (word === 'lines' || word === 'has') {
       comparison = { how: word, names: note.slice(i + 1) };
       break;
+    } else if (word === 'apart') {
+      apart = note.slice(i + 1).join(' ');
+      break;
     } else if (word === 'differs') {
       comparison = { how: 'differs', reason: note.slice(i + 1).join(' ') };
       break;
     } else if (isPlainComparison(word)) comparison = { how: word };
     else throw new CaseSyntaxError(`no such note: ${word}`);
   }
-  return { comparison, keepAs, replies, closes };
+  return { comparison, keepAs, replies, closes, apart };
 }

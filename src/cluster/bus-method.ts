@@ -32,6 +32,8 @@ export const busMethod = {
   RECALL: 25,
   /** What a node knows of its subscribers: commands/pubsub-survey.ts. */
   SURVEY: 26,
+  /** Rows that every node goes by have changed: read them again, then answer: commands/system-rows.ts. */
+  REREAD: 27,
 } as const;
 
 /** Method of an answer as its handler gives it. */

@@ -199,12 +199,32 @@ export class BlockedFar {
     if (!this.isWaiting(waiter)) return true;
     const startUs = this.server.env.clock.monotonicUs();
     const reply = await this.rows.runUncounted(client, blocks.only(args, at));
-    if (isNothing(reply) || (!isFirst && reply instanceof ErrorReply && isPassing(reply))) return false;
+    if (isNothing(reply)) return false;
+    if (!isFirst && reply instanceof ErrorReply && isPassing(reply) && !(await this.isTargetWrong(waiter, at, reply))) {
+      return false;
+    }
     const workUs = this.server.env.clock.monotonicUs() - startUs;
-    const told = !isFirst && reply instanceof ErrorReply ? (blocks.failed?.(reply) ?? reply) : reply;
+    const told = !isFirst && reply instanceof ErrorReply ? await this.toldOf(waiter, at, reply) : reply;
     if (this.isWaiting(waiter)) this.blocked.end(waiter, told, workUs);
     else if (!(reply instanceof ErrorReply)) void this.putBack(waiter, at, reply);
     return true;
+  }
+
+  /** What a waiter is told of an error: that the row is no more, where that is why. */
+  private async toldOf(waiter: Waiter, at: number, error: ErrorReply): Promise<Reply> {
+    const { blocks } = waiter;
+    const told = blocks.failed?.(error) ?? error;
+    if (told === error || blocks.gone === undefined) return told;
+    const type = await this.typeOf(waiter, at);
+    return type === undefined || type === blocks.type ? told : blocks.gone(type);
+  }
+
+  /** Whether the error is about the row that an element would be moved to, and not about the one that is waited for. */
+  private async isTargetWrong(waiter: Waiter, at: number, { message }: ErrorReply): Promise<boolean> {
+    const { target, type } = waiter.blocks;
+    if (message !== WRONG_TYPE || target === undefined) return false;
+    const [from, to] = await Promise.all([this.typeOf(waiter, at), this.typeOf(waiter, target)]);
+    return from === type && to !== undefined && to !== type && to !== rowType.DELETED;
   }
 
   private isWaiting(waiter: Waiter): boolean {

@@ -35,6 +35,7 @@ function blocksOnSource(timeoutWord: number): Blocking {
     type: rowType.LIST,
     timeoutMs: (args) => timeoutAt(args, timeoutWord),
     rows: () => [1],
+    target: 2,
     only: (args) => args,
   };
 }

@@ -26,7 +26,7 @@ import type { Args } from './args.ts';
 import type { Client } from './client.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
-import { DAMAGED_ROW, failureText, NO_QUORUM, notForCluster } from './errors-cluster.ts';
+import { DAMAGED_ROW, failureText, NO_QUORUM, NO_SWAP } from './errors-cluster.ts';
 import { globMatches, matchesAll } from './glob.ts';
 import { checkFlushOption } from './key-database.ts';
 import { typeName } from './key-row.ts';
@@ -95,7 +95,7 @@ export class ClusterKeyspace {
         checkFlushOption(args);
         return await this.flush(EVERY_DATABASE);
       default:
-        return new ErrorReply(notForCluster(command.name));
+        return new ErrorReply(NO_SWAP);
     }
   }
 

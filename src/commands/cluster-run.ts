@@ -33,11 +33,9 @@ import { type RowName, slotOfRow } from '../repl/owner-message.ts';
 import type { RowLists } from '../repl/row-lists.ts';
 import { keyOfHead, SYSTEM_DATABASE } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import { decodeRowState } from '../repl/row-state.ts';
 import { ROW_OP_FORMAT, type Writes } from '../repl/row-op.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { Row, RowMark } from '../repl/view.ts';
-import { USERS_KEY } from './acl-users.ts';
 import { Args } from './args.ts';
 import { Client, type QueuedCommand } from './client.ts';
 import { ClusterKeyspace } from './cluster-keyspace.ts';
@@ -48,9 +46,8 @@ import { type ChangePolicies, ClusterLevels } from './cluster-levels.ts';
 import { ClusterTransactions } from './cluster-transactions.ts';
 import { wrongArity } from './errors.ts';
 import { failureText, notAtomic, NOT_JOINED, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
-import { AFTERWARDS, type ExecPlan, ExecRun, planExec } from './exec-run.ts';
+import { AFTERWARDS, type ExecPart, ExecRun, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
-import { decodeCodes, FUNCTIONS_KEY } from './function-libraries.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { PendingReply } from './pending-reply.ts';
 import { ErrorReply, MapReply, NULL_ARRAY, OK, ownBytes, type Reply } from './reply.ts';
@@ -58,6 +55,7 @@ import { type RowCommand, RowHandler } from './row-handler.ts';
 import { RowRun, type RunHost } from './row-run.ts';
 import { ServedRun } from './served-run.ts';
 import type { Server } from './server-state.ts';
+import { SystemRows } from './system-rows.ts';
 import { keyIndexes, type CommandTable } from './table.ts';
 import { forgetTransaction } from './transaction.ts';
 
@@ -71,9 +69,6 @@ const NO_MARKS: readonly RowMark[] = [];
 
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
-
-/** For so long, in ms, a node goes by functions and users as it knows them. */
-const FOLLOW_MS = 1_000;
 
 /** What the dispatcher lends. */
 export interface ClusterHost {
@@ -89,6 +84,7 @@ export class ClusterRun implements RunHost {
   readonly handler: RowHandler;
   readonly levels: LevelRun;
   readonly transactions: ClusterTransactions;
+  readonly systemRows: SystemRows;
   private readonly server: Server;
   private readonly host: ClusterHost;
   private readonly view: ClusterView;
@@ -125,7 +121,9 @@ export class ClusterRun implements RunHost {
     this.levels = options.levels;
     const { view, levels: runs, changePolicies } = options;
     const { forwarder } = options;
-    this.transactions = new ClusterTransactions({ env: server.env, coordinator, forwarder, view });
+    const transactions = new ClusterTransactions({ env: server.env, coordinator, forwarder, view });
+    this.transactions = transactions;
+    this.systemRows = new SystemRows({ server, coordinator, transactions, deadlineMs: () => this.deadlineMs() });
     this.rules = new ClusterLevels({ view, runs, config: server.config, changePolicies });
     server.rows = this;
     this.handler = new RowHandler(server.keyspace, server.env.clock);
@@ -453,7 +451,7 @@ export class ClusterRun implements RunHost {
   private async readRows(client: Client, command: Command, args: Args): Promise<Reply> {
     const { handler } = this;
     const { database } = client;
-    if (callsFunctions(command)) await this.followFunctions();
+    if (callsFunctions(command)) await this.systemRows.followFunctions();
     const rows = new Set(keyIndexes(command, args).map((i) => this.rowAt(database, args, i)));
     if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
     const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
@@ -468,6 +466,7 @@ export class ClusterRun implements RunHost {
       const { missed } = handler.given;
       if (missed === undefined) {
         this.countHits();
+        this.server.notify.publish(handler.notes);
         return ownBytes(reply);
       }
       wanted = [missed];
@@ -503,7 +502,7 @@ export class ClusterRun implements RunHost {
     return this.runPart(client, exists, words, row);
   }
 
-  // --- functions ---------------------------------------------------------------------------------------------------
+  // --- functions and users ---------------------------------------------------------------------------------------------------
 
   /** A command on a row of our own: as on any other. */
   private runOnSystemRow(client: Client, command: Command, args: Args, startUs: number): Promise<Reply> {
@@ -516,40 +515,14 @@ export class ClusterRun implements RunHost {
       else run.change();
       const reply = await whenSettled(pending);
       if (command.access === 'read') return reply;
-      this.server.functions.readAtMs = Number.NEGATIVE_INFINITY;
-      this.server.users.readAtMs = Number.NEGATIVE_INFINITY;
-      // Its own node goes by it when it is answered.
-      if (key === USERS_KEY) await this.followUsers();
+      await this.systemRows.changed();
       return reply;
     });
   }
 
-  /** Follows the libraries of functions as they were a second ago at most; what it was, where they cannot be read. */
-  private followFunctions(): Promise<void> {
-    const { functions } = this.server;
-    return this.followRow(FUNCTIONS_KEY, functions, (value, stamp) => functions.follow(decodeCodes(value), stamp));
-  }
-
-  /** The same of users; to be called by the clock too, since rights may be taken away. */
+  /** To be called by the clock: rights may be taken away at other nodes. */
   async followUsers(): Promise<void> {
-    if (this.isAlone || this.view.topology === undefined) return;
-    const { users } = this.server;
-    await this.followRow(USERS_KEY, users, (value, stamp) => users.follow(value, stamp));
-  }
-
-  private async followRow(
-    key: Uint8Array,
-    follower: { readAtMs: number },
-    follow: (value: Uint8Array, stamp: number) => void,
-  ): Promise<void> {
-    const nowMs = this.coordinator.nowMs();
-    if (nowMs - follower.readAtMs < FOLLOW_MS) return;
-    follower.readAtMs = nowMs;
-    const row = rowNameOf(SYSTEM_DATABASE, key, 0, key.length);
-    const outcome = await this.transactions.readThrough(row, this.deadlineMs());
-    if (outcome.kind !== 'done') return;
-    const state = outcome.state === undefined ? undefined : decodeRowState(outcome.state);
-    follow(state === undefined ? new Uint8Array(0) : state.value, state?.modified.stamp ?? 0);
+    if (!this.isAlone && this.view.topology !== undefined) await this.systemRows.followUsers();
   }
 
   /** A command that changes several rows, as a transaction. */
@@ -589,7 +562,7 @@ export class ClusterRun implements RunHost {
     calls: readonly RowCommand[],
   ): Promise<Reply> {
     if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
-    if (calls.some(({ command }) => callsFunctions(command))) await this.followFunctions();
+    if (calls.some(({ command }) => callsFunctions(command))) await this.systemRows.followFunctions();
     const { handler, transactions } = this;
     let replies: readonly Reply[] = [];
     let changed: Writes = new Map();
@@ -643,13 +616,13 @@ export class ClusterRun implements RunHost {
       forgetTransaction(client);
       return this.refuse(client, command, args, startUs, planned.message);
     }
-    if (planned.rows.size === 0 && !planned.places.includes(AFTERWARDS)) return undefined;
+    if (planned.every(({ rows, places }) => rows.size === 0 && !places.includes(AFTERWARDS))) return undefined;
     forgetTransaction(client);
     return this.counted(client, command, args, startUs, () => this.execOn(client, queue, planned, startUs));
   }
 
   /** The replies of the commands on rows; a null array or an error. */
-  private execRows(client: Client, planned: ExecPlan): Promise<Reply> {
+  private execRows(client: Client, planned: ExecPart): Promise<Reply> {
     const { rows, calls } = planned;
     if (rows.size === 0) return Promise.resolve([]);
     if (rows.size > 1) return this.transact(client, rows, calls);
@@ -663,19 +636,22 @@ export class ClusterRun implements RunHost {
   private async execOn(
     client: Client,
     queue: readonly QueuedCommand[],
-    planned: ExecPlan,
+    parts: readonly ExecPart[],
     startUs: number,
   ): Promise<Reply> {
-    const replies = await this.execRows(client, planned);
-    if (replies === NULL_ARRAY || !Array.isArray(replies)) return replies;
-    const all = await Promise.all(
-      queue.map(async (queued, i) => {
-        const at = planned.places[i] as number;
-        if (at >= 0) return replies[at] as Reply;
-        if (at === AFTERWARDS) return this.keyspace.run(client, queued.command, queued.args);
-        return this.host.runLocally(queued, client.context);
-      }),
-    );
+    const all: Reply[] = [];
+    for (const part of parts) {
+      const replies = await this.execRows(client, part);
+      const isMade = replies !== NULL_ARRAY && Array.isArray(replies);
+      if (!isMade && all.length === 0) return replies;
+      for (const place of part.places) {
+        const queued = queue[all.length] as QueuedCommand;
+        if (!isMade) all.push(replies);
+        else if (place >= 0) all.push(replies[place] as Reply);
+        else if (place === AFTERWARDS) all.push(await this.keyspace.run(client, queued.command, queued.args));
+        else all.push(await this.host.runLocally(queued, client.context));
+      }
+    }
     for (const [i, queued] of queue.entries()) {
       this.server.observer.after(client, queued.command, queued.args, startUs, all[i] as Reply);
     }

@@ -94,6 +94,8 @@ export interface Blocking {
   rows?(args: Args): readonly number[];
   /** The words that try the key at word i alone, for `run`. */
   only(args: Args, i: number): Args;
+  /** The word of the key that an element is moved to, which has to be of the same type or not there. */
+  readonly target?: number;
   /** What a waiter is told when a row is no more (DELETED), or of another type; without it, it goes on waiting. */
   gone?(type: RowType): Reply;
   /** What a waiter is told in place of this error, which a try has brought. */

@@ -24,9 +24,8 @@ export function notAtomic(command: string): string {
   return `ERR '${command}' cannot be run as one change of rows in a cluster`;
 }
 
-export function notForCluster(command: string): string {
-  return `ERR '${command}' is not available in a cluster of several nodes yet`;
-}
+/** As Redis Cluster says: the map of databases is each node's own, and nodes cannot change it in one moment. */
+export const NO_SWAP = 'ERR SWAPDB is not allowed in cluster mode';
 
 /** A change that only this node would see. */
 export function localOnly(command: string): string {

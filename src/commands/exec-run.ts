@@ -1,8 +1,8 @@
 /**
  * EXEC in a cluster: the queued commands of one client whose keys are one row (those of WATCH included), as one change of
  * that row; with several rows they are a transaction (cluster-run.ts). Commands that touch no row run at the client's node
- * once that is done, and so do those on whole databases (KEYS, DBSIZE, FLUSHDB), which are no part of what is atomic; their
- * replies stand in their places.
+ * once that is done, and so do those on whole databases (KEYS, DBSIZE, FLUSHDB), which are no part of what is atomic: what
+ * stands behind one of them is a change of its own, made when it is done. Replies stand in their places.
  */
 
 import type { RowTask } from '../repl/coordinator.ts';
@@ -16,7 +16,7 @@ import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
 import type { Client, QueuedCommand, WatchedKey } from './client.ts';
 import { plan, Planned, planOf } from './cluster-plan.ts';
-import { failureText, notAtomic, notForCluster, type Failure } from './errors-cluster.ts';
+import { failureText, notAtomic, NO_SWAP, type Failure } from './errors-cluster.ts';
 import { encodeForward, MAX_FORWARDED_COMMANDS } from './forward-codec.ts';
 import { databaseAt } from './key-row.ts';
 import { NO_NOTES, type Note } from './notify-events.ts';
@@ -29,8 +29,8 @@ import { keyIndexes } from './table.ts';
 export const HERE = -1;
 export const AFTERWARDS = -2;
 
-/** A queue that is sorted by where its commands run. */
-export interface ExecPlan {
+/** Commands that follow one another in a queue, sorted by where they run: first those on rows, as one change. */
+export interface ExecPart {
   /** The rows that commands and WATCH name, with the marks of WATCH. */
   readonly rows: ReadonlyMap<RowName, readonly RowMark[]>;
   readonly calls: readonly RowCommand[];
@@ -38,45 +38,53 @@ export interface ExecPlan {
   readonly places: readonly number[];
 }
 
-/** Sorts the queue of a client; an error when it cannot run in a cluster. */
+/**
+ * Sorts the queue of a client; an error when it cannot run in a cluster. Parts run one after the other; the first has the
+ * marks of WATCH.
+ */
 export function planExec(
   queue: readonly QueuedCommand[],
   watched: readonly WatchedKey[],
   options: { database: number; databases: number; physicalDatabase(logical: number): number },
-): ExecPlan | ErrorReply {
-  const rows = new Map<RowName, RowMark[]>();
-  const calls: RowCommand[] = [];
-  const places: number[] = [];
+): readonly ExecPart[] | ErrorReply {
+  let part = newPart();
+  const parts = [part];
   const planned = new Planned();
+  let calls = 0;
   let { database } = options;
+  for (const { key, database: of, mark } of watched) {
+    const row = rowNameOf(options.physicalDatabase(of), key, 0, key.length);
+    const marks = part.rows.get(row);
+    if (marks === undefined) part.rows.set(row, [mark]);
+    else marks.push(mark);
+  }
   for (const { command, args } of queue) {
     planOf(command, args, planned);
     if (planned.kind === plan.LOCAL) {
       if (command.name === 'select') database = databaseAfter(args, database, options.databases);
-      places.push(HERE);
+      part.places.push(HERE);
       continue;
     }
     if (planned.kind === plan.KEYSPACE) {
-      if (command.name === 'swapdb') return new ErrorReply(notForCluster(command.name));
-      places.push(AFTERWARDS);
+      if (command.name === 'swapdb') return new ErrorReply(NO_SWAP);
+      part.places.push(AFTERWARDS);
       continue;
     }
+    if (part.places.includes(AFTERWARDS)) parts.push((part = newPart()));
     for (const i of keyIndexes(command, args)) {
       const physical = options.physicalDatabase(database);
       const row = rowNameOf(physical, args.bytes, args.starts[i] as number, args.ends[i] as number);
-      if (!rows.has(row)) rows.set(row, []);
+      if (!part.rows.has(row)) part.rows.set(row, []);
     }
-    places.push(calls.length);
-    calls.push({ command, args, database });
+    part.places.push(part.calls.length);
+    part.calls.push({ command, args, database });
+    calls++;
   }
-  for (const { key, database: of, mark } of watched) {
-    const row = rowNameOf(options.physicalDatabase(of), key, 0, key.length);
-    const marks = rows.get(row);
-    if (marks === undefined) rows.set(row, [mark]);
-    else marks.push(mark);
-  }
-  if (calls.length > MAX_FORWARDED_COMMANDS) return new ErrorReply(notAtomic('exec'));
-  return { rows, calls, places };
+  return calls > MAX_FORWARDED_COMMANDS ? new ErrorReply(notAtomic('exec')) : parts;
+}
+
+function newPart(): { rows: Map<RowName, RowMark[]>; calls: RowCommand[]; places: number[] } {
+  return { rows: new Map(), calls: [], places: [] };
 }
 
 function databaseAfter(args: QueuedCommand['args'], before: number, databases: number): number {
@@ -92,7 +100,7 @@ function databaseAfter(args: QueuedCommand['args'], before: number, databases: n
 export class ExecRun implements RowTask, ForwardTask {
   private readonly host: RunHost;
   private readonly client: Client;
-  private readonly plan: ExecPlan;
+  private readonly plan: ExecPart;
   private readonly row: RowName;
   private readonly marks: readonly RowMark[];
   /** The row as the last run has found it, when the lock of a transaction was on it. */
@@ -107,7 +115,7 @@ export class ExecRun implements RowTask, ForwardTask {
   constructor(options: {
     host: RunHost;
     client: Client;
-    plan: ExecPlan;
+    plan: ExecPart;
     row: RowName;
     deadlineMs: number;
     ended(reply: Reply): void;
