@@ -28,8 +28,7 @@
  *     %together                about what a node has of its own (clients, MONITOR): in a cluster on connections to one node
  *     %everywhere              in a cluster what connection b says, and every CONFIG SET, is said to all nodes, and the pushes
  *                              of b are those of all of them, in any order
- *     %apart REASON            differs by design in a cluster: not run there, all its replies count as such; before the
- *                              first case: all of the file
+ *     %apart REASON            differs by design in a cluster: not run there, all its replies count as such
  *     %needs COMMAND …         skipped, and said so, while the subject does not know one of the commands
  *     %only resp2 | resp3      otherwise a case runs in both
  *     %times N COMMAND         sends the command N times in one pipeline, `{i}` counts from 0; replies are one array
@@ -40,6 +39,8 @@
  *     %next @b                 compares the next reply that comes on b (MONITOR)
  *     %push @b                 compares the pushes of b so far
  *     %sleep MS
+ *
+ * `%together` and `%apart` before the first case are for all cases of the file.
  */
 
 export type Comparison =
@@ -192,6 +193,7 @@ export function parseCases(file: string, text: string): Case[] {
   const cases: Case[] = [];
   let current: Case | undefined;
   let apart: string | undefined;
+  let together = false;
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
@@ -199,9 +201,12 @@ export function parseCases(file: string, text: string): Case[] {
       if (line.startsWith('== ')) {
         current = startCase(file, index + 1, line.slice(3));
         current.apart = apart;
+        current.together = together;
         cases.push(current);
       } else if (current === undefined && line.startsWith('%apart ')) {
         apart = line.slice(7);
+      } else if (current === undefined && line === '%together') {
+        together = true;
       } else if (current === undefined) {
         throw new CaseSyntaxError('a line before the first ==');
       } else {
