@@ -281,15 +281,15 @@ export function answerMove(payload: Uint8Array, epoch: number, epochInForce: num
   return answer;
 }
 
-/** The slots of a document that move, in batches with the same owners. */
+/** Those of these slots that move, in batches with the same owners. */
 export function batchesOf(
-  slots: readonly { readonly owners: Owners }[],
+  slots: Iterable<readonly [slot: number, entry: { readonly owners: Owners }]>,
   epoch: number,
   maxSlots = MAX_BATCH_SLOTS,
 ): SlotBatch[] {
   const byOwners = new Map<string, { owners: Owners; slots: number[] }>();
   const batches: SlotBatch[] = [];
-  for (const [slot, { owners }] of slots.entries()) {
+  for (const [slot, { owners }] of slots) {
     if (owners.incoming.length === 0) continue;
     const name = `${owners.current.join()}>${owners.incoming.join()}`;
     let group = byOwners.get(name);

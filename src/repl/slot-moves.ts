@@ -68,14 +68,12 @@ export class SlotMoves {
 
   private begin(): void {
     const { topology } = this.options.view;
-    const wanted = new Set(this.fresh);
+    const wanted = this.fresh.sort((a, b) => a - b);
     this.fresh = [];
     if (topology === undefined) return;
-    const still: { readonly owners: Owners }[] = topology.slots.map((entry, slot) =>
-      wanted.has(slot) ? entry : { owners: STAYS },
-    );
-    for (const slot of wanted) if ((still[slot] as SlotEntry).owners.incoming.length === 0) this.reject(slot);
-    for (const batch of batchesOf(still, topology.epoch)) {
+    const entries = wanted.map((slot): [number, SlotEntry] => [slot, topology.slots[slot] as SlotEntry]);
+    for (const [slot, { owners }] of entries) if (owners.incoming.length === 0) this.reject(slot);
+    for (const batch of batchesOf(entries, topology.epoch)) {
       const move = new SlotMove(this.options.world, batch, () => this.end(running));
       const running: Running = { batch, move };
       this.running.add(running);
@@ -111,8 +109,6 @@ export class SlotMoves {
     this.asked.delete(slot);
   }
 }
-
-const STAYS: Owners = { current: [], incoming: [] };
 
 /** Whether the owners are those of the batch still; slots of a batch have different objects of the same content. */
 function isSameMove(now: Owners, then: Owners): boolean {

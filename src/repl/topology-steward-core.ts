@@ -97,6 +97,8 @@ export class StewardCore {
   /** Epoch of the document that was planned on. */
   private plannedIn = 0;
   private membersSeen = '';
+  /** The document that `membersSeen` was read from. */
+  private membersIn: Topology | undefined = undefined;
   private planAtMs = 0;
   private readonly unhealthySinceMs = new Map<MemberId, number>();
   /** Slots that may move at the same time now, and when the last ones began. */
@@ -200,7 +202,8 @@ export class StewardCore {
    * document that was not planned on: another steward may have cancelled what was begun here.
    */
   private plan(topology: Topology, nowMs: number): void {
-    const members = namesOf(topology);
+    const members = this.membersIn === topology ? this.membersSeen : namesOf(topology);
+    this.membersIn = topology;
     if (members !== this.membersSeen) {
       this.membersSeen = members;
       // Alone there is nothing to wait for; others are likely to come together.

@@ -18,7 +18,7 @@ async function moveAll(cluster: TestCluster, before: Topology): Promise<{ topolo
   cluster.tell(topology);
   const driver = cluster.node(1);
   driver.hear(topology);
-  const batches = batchesOf(topology.slots, topology.epoch);
+  const batches = batchesOf(topology.slots.entries(), topology.epoch);
   assert.equal(batches.length, SLOT_COUNT / 1024);
   let settled = 0;
   const running = batches.map((batch) => {
@@ -131,7 +131,7 @@ void test('batches are of slots with the same owners', () => {
   const others = { current: [1], incoming: [3] };
   const stays = { current: [1], incoming: [] };
   const slots = [owners, others, stays, { ...owners }, owners].map((each): SlotEntry => ({ owners: each, since: 1 }));
-  assert.deepEqual(batchesOf(slots, 7, 2), [
+  assert.deepEqual(batchesOf(slots.entries(), 7, 2), [
     { owners, slots: [0, 3], epoch: 7 },
     { owners: others, slots: [1], epoch: 7 },
     { owners, slots: [4], epoch: 7 },

@@ -31,14 +31,20 @@ export function memberOf(node: Node): number {
   return must(clusterOf(node), 'a node of a cluster').keeper.self;
 }
 
-/** All of `nodes` serve with one document that has `members` members, and nothing moves. */
+/** All of `nodes` serve with one document that has `members` members, each owns something, and nothing moves. */
 export function isSettled(nodes: readonly (Node | undefined)[], members: number): boolean {
   const topologies = nodes.map((node) => (node === undefined ? undefined : topologyOf(node)));
   const [first] = topologies;
   if (first === undefined || first.members.length !== members || first.voters.incoming.length > 0) return false;
   if (topologies.some((topology) => topology?.epoch !== first.epoch)) return false;
   const wanted = Math.min(first.replicas, members);
-  return first.slots.every(({ owners }) => owners.incoming.length === 0 && owners.current.length === wanted);
+  const owning = new Set<number>();
+  for (const { owners } of first.slots) {
+    if (owners.incoming.length > 0 || owners.current.length !== wanted) return false;
+    for (const id of owners.current) owning.add(id);
+  }
+  // One that has just joined owns nothing yet: its moves are still to come.
+  return owning.size === members;
 }
 
 export function ownersOf(node: Node, key: string): readonly number[] {

@@ -289,32 +289,43 @@ class Scene {
     await this.until(() => isSettled(nodes, nodes.length), SETTLING_MS, 'the topology does not settle');
     if (this.violations.size > 0) return;
     const byMember = new Map(nodes.map((node) => [memberOf(node), node]));
-    for (const [index, workload] of this.swarm.keys.entries()) {
-      const key = keyName(workload, index);
-      const [first] = nodes;
-      const owners = ownersOf(must(first, 'a node'), key).map((id) => must(byMember.get(id), 'owners are members'));
-      await this.convergeKey(key, owners);
-    }
+    const keys = this.swarm.keys.map((workload, index) => keyName(workload, index));
+    // Looked up each time: a last batch of slots may still move.
+    const ownersNow = (key: string): Node[] =>
+      ownersOf(must(nodes[0], 'a node'), key).map((id) => must(byMember.get(id), 'owners are members'));
+    await this.convergeKeys(keys, ownersNow);
   }
 
   /**
    * What an owner missed comes as a hint; what nobody knows to be chosen (an uncertain write, a coordinator that died)
    * does not, and anti-entropy brings it: here a change that changes nothing.
    */
-  private async convergeKey(key: string, owners: readonly Node[]): Promise<void> {
-    const look = (): Promise<string[]> => this.loop.settle(Promise.all(owners.map((owner) => heldBy(owner, key))));
-    let held = await look();
-    for (let ms = 0; ms < HINTING_MS && new Set(held).size > 1; ms += FINAL_PAUSE_MS) {
-      await this.loop.advance(FINAL_PAUSE_MS);
-      held = await look();
+  private async convergeKeys(keys: readonly string[], ownersNow: (key: string) => readonly Node[]): Promise<void> {
+    const { loop } = this;
+    let differing = new Map<string, string[]>(keys.map((key) => [key, []]));
+    const look = async (): Promise<void> => {
+      const held = await loop.settle(
+        Promise.all(
+          [...differing.keys()].map(async (key): Promise<[string, string[]]> => [
+            key,
+            await Promise.all(ownersNow(key).map((owner) => heldBy(owner, key))),
+          ]),
+        ),
+      );
+      differing = new Map(held.filter(([, each]) => new Set(each).size > 1));
+    };
+    await look();
+    for (let ms = 0; ms < HINTING_MS && differing.size > 0; ms += FINAL_PAUSE_MS) {
+      await loop.advance(FINAL_PAUSE_MS);
+      await look();
     }
-    if (new Set(held).size > 1) this.repaired++;
-    for (let tries = 0; tries < FINAL_TRIES && new Set(held).size > 1; tries++) {
-      await this.loop.settle(settleRow(this.random.pick(owners), key));
-      await this.loop.advance(FINAL_PAUSE_MS);
-      held = await look();
+    this.repaired += differing.size;
+    for (let tries = 0; tries < FINAL_TRIES && differing.size > 0; tries++) {
+      for (const key of differing.keys()) await loop.settle(settleRow(this.random.pick(ownersNow(key)), key));
+      await loop.advance(FINAL_PAUSE_MS);
+      await look();
     }
-    if (new Set(held).size > 1) this.violation(`the owners of ${key} differ: ${held.join(' | ')}`);
+    for (const [key, held] of differing) this.violation(`the owners of ${key} differ: ${held.join(' | ')}`);
   }
 
   private judge(): void {

@@ -17,6 +17,9 @@ const HEALED_MS = 4_000;
 /** Until the last owner has a write that two have acknowledged. */
 const WRITTEN_MS = 100;
 
+/** Until a change is made whose answer is held back: much less than until a silent node counts as gone. */
+const LOST_AFTER_MS = 30;
+
 async function open(seed: number, appendfsync = 'always'): Promise<Stage> {
   return Stage.open({ nodes: 3, seed, appendfsync });
 }
@@ -35,6 +38,22 @@ async function lonelyWriter(seed: number): Promise<string | undefined> {
   const reply = await stage.ask(alone, 'SET', 'k', 'v');
   const seen = await stage.ask(other, 'GET', 'k');
   return verdict(stage, reply === '+OK' && `acknowledged by one of three owners; the others say ${seen ?? 'nothing'}`);
+}
+
+/** Both other owners have died: the last one acknowledges nothing, whatever hints it keeps for them. */
+async function desertedWriter(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const [alone, ...others] = stage.ownersOf('n') as [number, number, number];
+  // With a ballot that was promised before, one question would be enough.
+  const before = await stage.ask(alone, 'INCR', 'n');
+  for (const other of others) stage.machines[other]?.end('killed');
+  await stage.loop.advance(NOTICED_MS);
+  const reply = (await stage.ask(alone, 'INCR', 'n')) ?? 'no answer';
+  return verdict(
+    stage,
+    before !== ':1' && `INCR of nothing is ${before ?? 'no answer'}`,
+    reply.startsWith(':') && `one of three owners answered ${reply}`,
+  );
 }
 
 /** An owner that is cut off does not answer from what it has. */
@@ -71,6 +90,64 @@ async function lostAnswers(seed: number): Promise<string | undefined> {
     reply === ':2' && after !== '$2' && `INCR was answered :2, and the number is ${after ?? '?'}`,
     after !== '$1' && after !== '$2' && `two INCR make ${after ?? '?'}`,
   );
+}
+
+/**
+ * Of the owners that are asked to accept, one has promised a higher ballot, one is gone and the third one accepts, but its
+ * connection breaks before the answer: it may stand there, so that it must not be made again.
+ */
+async function lostAcceptance(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop, machines } = stage;
+  const [first, rival, last] = stage.ownersOf('n') as [number, number, number];
+  const [a, b, c] = [first, rival, last].map((index) => machineName(index)) as [string, string, string];
+  const before = await stage.ask(first, 'INCR', 'n');
+  // The rival hears nobody, so it coordinates; the first one hears it and promises.
+  for (const [from, to] of [
+    [a, b],
+    [c, b],
+    [b, c],
+  ] as const) {
+    network.cut(from, to);
+  }
+  await loop.advance(NOTICED_MS);
+  const failed = (await stage.ask(rival, 'INCRBY', 'n', '100')) ?? 'no answer';
+  machines[rival]?.end('power cut');
+  await loop.advance(NOTICED_MS);
+  network.cut(c, a);
+  loop.post(LOST_AFTER_MS * 1000, () => {
+    const hosts = [machines[first]?.host, machines[last]?.host] as const;
+    if (hosts[0] !== undefined && hosts[1] !== undefined) network.resetBetween(hosts[0], hosts[1]);
+    network.mend(c, a);
+  });
+  const reply = (await stage.ask(first, 'INCR', 'n')) ?? 'no answer';
+  network.mendAll();
+  machines[rival]?.start();
+  await loop.advance(HEALED_MS);
+  const after = (await stage.ask(last, 'GET', 'n')) ?? '?';
+  if (before !== ':1' || failed.startsWith(':')) return `INCR is ${before ?? 'no answer'}, INCRBY ${failed}`;
+  const isNothing = reply.startsWith('-NOQUORUM');
+  const isWrong = Number(after.slice(1)) % 100 > (isNothing ? 1 : 2);
+  return verdict(stage, isWrong && `INCR was answered ${reply}, and the number is ${after}`);
+}
+
+/** As `lostForward`, and the connection breaks before the node counts as gone. */
+async function brokenForward(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop, machines } = stage;
+  const [first, second, last] = stage.ownersOf('n') as [number, number, number];
+  const before = await stage.ask(last, 'INCR', 'n');
+  network.cut(machineName(first), machineName(last));
+  loop.post(LOST_AFTER_MS * 1000, () => {
+    const hosts = [machines[first]?.host, machines[last]?.host] as const;
+    if (hosts[0] !== undefined && hosts[1] !== undefined) network.resetBetween(hosts[0], hosts[1]);
+  });
+  const reply = (await stage.ask(last, 'INCR', 'n')) ?? 'no answer';
+  network.mendAll();
+  await loop.advance(HEALED_MS);
+  const after = await stage.ask(second, 'GET', 'n');
+  const isTwice = before === ':1' && after !== '$1' && after !== '$2';
+  return verdict(stage, isTwice && `INCR was answered ${reply}, and the number is ${after ?? '?'}`);
 }
 
 /** The node that a change was forwarded to makes it, and cannot say so: nobody may make it again. */
@@ -129,9 +206,12 @@ async function answers(stage: Stage, index: number, keys: readonly string[]): Pr
 
 export const schedules = {
   lonelyWriter,
+  desertedWriter,
   cutOffReader,
   lostAnswers,
+  lostAcceptance,
   lostForward,
+  brokenForward,
   forgottenWrites,
 } as const satisfies Readonly<Record<string, Schedule>>;
 
