@@ -249,10 +249,14 @@ export class View {
     return row.elements;
   }
 
-  /** As `elements`, for walks that take more than a turn; nothing may be changed in them. Throws `Miss`. */
+  /**
+   * As `elements`, for walks that take more than a turn; nothing may be changed in them. Where something has been, by the
+   * same EXEC or script, all is over within the turn. Throws `Miss`.
+   */
   lastingElements(row: Row): Elements {
-    const { base, count, meta } = this.elements(row);
-    if (!(base instanceof PackedElements)) return this.elements(row);
+    const elements = this.elements(row);
+    const { base, count, meta } = elements;
+    if (row.dirty || !(base instanceof PackedElements)) return elements;
     return new Elements(row, base.copy(), count, copyOf(meta));
   }
 
