@@ -10,7 +10,7 @@ import { FUNCTIONS_KEY, libraryCodes, libraryName, type Library, setLibraryCodes
 import { globMatches } from './glob.ts';
 import { parseInt64 } from './number.ts';
 import { dumpFunctions, isIntact, restoreFunctions } from './rdb.ts';
-import { MapReply, OK, type Reply, SetReply } from './reply.ts';
+import { MapReply, OK, type Reply, SetReply, SimpleString } from './reply.ts';
 import { COUNTED_KEYS, scriptDoc } from './script.ts';
 import { container } from './server-row.ts';
 
@@ -194,7 +194,7 @@ function describe({ name, code, functions }: Library, withCode: boolean): Reply 
           new MapReply([
             ['name', each.name],
             ['description', each.description ?? null],
-            ['flags', new SetReply(each.flags)],
+            ['flags', new SetReply(each.flags.map((flag) => new SimpleString(flag)))],
           ]),
       ),
     ],

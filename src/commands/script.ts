@@ -61,7 +61,9 @@ function evalCommand(name: string, summary: string, since: string, isReadOnly: b
 }
 
 const scriptSubcommands: readonly Command[] = [
-  subcommand('debug', 3, 'Refuses: scripts cannot be stepped through.', '3.2.0', () => {
+  subcommand('debug', 3, 'Refuses: scripts cannot be stepped through.', '3.2.0', (args) => {
+    if (!['YES', 'SYNC', 'NO'].includes(args.upper(2))) throw new CommandError('ERR Use SCRIPT DEBUG YES/SYNC/NO');
+    if (args.upper(2) === 'NO') return OK;
     throw new CommandError('ERR SCRIPT DEBUG is not supported: scripts cannot be stepped through');
   }),
   subcommand('exists', -3, 'Tells which scripts are known.', '2.6.0', (args, { server }) =>

@@ -190,7 +190,10 @@ const rows: readonly PlainRow[] = [
     flags: ['admin', 'noscript', 'stale'],
     since: '6.2.0',
     summary: 'Refused: there are no replicas.',
-    run: refusing('ERR FAILOVER requires connected replicas.'),
+    run: (_view, args) => {
+      const isAbort = args.count === 2 && args.upper(1) === 'ABORT';
+      throw new CommandError(isAbort ? 'ERR No failover in progress.' : 'ERR FAILOVER requires connected replicas.');
+    },
   },
   {
     name: 'sync',
