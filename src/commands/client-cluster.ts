@@ -4,7 +4,8 @@
  * Invariants:
  * - `underWay` holds the rows of the connection's commands that were started and are not answered, so that no two commands
  *   of one connection are under way on one row: their order would be anybody's guess.
- * - What the session has seen is in its token, or, before there is one, at most `highest`.
+ * - What the session has seen is in its token, or, before there is one, at most `highest`; what fewer owners than a
+ *   majority may have of it is at most `highestWeak`.
  */
 
 import type { Level } from '../repl/level.ts';
@@ -24,6 +25,7 @@ export class ClientCluster {
   private token: SessionToken | undefined = undefined;
   /** Highest version that was read or written, while there is no token. */
   private highest: Version = ZERO_VERSION;
+  private highestWeak: Version = ZERO_VERSION;
   private writes: { row: RowName; version: Version }[] | undefined = undefined;
   private lastWrite = 0;
 
@@ -52,6 +54,7 @@ export class ClientCluster {
     this.level = undefined;
     this.token = undefined;
     this.highest = ZERO_VERSION;
+    this.highestWeak = ZERO_VERSION;
     this.writes = undefined;
   }
 
@@ -59,19 +62,23 @@ export class ClientCluster {
   get session(): SessionToken {
     if (this.token === undefined) {
       this.token = new SessionToken();
-      this.token.raiseFloor(this.highest);
+      this.token.raiseFloor(this.highestWeak, true);
+      this.token.raiseFloor(this.highest, false);
     }
     return this.token;
   }
 
-  /** A state of the row with this modification version was read. */
-  noteRead(row: RowName, version: Version): void {
+  /** A state of the row with this modification version was read. `isWeak`: fewer owners than a majority may have it. */
+  noteRead(row: RowName, version: Version, isWeak: boolean): void {
     if (this.token !== undefined) this.token.note(row, version);
-    else if (compareVersions(version, this.highest) > 0) this.highest = version;
+    else {
+      if (compareVersions(version, this.highest) > 0) this.highest = version;
+      if (isWeak && compareVersions(version, this.highestWeak) > 0) this.highestWeak = version;
+    }
   }
 
-  noteWrite(row: RowName, version: Version): void {
-    this.noteRead(row, version);
+  noteWrite(row: RowName, version: Version, isWeak: boolean): void {
+    this.noteRead(row, version, isWeak);
     const writes = (this.writes ??= []);
     if (writes.length < WRITES_KEPT) {
       writes.push({ row, version });

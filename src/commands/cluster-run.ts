@@ -247,9 +247,9 @@ export class ClusterRun implements RunHost {
     }
   }
 
-  noteChange(client: Client, row: RowName, version: Version): void {
+  noteChange(client: Client, row: RowName, version: Version, isWeak: boolean): void {
     this.server.keyspace.changes++;
-    client.cluster.noteWrite(row, version);
+    client.cluster.noteWrite(row, version, isWeak);
   }
 
   waitsForMore(run: RowRun): boolean {
@@ -487,7 +487,7 @@ export class ClusterRun implements RunHost {
     for (const [i, outcome] of outcomes.entries()) {
       const row = rows[i] as RowName;
       if (outcome.kind !== 'done') return new ErrorReply(failureText(outcome.kind));
-      client.cluster.noteRead(row, modifiedOf(outcome.state));
+      client.cluster.noteRead(row, modifiedOf(outcome.state), false);
       states.set(row, outcome.state);
       if (isPast(outcome.state, nowMs)) past.push(row);
     }
@@ -567,8 +567,10 @@ export class ClusterRun implements RunHost {
     let replies: readonly Reply[] = [];
     let changed: Writes = new Map();
     let notes = handler.notes;
+    const versions = new Map<RowName, Version>();
     const outcome = await transactions.protocol.run({
       rows,
+      locked: (row, version) => versions.set(row, version),
       deadlineMs: this.deadlineMs(),
       body: (states) => {
         this.rules.follow(handler);
@@ -583,6 +585,8 @@ export class ClusterRun implements RunHost {
     this.server.keyspace.changes += outcome === 'committed' ? changed.size : 0;
     switch (outcome) {
       case 'committed':
+        // The session reads what it wrote: whatever stands there by now came after the lock.
+        for (const row of changed.keys()) client.cluster.noteRead(row, versions.get(row) ?? ZERO_VERSION, false);
         this.server.notify.publish(notes);
         return replies;
       case 'stale':

@@ -185,7 +185,7 @@ export class ExecRun implements RowTask, ForwardTask {
   }
 
   private succeed(version: Version, reply: Reply): void {
-    this.host.noteChange(this.client, this.row, version);
+    this.host.noteChange(this.client, this.row, version, false);
     this.ended(reply);
   }
 }

@@ -48,7 +48,8 @@ export interface RunHost {
   /** The rows that the handler looked at count as hits and misses. */
   countHits(): void;
   /** A change of the client was acknowledged with this version. */
-  noteChange(client: Client, row: RowName, version: Version): void;
+  /** `isWeak`: fewer owners than a majority may have it. */
+  noteChange(client: Client, row: RowName, version: Version, isWeak: boolean): void;
   /** Whether the command's level asks for more owners than a majority. */
   waitsForMore(run: RowRun): boolean;
   /** Owners of the row. */
@@ -160,7 +161,9 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { host } = this;
     const { handler } = host;
     const modified = modifiedOf(state);
-    if (this.isOfSession && !this.client.cluster.session.isCovered(this.row, modified)) {
+    const { name } = this.level;
+    const reach = name === 'counts' ? 'all' : name === 'quorum' ? 'majority' : 'few';
+    if (this.isOfSession && !this.client.cluster.session.isCovered(this.row, modified, reach)) {
       this.readMore();
       return;
     }
@@ -171,7 +174,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     }
     if (this.isWhole) host.countHits();
     this.publish(handler.notes);
-    this.client.cluster.noteRead(this.row, modified);
+    this.client.cluster.noteRead(this.row, modified, name === 'counts' || reach === 'few');
     this.finish(this.own(reply));
   }
 
@@ -229,7 +232,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   /** A majority has the change. */
   private changed(version: Version, reply: Reply): void {
     const { host, client, row, level } = this;
-    host.noteChange(client, row, version);
+    host.noteChange(client, row, version, false);
     if (!host.waitsForMore(this)) {
       this.finish(reply);
       return;
@@ -250,7 +253,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   }
 
   written(version: Version): void {
-    this.host.noteChange(this.client, this.row, version);
+    this.host.noteChange(this.client, this.row, version, true);
     this.publish(this.notes);
     this.finish(this.own(this.reply));
   }

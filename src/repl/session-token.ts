@@ -11,7 +11,9 @@
  * Valid if and only if format and checksum fit, names have at most 65,535 bytes and nothing is left.
  *
  * Invariant: for every row that the session has seen in some version, either the row is kept with at least this version,
- * or the floor is at least this version. So a row that is not kept and is older than the floor may have been seen newer.
+ * or the floor is at least this version, and if fewer owners than a majority may have it, the weak floor too. So a row that
+ * is not kept and is older than the floor may have been seen newer: what a majority shows of it is all, unless it is older
+ * than the weak floor; what all owners show is all in any case.
  */
 
 import { crc32c } from '@node-rs/crc32';
@@ -34,11 +36,15 @@ const BODY_AT = 5;
 /** Rows kept for one session; the one noted longest ago goes into the floor. */
 export const MAX_SESSION_ROWS = 512;
 
+/** How many owners were asked for a row: fewer than a majority, a majority, all. */
+export type Reach = 'few' | 'majority' | 'all';
+
 /** Longest name of a row that is kept by itself. */
 const MAX_NAME_BYTES = 1_024;
 
 export class SessionToken {
   private floor: Version = ZERO_VERSION;
+  private weakFloor: Version = ZERO_VERSION;
   /** Of all that the session has seen: what it writes must be above it. */
   highest: Version = ZERO_VERSION;
   private readonly rows = new Map<RowName, Version>();
@@ -49,7 +55,7 @@ export class SessionToken {
     if (known !== undefined && compareVersions(known, version) >= 0) return;
     this.highest = maxVersion(this.highest, version);
     if (row.length > MAX_NAME_BYTES) {
-      this.floor = maxVersion(this.floor, version);
+      this.raiseFloor(version, true);
       return;
     }
     if (known !== undefined) this.rows.delete(row);
@@ -58,19 +64,23 @@ export class SessionToken {
   }
 
   /** Whether a state of the row with this modification version shows all that the session has seen of it. */
-  isCovered(row: RowName, version: Version): boolean {
-    return compareVersions(version, this.rows.get(row) ?? this.floor) >= 0;
+  isCovered(row: RowName, version: Version, reach: Reach = 'few'): boolean {
+    const known = this.rows.get(row);
+    if (known !== undefined) return compareVersions(version, known) >= 0;
+    if (reach === 'all') return true;
+    return compareVersions(version, reach === 'few' ? this.floor : this.weakFloor) >= 0;
   }
 
   /** Takes in what another token has seen. */
   join(other: SessionToken): void {
-    this.raiseFloor(other.floor);
+    this.raiseFloor(other.floor, true);
     for (const [row, version] of other.rows) this.note(row, version);
   }
 
   /** Everything seen so far counts into the floor: for what was seen before the rows were kept. */
-  raiseFloor(version: Version): void {
+  raiseFloor(version: Version, isWeak: boolean): void {
     this.floor = maxVersion(this.floor, version);
+    if (isWeak) this.weakFloor = maxVersion(this.weakFloor, version);
     this.highest = maxVersion(this.highest, version);
   }
 
@@ -95,7 +105,7 @@ export class SessionToken {
     const token = new SessionToken();
     try {
       const from = new ByteReader(bytes, BODY_AT);
-      token.raiseFloor(readVersion(from.raw(VERSION_BYTES), 0));
+      token.raiseFloor(readVersion(from.raw(VERSION_BYTES), 0), true);
       for (let left = from.u16(); left > 0; left--) {
         const row = latin1(from.raw(from.u16()));
         token.note(row, readVersion(from.raw(VERSION_BYTES), 0));
@@ -111,7 +121,7 @@ export class SessionToken {
   private forgetOldest(): void {
     for (const [row, version] of this.rows) {
       this.rows.delete(row);
-      this.floor = maxVersion(this.floor, version);
+      this.raiseFloor(version, true);
       return;
     }
   }

@@ -64,6 +64,9 @@ const MAX_CONTENDED = 10_000;
 /** Rounds in which a body may ask for rows that were not named: BullMQ's scripts compute a few. */
 export const MAX_ROUNDS = 32;
 
+/** Who does not want to know of locks. */
+const NOBODY = (): void => undefined;
+
 /** What the protocol needs of the node. */
 export interface TransactionWorld {
   /** One op as a change of the row's register, at whoever coordinates it. `op` may be sent once only: see `uncertain`. */
@@ -91,6 +94,8 @@ export interface TransactionRun {
    * that of the last run. Rows without a write stay as they are.
    */
   body(states: ReadonlyMap<RowName, Uint8Array | undefined>): Writes | { readonly missed: RowName };
+  /** The row was locked under this version: what is written to it later comes with a higher one. */
+  locked?(row: RowName, version: Version): void;
 }
 
 /** `stale`: a mark of WATCH no longer holds. All but `committed` and `uncertain`: nothing happened. */
@@ -167,7 +172,12 @@ export class Transactions {
 
   /** `leave`: called when the rows are free for the next transaction of this node, unless there is to be another attempt. */
   private async attempt(
-    { rows, deadlineMs, body }: TransactionRun & { readonly rows: Map<RowName, readonly RowMark[]> },
+    {
+      rows,
+      deadlineMs,
+      body,
+      locked: note = NOBODY,
+    }: TransactionRun & { readonly rows: Map<RowName, readonly RowMark[]> },
     names: readonly RowName[],
     lockMs: number,
     inOrder: boolean,
@@ -198,8 +208,8 @@ export class Transactions {
       return outcome;
     };
     const states = inOrder
-      ? await this.lockInOrder(names, lock, rows, deadlineMs)
-      : await this.lockAtOnce(names, lock, rows, deadlineMs);
+      ? await this.lockInOrder(names, lock, rows, deadlineMs, note)
+      : await this.lockAtOnce(names, lock, rows, deadlineMs, note);
     if (states === 'busy' || states === 'aborted') return again(states);
     if (typeof states === 'string') return giveUp(states);
     for (;;) {
@@ -218,6 +228,7 @@ export class Transactions {
       const outcome = await world.change(missed, { kind: 'lock', lock, marks: [], waits: false }, deadlineMs);
       if (outcome.kind !== 'done' || outcome.reply.kind !== 'locked') return again({ missed });
       states.set(missed, outcome.reply.state);
+      note(missed, outcome.version);
       rows.set(missed, []);
     }
   }
@@ -231,6 +242,7 @@ export class Transactions {
     lock: RowLock,
     rows: TransactionRun['rows'],
     deadlineMs: number,
+    note: NonNullable<TransactionRun['locked']>,
   ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'no-quorum' | 'overloaded'> {
     const outcomes = await Promise.all(
       names.map((row) =>
@@ -242,8 +254,10 @@ export class Transactions {
     for (const [i, outcome] of outcomes.entries()) {
       if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
       const { reply } = outcome;
-      if (reply.kind === 'locked') states.set(names[i] as RowName, reply.state);
-      else if (reply.kind === 'busy') {
+      if (reply.kind === 'locked') {
+        states.set(names[i] as RowName, reply.state);
+        note(names[i] as RowName, outcome.version);
+      } else if (reply.kind === 'busy') {
         isBusy = true;
         this.noteContended(names[i] as RowName);
       } else return 'stale';
@@ -256,12 +270,14 @@ export class Transactions {
     lock: RowLock,
     rows: TransactionRun['rows'],
     deadlineMs: number,
+    note: NonNullable<TransactionRun['locked']>,
   ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'aborted' | 'no-quorum' | 'overloaded'> {
     const states = new Map<RowName, Uint8Array | undefined>();
     for (const row of names) {
       const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);
       if (typeof locked === 'string') return locked;
       states.set(row, locked.state);
+      note(row, locked.version);
     }
     return states;
   }
@@ -284,14 +300,20 @@ export class Transactions {
     lock: RowLock,
     marks: readonly RowMark[],
     deadlineMs: number,
-  ): Promise<{ readonly state: Uint8Array | undefined } | 'stale' | 'aborted' | 'no-quorum' | 'overloaded'> {
+  ): Promise<
+    | { readonly state: Uint8Array | undefined; readonly version: Version }
+    | 'stale'
+    | 'aborted'
+    | 'no-quorum'
+    | 'overloaded'
+  > {
     const { world } = this;
     for (;;) {
       const outcome = await world.change(row, { kind: 'lock', lock, marks, waits: true }, deadlineMs);
       // Whether the lock stands may be uncertain; that nothing was committed is not.
       if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
       const result = outcome.reply;
-      if (result.kind === 'locked') return { state: result.state };
+      if (result.kind === 'locked') return { state: result.state, version: outcome.version };
       if (result.kind === 'stale') return 'stale';
       assert(result.kind === 'busy', 'an answer to a lock');
       const settled = await this.settle(row, result.lock, deadlineMs);

@@ -132,6 +132,32 @@ void test('session: reads show what the connection has written and read, whereve
   assert.equal(show(await cluster.run(3, 'KV.LEVEL')), 'quorum');
 });
 
+void test('session: what is older than the session is shown when a majority has nothing newer', async () => {
+  const cluster = new FakeCluster();
+  await cluster.run(2, 'SET', 'old', '1');
+  await cluster.loop.advance(1_000);
+  await cluster.run(1, 'SET', 'new', '1');
+  assert.equal(await cluster.run(1, 'KV.LEVEL', 'session'), OK);
+  assert.equal(show(await cluster.run(1, 'GET', 'old')), '1');
+  cut(cluster, 3);
+  assert.equal(show(await cluster.run(1, 'GET', 'old')), '1');
+  assert.equal(show(await cluster.run(1, 'GET', 'nothing')), null);
+});
+
+void test('session: reads show what a transaction over several rows has written', async () => {
+  const cluster = new FakeCluster();
+  await cluster.run(1, 'MSET', 'a', 'old', 'b', 'old');
+  cut(cluster, 3);
+  await cluster.run(1, 'MSET', 'a', 'new', 'b', 'new');
+  const token = show(await cluster.run(1, 'KV.TOKEN')) as string;
+  heal(cluster);
+  assert.equal(show(await cluster.run(3, 'KV.WITH', 'one', 'GET', 'a')), 'old');
+  assert.equal(show(await cluster.run(3, 'KV.TOKEN', token)), 'OK');
+  assert.equal(await cluster.run(3, 'KV.LEVEL', 'session'), OK);
+  assert.equal(show(await cluster.run(3, 'GET', 'a')), 'new');
+  assert.equal(show(await cluster.run(3, 'GET', 'b')), 'new');
+});
+
 void test('READONLY reads at one; RESET takes levels back', async () => {
   const cluster = new FakeCluster();
   await cluster.run(1, 'SET', 'key', 'value');

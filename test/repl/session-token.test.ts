@@ -42,6 +42,20 @@ void test('rows beyond the limit go into the floor, so that nothing that was see
   assert.ok(token.isCovered('never seen', { stamp: 60, actor: 1 }));
 });
 
+void test('of a row that is not kept a majority tells all, unless fewer owners than that may have it', () => {
+  const token = new SessionToken();
+  token.raiseFloor({ stamp: 10, actor: 1 }, true);
+  token.raiseFloor({ stamp: 20, actor: 1 }, false);
+  const older = { stamp: 5, actor: 1 };
+  const between = { stamp: 15, actor: 1 };
+  assert.ok(!token.isCovered('row', between));
+  assert.ok(token.isCovered('row', between, 'majority'));
+  assert.ok(!token.isCovered('row', older, 'majority'));
+  assert.ok(token.isCovered('row', older, 'all'));
+  token.note('row', between);
+  assert.ok(!token.isCovered('row', older, 'all'), 'it was seen newer');
+});
+
 void test('what is no token is refused', () => {
   const text = new SessionToken().encode();
   for (const bad of ['', 'x', `${text}A`, text.slice(1), `B${text.slice(1)}`]) {
