@@ -4,6 +4,7 @@
  */
 
 import { unreachable } from '../../../src/assert.ts';
+import type { CellCommand } from './collection-model.ts';
 import type { EventLoop, Life } from '../event-loop.ts';
 import type { Prng } from '../prng.ts';
 import type { History, Outcome } from './history.ts';
@@ -17,9 +18,10 @@ import type { Swarm, Workload } from './swarm.ts';
 const MAX_OPERATIONS_PER_KEY = 200;
 
 /** Errors after which an operation has certainly not taken effect. */
-const CERTAIN_REFUSALS =
+export const CERTAIN_REFUSALS =
   /^-(?:NOQUORUM|CLUSTERDOWN|LOADING|BUSY|OOM|MISCONF|NOREPLICAS|TRYAGAIN|EXECABORT|NOAUTH|ERR max number of clients|ERR too many requests)\b/;
-const UNKNOWN = /^-UNCERTAIN\b/;
+/** It may have taken effect. */
+export const UNKNOWN = /^-UNCERTAIN\b/;
 
 export interface ClientWorld {
   readonly loop: EventLoop;
@@ -146,6 +148,11 @@ export class SimClient {
         if (dice < 0.5) return { kind: 'set', value };
         return dice < 0.95 ? { kind: 'get' } : { kind: 'del' };
       }
+      case 'hash':
+      case 'list':
+      case 'set':
+      case 'scores':
+        return drawCell(random, workload, { value, earlier: `${this.name}.${Math.max(1, this.serial - 3)}` });
       default:
         return unreachable(workload);
     }
@@ -263,6 +270,55 @@ export class SimClient {
     if (replies === undefined) this.leave();
     running?.done(replies);
   }
+}
+
+/** What reads a whole key of this workload. */
+export function readingOf(workload: Workload): Single {
+  const command = ({ hash: 'HGETALL', list: 'LRANGE', set: 'SMEMBERS', scores: 'ZRANGE' } as const)[
+    workload as 'hash' | 'list' | 'set' | 'scores'
+  ] as 'HGETALL' | 'LRANGE' | 'SMEMBERS' | 'ZRANGE' | undefined;
+  return command === undefined ? { kind: 'get' } : { kind: 'cell', command };
+}
+
+/** Few names, so that clients meet; values that are not numbers are written once. */
+function drawCell(
+  random: Prng,
+  workload: 'hash' | 'list' | 'set' | 'scores',
+  { value, earlier }: { value: string; earlier: string },
+): Operation {
+  const name = random.pick(['a', 'b', 'e']);
+  const score = String(random.below(1_000));
+  const cell = (command: CellCommand, parts: { name?: string; value?: string } = {}): Single => ({
+    kind: 'cell',
+    command,
+    ...parts,
+  });
+  const one = (): Single => {
+    switch (workload) {
+      case 'hash': {
+        const command = random.pick(['HSET', 'HSETNX', 'HGET', 'HDEL', 'HLEN', 'HINCRBY', 'HINCRBY'] as const);
+        if (command === 'HINCRBY') return cell(command, { name: 'n', value: '1' });
+        if (command === 'HLEN') return cell(command);
+        return command === 'HGET' || command === 'HDEL' ? cell(command, { name }) : cell(command, { name, value });
+      }
+      case 'list': {
+        const command = random.pick(['RPUSH', 'RPUSH', 'LPUSH', 'LPUSHX', 'LPOP', 'RPOP', 'LREM', 'LLEN'] as const);
+        if (command === 'LREM') return cell(command, { value: earlier });
+        return command.includes('PUSH') ? cell(command, { value }) : cell(command);
+      }
+      case 'set': {
+        const command = random.pick(['SADD', 'SADD', 'SREM', 'SISMEMBER', 'SCARD'] as const);
+        return command === 'SCARD' ? cell(command) : cell(command, { name });
+      }
+      default: {
+        const command = random.pick(['ZADD', 'ZADD NX', 'ZADD GT', 'ZINCRBY', 'ZREM', 'ZSCORE', 'ZPOPMIN'] as const);
+        return command === 'ZPOPMIN' ? cell(command) : cell(command, { name, value: score });
+      }
+    }
+  };
+  if (random.chance(0.2)) return readingOf(workload);
+  if (random.chance(0.03)) return cell('UNLINK');
+  return random.chance(0.15) ? { kind: 'multi', parts: [one(), one()] } : one();
 }
 
 /** Keys say their workload, and lie in different slots. */

@@ -1,6 +1,7 @@
 /** What the clients of one run saw, key by key, and what must be true of it. Knows nothing of the product. */
 
 import { linearizable, type Observed, type Verdict } from '../cluster/linearizable.ts';
+import type { CellCommand } from './collection-model.ts';
 import { stepOf, type Operation, type ReplyText, type Seen } from './operation.ts';
 
 export type Outcome = 'done' | 'unknown' | 'certainly not';
@@ -69,7 +70,7 @@ export class History {
     // A write of unknown outcome that nobody has seen most likely did not happen: the search is short without them.
     const seen = entries.map(({ reply }) => reply ?? '').join('\n');
     const isSeen = ({ operation, outcome }: Entry): boolean =>
-      outcome === 'done' || !('value' in operation) || seen.includes(operation.value);
+      outcome === 'done' || !('value' in operation) || !isOnce(operation) || seen.includes(operation.value ?? '');
     let verdict = verdictOf(entries.filter(isSeen), skewMs);
     if (verdict !== 'yes') verdict = verdictOf(entries, skewMs);
     if (verdict !== 'no') return { violation: undefined, undecided: verdict === 'undecided' };
@@ -104,6 +105,11 @@ export class History {
   }
 }
 
+/** Whether its value is written by nobody else. */
+function isOnce(operation: Operation): boolean {
+  return operation.kind !== 'cell' || operation.value?.startsWith('c') === true;
+}
+
 function verdictOf(entries: readonly Entry[], skewMs: number): Verdict {
   return linearizable<Seen, string>(
     entries.flatMap((entry) => observedOf(entry, skewMs)),
@@ -113,10 +119,18 @@ function verdictOf(entries: readonly Entry[], skewMs: number): Verdict {
   );
 }
 
+function isRead(operation: Operation): boolean {
+  return operation.kind === 'get' || (operation.kind === 'cell' && READS.has(operation.command));
+}
+
+const READS: ReadonlySet<CellCommand> = new Set<CellCommand>([
+  ...(['HGET', 'HLEN', 'HGETALL', 'LLEN', 'LRANGE', 'SISMEMBER', 'SCARD', 'SMEMBERS', 'ZSCORE', 'ZRANGE'] as const),
+]);
+
 /** An operation, and with a time to live the end of its value; nothing for what tells nothing. */
 function observedOf(entry: Entry, skewMs: number): Observed<Seen>[] {
   const { operation, reply, watched, callUs, returnUs } = entry;
-  if (operation.kind === 'get' && entry.outcome !== 'done') return [];
+  if (isRead(operation) && entry.outcome !== 'done') return [];
   // A swap whose GET was never answered has not come to its EXEC.
   if (operation.kind === 'swap' && watched === undefined) return [];
   const own = { op: { operation, reply, watched }, callMs: callUs, returnMs: returnUs };

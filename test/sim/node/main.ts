@@ -96,6 +96,7 @@ function printSummary(
   console.log(
     `${results.length} seeds of ${nodes} nodes from ${first}: ${failures} failed; ` +
       `${total((r) => r.operations)} operations and ${total((r) => r.sessionOperations)} of sessions, ${total((r) => r.answered)} answered, ${total((r) => r.unknown)} unknown, ` +
+      `${total((r) => r.togetherOperations)} on several keys, ${total((r) => r.togetherAnswered)} answered, ` +
       `${total((r) => r.undecided)} keys undecided, ${total((r) => r.repaired)} repaired; ${total((r) => r.crashes)} crashes, ${total((r) => r.pauses)} pauses, ` +
       `${total((r) => r.cuts)} cuts, ${total((r) => r.fatals)} failed disks, ${total((r) => r.injected)} faults; ` +
       `${total((r) => r.virtualMs)} ms virtual, ${total((r) => r.events)} events in ${seconds.toFixed(1)} s, ` +

@@ -26,7 +26,7 @@ export interface Mutant {
 
 const crashing = { appendfsync: 'always', powerCuts: true, kills: true, fullDisks: false, joins: false } as const;
 const cutting = { cuts: true, cutMs: 200, troubleMs: 30, joins: false } as const;
-const busy = { keys: ['counter', 'log', 'register'], thinkMs: 2, clients: 8 } as const;
+const busy = { keys: ['counter', 'log', 'register'], companies: [], thinkMs: 2, clients: 8 } as const;
 
 export const mutants = {
   answersClientsBeforeDurable: {
@@ -150,7 +150,7 @@ export const mutants = {
     find: 'if (marks.length > 0) {',
     replace: 'if (marks.length > 1_000) {',
     nodes: 3,
-    swarm: { keys: ['register', 'register'], thinkMs: 2, clients: 8, joins: false },
+    swarm: { keys: ['register', 'register'], companies: [], thinkMs: 2, clients: 8, joins: false },
     seed: 3,
   },
   forgetsCeiling: {

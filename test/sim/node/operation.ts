@@ -5,11 +5,13 @@
  */
 
 import { must, unreachable } from '../../../src/assert.ts';
+import { applyCell, cellWords, inOrder, type CellOperation } from './collection-model.ts';
 
 export type Single =
   | { readonly kind: 'get' | 'incr' | 'del' | 'getdel' }
   | { readonly kind: 'set' | 'setnx' | 'setxx' | 'append'; readonly value: string }
-  | { readonly kind: 'setpx' | 'setnxpx'; readonly value: string; readonly px: number };
+  | { readonly kind: 'setpx' | 'setnxpx'; readonly value: string; readonly px: number }
+  | CellOperation;
 
 export type Operation =
   | Single
@@ -50,6 +52,8 @@ export function wordsOf(operation: Single, key: string): string[] {
       return ['SET', key, operation.value, 'PX', String(operation.px)];
     case 'setnxpx':
       return ['SET', key, operation.value, 'NX', 'PX', String(operation.px)];
+    case 'cell':
+      return cellWords(operation, key);
     default:
       return unreachable(operation);
   }
@@ -78,6 +82,8 @@ export function applySingle(state: string, operation: Single): Effect {
       return { state: '', reply: state === '' ? ':0' : ':1' };
     case 'getdel':
       return { state: '', reply: state === '' ? NIL : `$${state}` };
+    case 'cell':
+      return applyCell(state, operation);
     default:
       return unreachable(operation);
   }
@@ -100,7 +106,7 @@ export function stepOf(state: string, seen: Seen): string | undefined {
   if (operation.kind === 'expiry') return state === operation.value ? '' : undefined;
   const effect = operation.kind === 'swap' ? swapEffect(state, operation.value, seen) : effectOf(state, operation);
   if (reply === undefined) return effect.state === state ? undefined : effect.state;
-  return reply === effect.reply ? effect.state : undefined;
+  return told(operation, reply) === effect.reply ? effect.state : undefined;
 }
 
 function effectOf(
@@ -116,6 +122,10 @@ function effectOf(
     replies.push(effect.reply);
   }
   return { state: current, reply: `[${replies.join(' ')}]` };
+}
+
+function told(operation: Operation, reply: ReplyText): ReplyText {
+  return operation.kind === 'cell' ? inOrder(operation, reply) : reply;
 }
 
 /** EXEC may refuse whatever the key has now: it may have changed and changed back. */

@@ -18,7 +18,8 @@ const RedisParser = createRequire(import.meta.url)('redis-parser') as new (optio
 
 export interface RespEvents {
   onOpen(): void;
-  onReply(reply: ReplyText): void;
+  /** As text, and as redis-parser gives it. */
+  onReply(reply: ReplyText, raw: unknown): void;
   /** Called once: it could not be opened, or it is closed. */
   onBroken(): void;
 }
@@ -72,7 +73,7 @@ export class RespClient {
   }
 
   private reply(reply: unknown): void {
-    if (!this.isBroken) this.events.onReply(replyText(reply));
+    if (!this.isBroken) this.events.onReply(replyText(reply), reply);
   }
 
   private breakOff(): void {

@@ -9,7 +9,7 @@
 import { must } from '../../../src/assert.ts';
 import { EventLoop, type Life } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
-import { keyName, SimClient } from './client.ts';
+import { keyName, readingOf, SimClient } from './client.ts';
 import { formationOf, type Formation } from './formation.ts';
 import { History, type Outcome } from './history.ts';
 import type { Node } from '../../../src/node.ts';
@@ -18,10 +18,16 @@ import { heldBy, idOf, isSettled, memberOf, ownersOf, settleRow, topologyOf } fr
 import { Machine } from './machine.ts';
 import { calmNetwork } from './network-faults.ts';
 import { SimNetwork, type Host } from './network.ts';
-import type { ReplyText } from './operation.ts';
+import type { Operation, ReplyText } from './operation.ts';
+import { AccountsCompany } from './accounts-company.ts';
+import type { Company } from './company.ts';
+import { MarksCompany } from './marks-company.ts';
+import { QueuesCompany } from './queues-company.ts';
 import { SessionClient } from './session-client.ts';
 import { argumentsOf, machineName } from './setting.ts';
-import { drawSwarm, type Swarm } from './swarm.ts';
+import { drawSwarm, type CompanyName, type Swarm } from './swarm.ts';
+import { Talker } from './talker.ts';
+import { TokensCompany } from './tokens-company.ts';
 import { Trouble } from './trouble.ts';
 
 export interface SceneOptions {
@@ -45,6 +51,9 @@ export interface SceneResult {
   readonly operations: number;
   /** Answered, of clients at level session. */
   readonly sessionOperations: number;
+  /** Of companies, on several keys together; and those of them that were answered. */
+  readonly togetherOperations: number;
+  readonly togetherAnswered: number;
   readonly answered: number;
   readonly unknown: number;
   readonly crashes: number;
@@ -57,6 +66,13 @@ export interface SceneResult {
   /** The last things that happened. */
   readonly notes: readonly string[];
 }
+
+const companyOf = {
+  marks: MarksCompany,
+  accounts: AccountsCompany,
+  tokens: TokensCompany,
+  queues: QueuesCompany,
+} as const satisfies Readonly<Record<CompanyName, unknown>>;
 
 /** Within this the product must serve at first, and again once nothing goes wrong. */
 const FORMING_MS = 20_000;
@@ -100,7 +116,10 @@ class Scene {
   private readonly machines: Machine[] = [];
   private readonly clients: SimClient[] = [];
   private readonly sessions: SessionClient[] = [];
+  private readonly companies: Company[] = [];
   private readonly checker: SimClient;
+  /** Asks what companies want to know before and after. */
+  private readonly auditor: Talker;
   private readonly operator: { network: SimNetwork; host: Host; life: Life };
   private readonly history = new History();
   private readonly trouble: Trouble;
@@ -138,6 +157,11 @@ class Scene {
       const name = `s${index + 1}`;
       this.sessions.push(new SessionClient(world, { name, random: root.split(`session ${index}`) }));
     }
+    for (const name of swarm.companies) {
+      const random = root.split(`company ${name}`);
+      this.companies.push(new companyOf[name](world, { name, random, clients: random.between(2, 5) }));
+    }
+    this.auditor = new Talker(world, { name: 'auditor', random: root.split('auditor') });
     this.operator = { network: this.network, host: this.network.addHost('operator', false), life: this.loop.life() };
     this.checker = new SimClient(world, { name: 'c99', random: root.split('checker') });
     this.trouble = new Trouble(world, root.split('trouble'));
@@ -151,6 +175,7 @@ class Scene {
         await this.live();
         await this.heal();
         await this.readFinally();
+        for (const company of this.companies) await this.loop.settle(company.finish(this.auditor));
         await this.converge();
         this.judge();
       }
@@ -196,6 +221,7 @@ class Scene {
       machine.start();
     }
     await this.until(() => first.every(({ node }) => node !== undefined), FORMING_MS, 'the nodes do not start');
+    for (const company of this.companies) await this.loop.settle(company.prepare(this.auditor));
   }
 
   private async live(): Promise<void> {
@@ -207,6 +233,7 @@ class Scene {
       machine.disk.faults = { ...swarm.disk };
     }
     for (const client of this.clients) client.start();
+    for (const company of this.companies) company.start();
     // A write at level session may be on one disk only, and that one may be lost.
     if (!swarm.losesDisk) for (const session of this.sessions) session.start();
     if (swarm.joins) this.loop.post(this.random.next() * swarm.runMs * 500, () => this.machines.at(-1)?.start());
@@ -229,6 +256,7 @@ class Scene {
     if (this.swarm.losesDisk) await this.forgetLost();
     // What clients still wait for comes, or does not, within their deadline.
     await this.loop.advance(this.swarm.clientTimeoutMs + 1);
+    await this.until(() => this.companies.every(({ isIdle }) => isIdle), SETTLING_MS, 'a client hangs');
   }
 
   /** Nodes that were joining get in. */
@@ -264,15 +292,15 @@ class Scene {
   private async readFinally(): Promise<void> {
     for (const machine of this.machines) {
       for (const [index, workload] of this.swarm.keys.entries()) {
-        await this.readOnce(machine.name, keyName(workload, index));
+        await this.readOnce(machine.name, keyName(workload, index), readingOf(workload));
       }
     }
   }
 
-  private async readOnce(target: string, key: string): Promise<void> {
+  private async readOnce(target: string, key: string, reading: Operation): Promise<void> {
     for (let tries = 0; tries < FINAL_TRIES; tries++) {
       const asked: { outcome?: Outcome } = {};
-      this.checker.runAt(target, key, { kind: 'get' }, (outcome) => {
+      this.checker.runAt(target, key, reading, (outcome) => {
         asked.outcome = outcome;
       });
       await this.until(() => asked.outcome !== undefined, 2 * this.swarm.clientTimeoutMs + STEP_MS, 'a client hangs');
@@ -293,7 +321,7 @@ class Scene {
     // Looked up each time: a last batch of slots may still move.
     const ownersNow = (key: string): Node[] =>
       ownersOf(must(nodes[0], 'a node'), key).map((id) => must(byMember.get(id), 'owners are members'));
-    await this.convergeKeys(keys, ownersNow);
+    await this.convergeKeys([...keys, ...this.companies.flatMap((company) => company.keys)], ownersNow);
   }
 
   /**
@@ -376,6 +404,8 @@ class Scene {
       repaired: this.repaired,
       operations: this.history.size,
       sessionOperations: this.sessions.reduce((total, { answered }) => total + answered, 0),
+      togetherOperations: this.companies.reduce((total, { asked }) => total + asked, 0),
+      togetherAnswered: this.companies.reduce((total, { answered }) => total + answered, 0),
       answered: this.history.count('done'),
       unknown: this.history.count('unknown'),
       crashes: this.trouble.crashes,

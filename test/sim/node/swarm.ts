@@ -10,7 +10,12 @@ import { calmNetwork, type NetworkFaults } from './network-faults.ts';
 
 /** What is asked for on a key; each key has one of these workloads. */
 export const workloads = ['register', 'counter', 'log', 'expiring'] as const;
-export type Workload = (typeof workloads)[number];
+export const collections = ['hash', 'list', 'set', 'scores'] as const;
+export type Workload = (typeof workloads)[number] | (typeof collections)[number];
+
+/** What groups of clients do together on several keys. */
+export const companies = ['marks', 'accounts', 'tokens', 'queues'] as const;
+export type CompanyName = (typeof companies)[number];
 
 export interface Swarm {
   readonly nodes: number;
@@ -21,6 +26,7 @@ export interface Swarm {
   /** Clients at level `session`, each with a key of its own. */
   readonly sessions: number;
   readonly keys: readonly Workload[];
+  readonly companies: readonly CompanyName[];
   readonly runMs: number;
   readonly thinkMs: number;
   readonly clientTimeoutMs: number;
@@ -97,13 +103,16 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
   const isDurable = random.chance(0.6);
   const crashes = random.chance(0.75);
   const jumpMs = maybe(random, 0.3, random.next() * 200);
+  const mix = random.split('mix');
+  const ofCollections = mix.chance(0.4) ? Array.from({ length: mix.between(1, 3) }, () => mix.pick(collections)) : [];
   return {
     nodes,
     replicas: Math.min(nodes, 3),
     joins: nodes > 3 && random.chance(0.15),
     clients: random.between(3, 8),
     sessions: random.pick([0, 0, 1, 2]),
-    keys: Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)),
+    keys: [...Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)), ...ofCollections],
+    companies: mix.chance(0.5) ? [...new Set([mix.pick(companies), mix.pick(companies)])] : [],
     runMs: random.pick([600, 1_200, 2_400]),
     thinkMs: random.pick([2, 8, 20]) * (0.5 + random.next()),
     clientTimeoutMs: random.pick([150, 400, 1_500]),
@@ -140,7 +149,8 @@ export function calmSwarm(nodes: number): Swarm {
     joins: false,
     clients: 4,
     sessions: 1,
-    keys: ['register', 'counter', 'log', 'expiring'],
+    keys: ['register', 'counter', 'log', 'expiring', ...collections],
+    companies,
     runMs: 1_000,
     thinkMs: 3,
     clientTimeoutMs: 1_000,

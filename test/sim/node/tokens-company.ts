@@ -1,0 +1,62 @@
+/**
+ * Tokens in lists that only move, with LMOVE, RENAMENX, and RENAME under WATCH: whoever looks at all lists at once sees
+ * each token once, whatever became of moves that were never answered.
+ */
+
+import { Company, elementsOf, together } from './company.ts';
+import type { RawReply, Talker } from './talker.ts';
+
+const HALLS = ['hall0', 'hall1', 'hall2'] as const;
+const TOKENS_EACH = 2;
+const NO_SUCH_KEY = '-ERR no such key';
+
+export class TokensCompany extends Company {
+  readonly keys = [...HALLS];
+  private readonly tokens = HALLS.flatMap((hall) => Array.from({ length: TOKENS_EACH }, (_, i) => `${hall}.${i}`));
+
+  override async prepare(checker: Talker): Promise<void> {
+    for (const hall of HALLS) {
+      const its = this.tokens.filter((token) => token.startsWith(hall));
+      await checker.askSurely(together(['DEL', hall], ['RPUSH', hall, ...its]));
+    }
+  }
+
+  async finish(checker: Talker): Promise<void> {
+    const replies: RawReply[] = [];
+    for (const hall of HALLS) replies.push(await checker.askSurely([['LRANGE', hall, '0', '-1']]));
+    this.count(replies, 'at the end');
+  }
+
+  protected async turn(talker: Talker): Promise<void> {
+    const { random } = this;
+    const [from, to] = random.shuffle([...HALLS]) as [string, string];
+    const dice = random.next();
+    if (dice < 0.4) await talker.ask([['LMOVE', from, to, random.pick(ENDS), random.pick(ENDS)]]);
+    else if (dice < 0.55) await talker.ask([['RENAMENX', from, to]], { refusal: NO_SUCH_KEY });
+    else if (dice < 0.65) await this.renameIfFree(talker, from, to);
+    else {
+      const told = await talker.ask(together(...HALLS.map((hall) => ['LRANGE', hall, '0', '-1'])));
+      if (told.kind === 'done') this.count(elementsOf(told.reply), `seen by ${talker.name}`);
+    }
+  }
+
+  private async renameIfFree(talker: Talker, from: string, to: string): Promise<void> {
+    const first = await talker.ask([
+      ['WATCH', from, to],
+      ['EXISTS', from],
+      ['EXISTS', to],
+    ]);
+    if (first.kind !== 'done') return;
+    if (first.replies[1] === 1 && first.replies[2] === 0) await talker.ask(together(['RENAME', from, to]));
+    else talker.move();
+  }
+
+  private count(halls: readonly RawReply[], when: string): void {
+    const seen = halls.flatMap((hall) => elementsOf(hall)).map(String);
+    if (seen.toSorted().join() === this.tokens.toSorted().join()) return;
+    const shown = halls.map((hall) => `[${elementsOf(hall).join(' ')}]`).join(' ');
+    this.world.violation(`of the tokens there are ${shown}, ${when}`);
+  }
+}
+
+const ENDS = ['LEFT', 'RIGHT'] as const;
