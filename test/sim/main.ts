@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { applyMutant, hunt } from './node/mutant-run.ts';
 import { mutantOf, mutants } from './node/mutants.ts';
-import { applyTransactionMutant } from './transaction/mutants.ts';
+import { transactionMutants } from './transaction/mutants.ts';
 
 const { values } = parseArgs({
   options: {
@@ -29,13 +29,13 @@ async function run(): Promise<boolean> {
   const { mutant, trace } = values;
   const seeds = Number(values.seeds ?? 100);
   if (values.transactions) {
-    if (mutant !== undefined) applyTransactionMutant(mutant);
+    if (mutant !== undefined) applyMutant(mutant, transactionMutants);
     const { runTransactionSeeds } = await import('./transaction/main.ts');
     return runTransactionSeeds({ ...common, seeds, mutant });
   }
   if (mutant === 'all') return huntAll(seeds);
   if (mutant !== undefined) {
-    applyMutant(mutant);
+    applyMutant(mutant, mutants);
     const { huntSeeds } = await import('./node/main.ts');
     return huntSeeds({ ...common, seeds, mutant: mutantOf(mutant), trace });
   }

@@ -3,6 +3,7 @@
 import { must } from '../../../src/assert.ts';
 import type { NodeCluster } from '../../../src/node-cluster.ts';
 import type { Node } from '../../../src/node.ts';
+import type { Forwarder } from '../../../src/repl/forward.ts';
 import type { OwnerAnswer, RowName } from '../../../src/repl/owner-message.ts';
 import { headKey, slotOfHead } from '../../../src/repl/row-key.ts';
 import type { Topology } from '../../../src/cluster/topology.ts';
@@ -74,6 +75,12 @@ export function suspectSlotsOf(node: Node): number {
 export async function versionAt(node: Node, key: string): Promise<string> {
   const version = await must(clusterOf(node), 'a node of a cluster').owner.recall.heldVersion(rowOf(key));
   return version === undefined ? 'unknown' : versionText(version);
+}
+
+/** Changes that this node has sent to other nodes so far. */
+export function forwardsOf(node: Node): number {
+  const cluster = must(clusterOf(node), 'a node of a cluster') as unknown as { readonly forwarder: Forwarder };
+  return cluster.forwarder.counts.forwarded;
 }
 
 /** How long the change that changes nothing may take. */

@@ -2,26 +2,30 @@
 
 import { spawn } from 'node:child_process';
 import { register } from 'node:module';
-import { mutantOf, mutants } from './mutants.ts';
 import type { Patch } from './mutant-loader.ts';
 
-/** Must be called before anything of `src/` is loaded. */
-export function applyMutant(name: string): void {
-  const mutant = mutantOf(name);
-  if (mutant === undefined) throw new Error(`no mutant ${name}; there are ${Object.keys(mutants).join(', ')}`);
+/** Breaks the product in one place. Must be called before anything of `src/` is loaded. */
+export function applyMutant(name: string, among: Readonly<Record<string, Patch>>): void {
+  const mutant = among[name];
+  if (mutant === undefined) throw new Error(`no mutant ${name}; there are ${Object.keys(among).join(', ')}`);
   const { file, find, replace } = mutant;
   register<Patch>(new URL('mutant-loader.js', import.meta.url), { data: { file, find, replace } });
 }
 
-/** Runs the simulation with one mutant in a process of its own; what it printed, and whether it was caught. */
+/**
+ * Runs the simulation with one mutant in a process of its own; what it printed, and whether it was caught. `words`: more
+ * of the command line.
+ */
 export function hunt(
   name: string,
-  options: { seed: number; seeds: number },
+  options: { readonly seed: number; readonly seeds: number; readonly words?: readonly string[] },
 ): Promise<{ caught: boolean; output: string }> {
   const main = new URL('../main.js', import.meta.url).pathname;
   const words = ['--mutant', name, '--seed', String(options.seed), '--seeds', String(options.seeds)];
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [main, ...words, ...(options.words ?? [])], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let output = '';
     child.stdout.on('data', (bytes: Buffer) => {
       output += bytes.toString();

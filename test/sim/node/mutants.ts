@@ -3,6 +3,7 @@
  * when the file is loaded (mutant-loader.ts). The simulation must catch each of them. Nothing of this is in the product.
  */
 
+import { transactionMutants } from '../transaction/mutants.ts';
 import type { ScheduleName } from './schedules.ts';
 import type { Swarm } from './swarm.ts';
 
@@ -27,6 +28,22 @@ export interface Mutant {
 const crashing = { appendfsync: 'always', powerCuts: true, kills: true, fullDisks: false, joins: false } as const;
 const cutting = { cuts: true, cutMs: 200, troubleMs: 30, joins: false } as const;
 const busy = { keys: ['counter', 'log', 'register'], companies: [], thinkMs: 2, clients: 8 } as const;
+
+/** What clients do together on several keys, and little else. */
+const together = {
+  companies: ['marks', 'accounts', 'tokens'],
+  keys: ['register'],
+  sessions: 0,
+  clients: 3,
+  thinkMs: 3,
+  joins: false,
+} as const;
+
+/** A wrong transaction, with whole nodes. */
+function ofTransactions(name: keyof typeof transactionMutants, seed: number): Mutant {
+  const { why, file, find, replace } = transactionMutants[name];
+  return { why, file, find, replace, nodes: 3, swarm: together, seed };
+}
 
 export const mutants = {
   answersClientsBeforeDurable: {
@@ -161,6 +178,21 @@ export const mutants = {
     nodes: 3,
     swarm: { ...crashing, ...busy, fastCrashes: true, jumpMs: 200 },
     seed: 1,
+  },
+  locksAnyway: ofTransactions('locksAnyway', 1),
+  changesUnderLock: ofTransactions('changesUnderLock', 6),
+  absentIsAborted: ofTransactions('absentIsAborted', 8),
+  appliesAnyway: ofTransactions('appliesAnyway', 5),
+  ignoresMarks: ofTransactions('ignoresMarks', 4),
+  retriesUncertainPops: {
+    why: 'a pop for a waiter whose outcome is unknown is made again, and what the first one took is lost',
+    file: 'commands/blocked-far.js',
+    find: 'return PASSING.has(reply.message);',
+    replace: 'return true;',
+    nodes: 3,
+    swarm: {},
+    schedule: 'lostPop',
+    seed: 7,
   },
 } as const satisfies Readonly<Record<string, Mutant>>;
 

@@ -165,6 +165,27 @@ async function lostForward(seed: number): Promise<string | undefined> {
   return verdict(stage, isTwice && `INCR was answered ${reply}, and the number is ${after ?? '?'}`);
 }
 
+/** What was taken for a client that waits does not come back with its answer: the client must not be given another one. */
+async function lostPop(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop } = stage;
+  const [first, second, last] = stage.ownersOf('q') as [number, number, number];
+  const waiting = stage.begin(last, 'BLPOP', 'q', '6');
+  await loop.advance(WRITTEN_MS);
+  const pushing = stage.begin(second, 'RPUSH', 'q', 'a');
+  await stage.forwards(last);
+  network.cut(machineName(first), machineName(last));
+  const pushed = await loop.settle(pushing);
+  await loop.advance(2 * NOTICED_MS);
+  network.mendAll();
+  await loop.advance(NOTICED_MS);
+  await stage.ask(second, 'RPUSH', 'q', 'b');
+  const told = (await loop.settle(waiting)) ?? 'no answer';
+  const left = await stage.ask(second, 'LRANGE', 'q', '0', '-1');
+  const isLost = pushed === ':1' && told === '[$q $b]' && left === '[]';
+  return verdict(stage, isLost && `the waiter was answered ${told}, and of a and b there is ${left ?? '?'}`);
+}
+
 const KEYS = Array.from({ length: 8 }, (_, i) => `k${i}`);
 
 /**
@@ -212,6 +233,7 @@ export const schedules = {
   lostAcceptance,
   lostForward,
   brokenForward,
+  lostPop,
   forgottenWrites,
 } as const satisfies Readonly<Record<string, Schedule>>;
 

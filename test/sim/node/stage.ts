@@ -6,7 +6,7 @@ import { EventLoop, type Life } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
 import { askOnce } from './ask-once.ts';
 import { formationOf } from './formation.ts';
-import { heldBy, isSettled, ownersOf, memberOf, suspectSlotsOf, versionAt } from './inside.ts';
+import { forwardsOf, heldBy, isSettled, ownersOf, memberOf, suspectSlotsOf, versionAt } from './inside.ts';
 import { Machine } from './machine.ts';
 import { SimNetwork, type Host } from './network.ts';
 import type { ReplyText } from './operation.ts';
@@ -15,6 +15,9 @@ import { argumentsOf, machineName } from './setting.ts';
 const STARTING_MS = 10_000;
 const STEP_MS = 10;
 const ANSWER_MS = 10_000;
+const FORWARDING_MS = 1_000;
+/** Less than any answer takes. */
+const SHORT_MS = 0.05;
 
 export class Stage {
   readonly loop = new EventLoop();
@@ -65,6 +68,11 @@ export class Stage {
     return this.askAll(index, [words]);
   }
 
+  /** As `ask`, without waiting: for commands that block. */
+  begin(index: number, ...words: string[]): Promise<ReplyText | undefined> {
+    return askOnce(this.operator, { target: machineName(index), commands: [words], timeoutMs: ANSWER_MS });
+  }
+
   /** The last reply of several commands sent on one connection. */
   askAll(index: number, commands: readonly (readonly string[])[]): Promise<ReplyText | undefined> {
     const question = { target: machineName(index), commands, timeoutMs: ANSWER_MS };
@@ -90,6 +98,13 @@ export class Stage {
   /** The version that this machine's node has of a key, voting or not. */
   versionAt(index: number, key: string): Promise<string> {
     return this.loop.settle(versionAt(this.nodeOf(index), key));
+  }
+
+  /** Until this machine's node has sent one more change to another node; at most a second. */
+  async forwards(index: number): Promise<void> {
+    const before = forwardsOf(this.nodeOf(index));
+    const untilUs = this.loop.nowUs + FORWARDING_MS * 1000;
+    while (forwardsOf(this.nodeOf(index)) === before && this.loop.nowUs < untilUs) await this.loop.advance(SHORT_MS);
   }
 
   /** No bytes pass between this machine and the others, one way or both. */
