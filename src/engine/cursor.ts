@@ -29,6 +29,10 @@ export type MergeCursorOptions = {
   readonly lower: Uint8Array | undefined;
   readonly upper: Uint8Array | undefined;
   readonly reverse: boolean;
+  /** Keys that one step may pass because they are deleted. */
+  readonly mostPassed: number;
+  /** Resolves in the next turn. */
+  readonly rest: () => Promise<void>;
   readonly onClose: () => void;
 };
 
@@ -40,6 +44,8 @@ export class MergeCursor implements Cursor {
   readonly #lower: Uint8Array | undefined;
   readonly #upper: Uint8Array | undefined;
   readonly #reverse: boolean;
+  readonly #mostPassed: number;
+  readonly #rest: () => Promise<void>;
   readonly #onClose: () => void;
   /** Where sources that owe a seek go. */
   #target: Uint8Array | undefined;
@@ -49,6 +55,8 @@ export class MergeCursor implements Cursor {
   /** Backwards: the walk has passed its first bound. */
   #isBelowUpper = false;
   #closed = false;
+  /** The last step has passed as many keys as it may. */
+  #rests = false;
 
   constructor(options: MergeCursorOptions) {
     this.#sources = options.sources;
@@ -58,6 +66,8 @@ export class MergeCursor implements Cursor {
     this.#lower = options.lower;
     this.#upper = options.upper;
     this.#reverse = options.reverse;
+    this.#mostPassed = options.mostPassed;
+    this.#rest = options.rest;
     this.#onClose = options.onClose;
     this.#target = options.reverse ? options.upper : options.lower;
   }
@@ -106,7 +116,7 @@ export class MergeCursor implements Cursor {
   }
 
   #find(): Lookup {
-    for (;;) {
+    for (let passed = 0; ; passed++) {
       if (!this.#settle()) return lookup.MISS;
       const first = this.#first();
       if (first === undefined) return lookup.ABSENT;
@@ -117,6 +127,10 @@ export class MergeCursor implements Cursor {
         return lookup.FOUND;
       }
       this.#leave(first);
+      if (passed >= this.#mostPassed) {
+        this.#rests = true;
+        return lookup.MISS;
+      }
     }
   }
 
@@ -186,6 +200,11 @@ export class MergeCursor implements Cursor {
   }
 
   async load(): Promise<void> {
+    if (this.#rests) {
+      this.#rests = false;
+      await this.#rest();
+      return;
+    }
     const loads: Promise<void>[] = [];
     for (let i = 0; i < this.#sources.length; i++) {
       const owed = this.#states[i] as State;

@@ -356,6 +356,8 @@ export class Engine implements Store {
       lower,
       upper,
       reverse,
+      mostPassed: options.mostPassed ?? Infinity,
+      rest: () => new Promise((resolve) => timers.atTurnEnd(resolve)),
       onClose: () => {
         this.#pins.remove(limit);
         versions.release(reader);

@@ -70,6 +70,8 @@ export interface CursorOptions {
   readonly reverse?: boolean;
   /** Without one: the state at the time the cursor is opened. */
   readonly snapshot?: Snapshot;
+  /** After so many deleted keys a step is a MISS whose `load` waits for the next turn; without it a step passes any number. */
+  readonly mostPassed?: number;
 }
 
 /**

@@ -6,12 +6,14 @@
  * "cells" | generation u64 BE | head of the row                (value empty)
  * ```
  *
- * The collector deletes the cells a few at a time, then the record. Nobody reads such cells, so nothing depends on when;
- * after a crash it goes on where it was.
+ * The collector deletes the cells a few at a time, what is left of a large collection with one range delete, then the
+ * record. Nobody reads such cells, so nothing depends on when; after a crash it goes on where it was.
  */
 
+import { compareBytes } from '../bytes.ts';
 import type { Batch, Store } from '../engine/store.ts';
 import { cellRange } from './element-cells.ts';
+import { keyAfter } from './elements.ts';
 import { firstKeys } from './first-keys.ts';
 import { localKey, readStamp, writeStamp } from './row-key.ts';
 
@@ -19,6 +21,9 @@ const PREFIX = localKey('cells');
 
 /** Cells deleted in one turn: about half a millisecond. */
 export const GARBAGE_BATCH_CELLS = 500;
+
+/** Beyond so many a range delete: every look-up compares with it until it is in a table, so it must save a lot. */
+const DELETED_ONE_BY_ONE = 10_000;
 
 /** The record of cells that were left behind. */
 export function garbageKey(generation: number, head: Uint8Array, headLength: number): Uint8Array {
@@ -29,20 +34,52 @@ export function garbageKey(generation: number, head: Uint8Array, headLength: num
   return key;
 }
 
-/** Deletes cells that were left behind, at most GARBAGE_BATCH_CELLS a call. True: there may be more. Throws `EngineError`. */
-export async function collectGarbage(store: Store, batch: Batch): Promise<boolean> {
-  const [record] = await firstKeys(store, { lower: PREFIX, upper: pastPrefix() }, 1);
-  if (record === undefined) return false;
-  const generation = readStamp(record, PREFIX.length);
-  const head = record.subarray(PREFIX.length + 8);
-  const [lower, upper] = cellRange(head, head.length, generation);
-  const cells = await firstKeys(store, { lower, upper }, GARBAGE_BATCH_CELLS);
-  if (store.refusal !== undefined) return false;
-  batch.clear();
-  for (const cell of cells) batch.delete(cell);
-  if (cells.length < GARBAGE_BATCH_CELLS) batch.delete(record);
-  store.write(batch, true);
-  return true;
+/** What a store has of cells that were left behind. */
+export class CellGarbage {
+  private readonly store: Store;
+  private readonly batch: Batch;
+  /** Whose cells are being deleted. */
+  private record: Uint8Array | undefined = undefined;
+  /** Where the next ones begin: a walk from the first would pass all that are deleted already. */
+  private from: Uint8Array = PREFIX;
+  private deleted = 0;
+
+  constructor(store: Store) {
+    this.store = store;
+    this.batch = store.newBatch();
+  }
+
+  /** Deletes some cells, at most GARBAGE_BATCH_CELLS one by one. True: there may be more. Throws `EngineError`. */
+  async collect(): Promise<boolean> {
+    const { store, batch } = this;
+    // Records before it are deleted, too; those that came there meanwhile are met when all behind it are done.
+    const [record] = await firstKeys(store, { lower: this.record ?? PREFIX, upper: pastPrefix() }, 1);
+    if (record === undefined) {
+      const wasBehind = this.record !== undefined;
+      this.record = undefined;
+      return wasBehind;
+    }
+    const head = record.subarray(PREFIX.length + 8);
+    const [lower, upper] = cellRange(head, head.length, readStamp(record, PREFIX.length));
+    if (this.record === undefined || compareBytes(this.record, record) !== 0) this.begin(record, lower);
+    const cells = await firstKeys(store, { lower: this.from, upper }, GARBAGE_BATCH_CELLS);
+    if (store.refusal !== undefined) return false;
+    batch.clear();
+    const isLast = cells.length < GARBAGE_BATCH_CELLS || this.deleted >= DELETED_ONE_BY_ONE;
+    if (this.deleted >= DELETED_ONE_BY_ONE) batch.deleteRange(this.from, upper);
+    else for (const cell of cells) batch.delete(cell);
+    if (isLast) batch.delete(record);
+    this.from = keyAfter(cells.at(-1) ?? upper);
+    this.deleted += cells.length;
+    store.write(batch, true);
+    return true;
+  }
+
+  private begin(record: Uint8Array, lower: Uint8Array): void {
+    this.record = record;
+    this.from = lower;
+    this.deleted = 0;
+  }
 }
 
 function pastPrefix(): Uint8Array {

@@ -23,7 +23,7 @@ import { compareBytes } from '../bytes.ts';
 import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
-import { collectGarbage, garbageKey } from './cell-garbage.ts';
+import { CellGarbage, garbageKey } from './cell-garbage.ts';
 import { CellMemory } from './cell-memory.ts';
 import { CellElements, cellKey, putCell } from './element-cells.ts';
 import { packCollection } from './element-pack.ts';
@@ -203,7 +203,7 @@ export class Keyspace {
   private readonly batch: Batch;
   /** Rows that will be looked up next. */
   readonly expected: ExpectedRows;
-  private readonly garbageBatch: Batch;
+  private readonly garbage: CellGarbage;
   private readonly sweepView: View;
   private readonly head = new Head();
   /** Rows that the sweeper or a write found expired. */
@@ -226,7 +226,7 @@ export class Keyspace {
     this.hlc = options.hlc;
     this.actor = options.actor;
     this.batch = options.store.newBatch();
-    this.garbageBatch = options.store.newBatch();
+    this.garbage = new CellGarbage(options.store);
     this.sweepView = this.newView();
   }
 
@@ -346,7 +346,7 @@ export class Keyspace {
 
   /** Deletes some cells that nothing names any more. True: there may be more. Throws `EngineError`. */
   collectGarbage(): Promise<boolean> {
-    return collectGarbage(this.store, this.garbageBatch);
+    return this.garbage.collect();
   }
 
   /** Brings a row into memory; false: a damaged table may hold it. */

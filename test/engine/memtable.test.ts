@@ -78,6 +78,8 @@ async function walk(memtable: Memtable, limit: number, reverse: boolean): Promis
     limit,
     reverse,
     ...bounds,
+    mostPassed: Infinity,
+    rest: () => Promise.resolve(),
     onClose: () => {},
   });
   const pairs: [string, string][] = [];
