@@ -99,11 +99,36 @@ interface Closure {
   readonly p?: Proto;
 }
 
+/** A table of Lua; opaque. */
+export interface LuaTable {
+  readonly id: number;
+}
+
+/** A place that holds a value. */
+export interface LuaSlot {
+  sethvalue(table: LuaTable): void;
+}
+
+/** What of fengari's insides is used to make tables. */
+interface Tables {
+  luaH_new(L: LuaState): LuaTable;
+  luaH_setint(table: LuaTable, key: number, value: LuaSlot): void;
+  luaH_getstr(table: LuaTable, key: object): LuaSlot;
+}
+
+interface Strings {
+  luaS_new(L: LuaState, bytes: Uint8Array): object;
+}
+
 export interface Fengari {
   readonly lua: Lua;
   readonly aux: LuaAux;
   readonly lib: Readonly<Record<string, LuaFunction>>;
   readonly bytes: (text: string) => Uint8Array;
+  /** A table of strings, made without the stack. */
+  tableOf(L: LuaState, items: readonly Uint8Array[]): LuaTable;
+  /** Where the value of a field stands in the table at a place of the stack; it stays there while nobody sets it to nil. */
+  slotOf(L: LuaState, index: number, name: string): LuaSlot;
   /** Makes the integers among the constants of the function on top of the stack doubles, and of those within it. */
   doublesOnly(L: LuaState): void;
 }
@@ -122,9 +147,11 @@ export function fengari(): Fengari {
 function load(): Fengari {
   const require = createRequire(import.meta.url);
   // `defs` first: the two need each other. Then, before any other file: they take what they need when they are loaded.
-  const { LUA_TNUMINT, LUA_TNUMFLT } = require('fengari/src/defs.js').constant_types as {
+  const { LUA_TNUMINT, LUA_TNUMFLT, LUA_TLNGSTR, LUA_TNIL } = require('fengari/src/defs.js').constant_types as {
     LUA_TNUMINT: number;
     LUA_TNUMFLT: number;
+    LUA_TLNGSTR: number;
+    LUA_TNIL: number;
   };
   const conf = require('fengari/src/luaconf.js') as Record<string, unknown>;
   conf['LUA_COMPAT_FLOATSTRING'] = true;
@@ -140,6 +167,10 @@ function load(): Fengari {
     lualib: Record<string, LuaFunction>;
     to_luastring(text: string): Uint8Array;
   };
+  const { TValue } = require('fengari/src/lobject.js') as { TValue: Value };
+  quickenStack(require('fengari/src/ldo.js') as { adjust_top: AdjustTop }, TValue, LUA_TNIL);
+  const { luaH_new, luaH_setint, luaH_getstr } = require('fengari/src/ltable.js') as Tables;
+  const { luaS_new } = require('fengari/src/lstring.js') as Strings;
   const convert = ({ k, p }: Proto): void => {
     for (const constant of k) if (constant.type === LUA_TNUMINT) constant.type = LUA_TNUMFLT;
     for (const inner of p) convert(inner);
@@ -148,5 +179,31 @@ function load(): Fengari {
     const closure: Closure | null = lua.lua_topointer(L, -1);
     if (closure?.p !== undefined) convert(closure.p);
   };
-  return { lua, aux: lauxlib, lib: lualib, bytes, doublesOnly };
+  const tableOf = (L: LuaState, items: readonly Uint8Array[]): LuaTable => {
+    const table = luaH_new(L);
+    for (let i = 0; i < items.length; i++) {
+      luaH_setint(table, i + 1, new TValue(LUA_TLNGSTR, luaS_new(L, items[i] as Uint8Array)));
+    }
+    return table;
+  };
+  const slotOf = (L: LuaState, index: number, name: string): LuaSlot =>
+    luaH_getstr(lua.lua_topointer(L, index) as LuaTable, luaS_new(L, bytes(name)));
+  return { lua, aux: lauxlib, lib: lualib, bytes, tableOf, slotOf, doublesOnly };
+}
+
+type Value = new (type: number, value: unknown) => LuaSlot;
+type AdjustTop = (L: LuaState & Stack, newTop: number) => void;
+
+interface Stack {
+  readonly stack: (LuaSlot | undefined)[];
+  top: number;
+}
+
+/** Each `delete` of a place of the stack leaves compiled code: places above the top are made empty instead. */
+function quickenStack(calls: { adjust_top: AdjustTop }, Value: Value, nil: number): void {
+  calls.adjust_top = (L, newTop) => {
+    const { stack } = L;
+    while (L.top < newTop) stack[L.top++] = new Value(nil, null);
+    while (L.top > newTop) stack[--L.top] = undefined;
+  };
 }

@@ -16,7 +16,7 @@ import { CommandError } from './errors.ts';
 import { bitLibrary } from './lua-bit.ts';
 import { cjsonLibrary } from './lua-cjson.ts';
 import { cmsgpackLibrary } from './lua-cmsgpack.ts';
-import { fengari, type Fengari, type LuaFunction, type LuaState, NULL_POINTER } from './lua-fengari.ts';
+import { fengari, type Fengari, type LuaFunction, type LuaSlot, type LuaState, NULL_POINTER } from './lua-fengari.ts';
 import { formatText } from './lua-format.ts';
 import { PRELUDE } from './lua-prelude.ts';
 import { LuaRandom } from './lua-random.ts';
@@ -81,6 +81,9 @@ export class LuaHost {
   private readonly limitMs: () => number;
   private readonly L: LuaState;
   private readonly handlerRef: number;
+  /** Where the tables KEYS and ARGV stand. */
+  private readonly keysSlot: LuaSlot;
+  private readonly argvSlot: LuaSlot;
   /** Of the run under way. */
   private world: ScriptWorld | undefined = undefined;
   private resp: 2 | 3 = 2;
@@ -96,6 +99,8 @@ export class LuaHost {
     this.L = this.newState(options.version);
     this.fengari.lua.lua_pushcfunction(this.L, this.onError);
     this.handlerRef = this.fengari.aux.luaL_ref(this.L, this.fengari.lua.LUA_REGISTRYINDEX);
+    this.keysSlot = this.slotOfGlobal('KEYS');
+    this.argvSlot = this.slotOfGlobal('ARGV');
   }
 
   /** Throws `CommandError` when it does not compile. */
@@ -120,9 +125,9 @@ export class LuaHost {
   /** Runs a script; its error is a reply. Throws what `world.call` throws. */
   run(script: Script, keys: readonly Uint8Array[], argv: readonly Uint8Array[], world: ScriptWorld): Reply {
     const { L } = this;
-    const { lua } = this.fengari;
-    this.setGlobal('KEYS', keys);
-    this.setGlobal('ARGV', argv);
+    const { lua, tableOf } = this.fengari;
+    this.keysSlot.sethvalue(tableOf(L, keys));
+    this.argvSlot.sethvalue(tableOf(L, argv));
     return this.invoke(script.sha, CHUNK_NAME, world, () => {
       lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
       return 0;
@@ -292,14 +297,17 @@ export class LuaHost {
     if (fatal !== undefined) throw fatal.thrown;
   }
 
-  private setGlobal(name: string, items: readonly Uint8Array[]): void {
+  /** Makes a global table of scripts and returns where it stands. */
+  private slotOfGlobal(name: string): LuaSlot {
     const { L } = this;
-    const { lua, bytes } = this.fengari;
+    const { lua, bytes, slotOf } = this.fengari;
     lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.globalsRef);
     lua.lua_pushstring(L, bytes(name));
-    this.pushStrings(items);
+    lua.lua_createtable(L, 0, 0);
     lua.lua_rawset(L, -3);
+    const slot = slotOf(L, -1, name);
     lua.lua_settop(L, -2);
+    return slot;
   }
 
   private pushStrings(items: readonly Uint8Array[]): void {
