@@ -64,8 +64,9 @@ export class List {
     const { elements } = this;
     if (end === 'tail') elements.add(ELEMENT, positionKey(this.first + elements.count), value);
     else {
-      elements.add(ELEMENT, positionKey(this.first - 1), value);
       this.startAt(this.first - 1);
+      // The position of the first element is what the meta bytes hold.
+      elements.add(ELEMENT, elements.meta, value);
     }
   }
 

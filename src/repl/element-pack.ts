@@ -86,17 +86,13 @@ export interface ElementChange {
   readonly value: Uint8Array | undefined;
 }
 
-function headLength(count: number, meta: Uint8Array): number {
-  return varintLength(count) + varintLength(meta.length) + meta.length;
-}
-
 function elementLength(key: Uint8Array, value: Uint8Array): number {
   return 1 + varintLength(key.length) + key.length + varintLength(value.length) + value.length;
 }
 
 /** Bytes of a collection's value with these parts. */
 export function packedLength(count: number, meta: Uint8Array, elements: readonly PackedElement[]): number {
-  let length = headLength(count, meta);
+  let length = collectionHeadLength(count, meta);
   for (const { key, value } of elements) length += elementLength(key, value);
   return length;
 }
@@ -110,18 +106,33 @@ export function packCollection(count: number, meta: Uint8Array, elements: readon
   return bytes;
 }
 
-function writeCollectionHead(target: Uint8Array, count: number, meta: Uint8Array): number {
+/** Writes what stands in front of the elements at target[0…]; returns its length. Requires: room for it. */
+export function writeCollectionHead(target: Uint8Array, count: number, meta: Uint8Array): number {
   const at = writeVarint(target, writeVarint(target, 0, count), meta.length);
-  if (meta.length > 0) target.set(meta, at);
+  copyInto(target, at, meta);
   return at + meta.length;
+}
+
+/** Bytes in front of the elements. */
+export function collectionHeadLength(count: number, meta: Uint8Array): number {
+  return varintLength(count) + varintLength(meta.length) + meta.length;
+}
+
+/** Up to this length a loop copies faster than `set`. */
+const LOOP_COPY_BYTES = 16;
+
+function copyInto(target: Uint8Array, at: number, bytes: Uint8Array): void {
+  const { length } = bytes;
+  if (length > LOOP_COPY_BYTES) target.set(bytes, at);
+  else for (let i = 0; i < length; i++) target[at + i] = bytes[i] as number;
 }
 
 function writeElement(target: Uint8Array, start: number, tag: number, key: Uint8Array, value: Uint8Array): number {
   target[start] = tag;
   let at = writeVarint(target, start + 1, key.length);
-  target.set(key, at);
+  copyInto(target, at, key);
   at = writeVarint(target, at + key.length, value.length);
-  target.set(value, at);
+  copyInto(target, at, value);
   return at + value.length;
 }
 
@@ -146,21 +157,29 @@ export class PackedElements implements ElementBase {
 
   /**
    * The value of the collection after one change (`value` undefined: a deletion), with this head: cheaper than to pack all of
-   * its elements anew.
+   * its elements anew. It is written to `into` if there is room; returns its length in any case.
    */
-  changed(count: number, meta: Uint8Array, { tag, key, value }: ElementChange): Uint8Array {
+  writeChanged(count: number, meta: Uint8Array, { tag, key, value }: ElementChange, into: Uint8Array): number {
     const { bytes, start } = this;
     const at = this.offsetFrom(tag, key);
     const isThere = at < bytes.length && this.compareAt(at, tag, key) === 0;
     const after = isThere ? this.valueEnd : at;
     const length = value === undefined ? 0 : elementLength(key, value);
-    const result = new Uint8Array(headLength(count, meta) + (at - start) + length + (bytes.length - after));
-    let end = writeCollectionHead(result, count, meta);
-    result.set(bytes.subarray(start, at), end);
+    const whole = collectionHeadLength(count, meta) + (at - start) + length + (bytes.length - after);
+    if (whole > into.length) return whole;
+    let end = writeCollectionHead(into, count, meta);
+    if (at > start) into.set(bytes.subarray(start, at), end);
     end += at - start;
-    if (value !== undefined) end = writeElement(result, end, tag, key, value);
-    result.set(bytes.subarray(after), end);
-    return result;
+    if (value !== undefined) end = writeElement(into, end, tag, key, value);
+    if (after < bytes.length) into.set(bytes.subarray(after), end);
+    return whole;
+  }
+
+  /** As `writeChanged`, in memory of its own. */
+  changed(count: number, meta: Uint8Array, change: ElementChange): Uint8Array {
+    const changed = new Uint8Array(this.writeChanged(count, meta, change, EMPTY));
+    this.writeChanged(count, meta, change, changed);
+    return changed;
   }
 
   /** The same in memory of its own, for a walk that takes more than a turn. */

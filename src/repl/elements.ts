@@ -237,6 +237,18 @@ export class Elements {
     return this.base === PackedElements.NONE ? this.staged : this.merged();
   }
 
+  /** Writes the collection after the changes, packed, to `into` if there is room; returns its length in any case. Throws `Miss`. */
+  writePacked(into: Uint8Array): number {
+    const { base, staged, count, meta } = this;
+    const [change] = staged;
+    if (base instanceof PackedElements && staged.length === 1 && change !== undefined) {
+      return base.writeChanged(count, meta, change, into);
+    }
+    const packed = this.packed();
+    if (packed.length <= into.length) into.set(packed);
+    return packed.length;
+  }
+
   /** The collection after the changes, packed (element-pack.ts). Throws `Miss`. */
   packed(): Uint8Array {
     const { base, staged, count, meta } = this;

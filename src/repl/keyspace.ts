@@ -26,7 +26,7 @@ import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engin
 import { CellGarbage, garbageKey } from './cell-garbage.ts';
 import { CellMemory } from './cell-memory.ts';
 import { CellElements, cellKey, putCell } from './element-cells.ts';
-import { packCollection } from './element-pack.ts';
+import { collectionHeadLength, packCollection, writeCollectionHead } from './element-pack.ts';
 import type { Elements } from './elements.ts';
 import { indexFields, sweepFields } from './field-sweep.ts';
 import { firstKeys } from './first-keys.ts';
@@ -206,6 +206,9 @@ export class Keyspace {
   private readonly garbage: CellGarbage;
   private readonly sweepView: View;
   private readonly head = new Head();
+  /** Where what stands in a head is put together, and its length; -1: what `putValue` returned is all of it. */
+  private readonly inline = new Uint8Array(MAX_INLINE_BYTES);
+  private inlineLength = -1;
   /** Rows that the sweeper or a write found expired. */
   expiredRows = 0;
   /** Where the next sweep goes on, behind rows that a damaged table may hold; undefined: from the first deadline. */
@@ -410,6 +413,7 @@ export class Keyspace {
     head.flags = 0;
     head.apartLength = 0;
     head.generation = 0;
+    this.inlineLength = -1;
     const inline = live ? this.putValue(batch, row, stamp) : NOTHING;
     const { flags } = head;
     if ((before.flags & headFlag.APART) !== 0 && (flags & headFlag.APART) === 0) batch.delete(elementKey(row));
@@ -423,7 +427,7 @@ export class Keyspace {
     head.stamp = stamp;
     head.actor = this.actor;
     head.expiresAtMs = row.expiresAtMs;
-    putHead(batch, row.head, row.headLength, head, inline);
+    putHead(batch, row.head, row.headLength, head, inline, this.inlineLength < 0 ? inline.length : this.inlineLength);
     this.indexExpiry(batch, row);
     indexFields(batch, row);
   }
@@ -457,8 +461,8 @@ export class Keyspace {
     if (base instanceof CellElements) generation = base.generation;
     else {
       if (elements.staged.length <= MAX_INLINE_BYTES) {
-        const packed = elements.packed();
-        if (packed.length <= MAX_INLINE_BYTES) return packed;
+        this.inlineLength = elements.writePacked(this.inline);
+        if (this.inlineLength <= MAX_INLINE_BYTES) return this.inline;
       }
       staged = elements.whole();
     }
@@ -475,7 +479,13 @@ export class Keyspace {
       if (value !== undefined) putCell(batch, writer, tag, key, value);
       else if (stored !== false) batch.delete(cellKey(row.head, row.headLength, generation, tag, key));
     }
-    return packCollection(count, meta, []);
+    // With elements in cells meta bytes have no limit but the batch's.
+    if (collectionHeadLength(count, meta) > this.inline.length) {
+      this.inlineLength = -1;
+      return packCollection(count, meta, []);
+    }
+    this.inlineLength = writeCollectionHead(this.inline, count, meta);
+    return this.inline;
   }
 
   private indexExpiry(batch: Batch, row: Row): void {
@@ -530,14 +540,21 @@ export class Keyspace {
   }
 }
 
-/** Adds a head, with its inline value, to a batch. */
-export function putHead(batch: Batch, key: Uint8Array, keyLength: number, head: Head, inline: Uint8Array): void {
-  const offset = batch.reservePut(keyLength, headLength(head.flags, inline.length));
+/** Adds a head, with its inline value inline[0, inlineLength), to a batch. */
+export function putHead(
+  batch: Batch,
+  key: Uint8Array,
+  keyLength: number,
+  head: Head,
+  inline: Uint8Array,
+  inlineLength: number = inline.length,
+): void {
+  const offset = batch.reservePut(keyLength, headLength(head.flags, inlineLength));
   const bytes = batch.bytes;
   for (let i = 0; i < keyLength; i++) bytes[offset + i] = key[i] as number;
   const at = writeHead(bytes, offset + keyLength, head);
-  if (inline.length <= LOOP_COPY_BYTES) for (let i = 0; i < inline.length; i++) bytes[at + i] = inline[i] as number;
-  else bytes.set(inline, at);
+  if (inlineLength <= LOOP_COPY_BYTES) for (let i = 0; i < inlineLength; i++) bytes[at + i] = inline[i] as number;
+  else bytes.set(inlineLength === inline.length ? inline : inline.subarray(0, inlineLength), at);
 }
 
 /** Adds an element. Its value is its version (u64 stamp, u32 actor, big-endian), then its bytes. */
