@@ -10,7 +10,7 @@
  *
  * How replies are compared: `exact` (default, but times have some room); `unordered` (the items of the outermost array, set or map in any
  * order); `masked` (every number counts as any other); `fields` (masked,
- * and Kvorum may show more `name=value` words than redis-server); `command-info` (COMMAND INFO up to the ACL categories, sets in any order); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
+ * and Kvorum may show more `name=value` words than redis-server); `command-info` (COMMAND INFO up to the ACL categories, sets in any order); `command-docs` (COMMAND DOCS without texts and names of arguments, history and subcommands); `pairs` (a flat array of pairs in any order); `shape` (same kinds all the way down, values free); `type`
  * (same kind); `code` (the first word of an error); `about N` (integers not further apart than N); `lines a b` (the
  * lines `a:…` and `b:…` of a text); `has a b` (both texts have such lines); `ignore`; `differs REASON` (differs by
  * design: counted, and it must differ).
@@ -319,6 +319,7 @@ const PLAIN = [
   'fields',
   'unordered',
   'command-info',
+  'command-docs',
   'pairs',
   'shape',
   'type',

@@ -62,6 +62,48 @@ function commandInfo(tree: Tree): string {
     .join('\n');
 }
 
+/** The pairs of a map of RESP3, or of the flat array that it is in RESP2. */
+function pairsOf(tree: Tree): [string, Tree][] {
+  if (tree.kind === 'map') return tree.entries.map(([key, value]) => [leafBytes(key).toString(), value]);
+  if (tree.kind !== 'array') return [];
+  const found: [string, Tree][] = [];
+  for (let i = 0; i + 1 < tree.items.length; i += 2) {
+    found.push([leafBytes(tree.items[i] as Tree).toString(), tree.items[i + 1] as Tree]);
+  }
+  return found;
+}
+
+/** What is written anew for Kvorum, or not kept (who changed what when, and since when an argument is there). */
+const OWN_WORDS: ReadonlySet<string> = new Set(['summary', 'complexity', 'replaced_by', 'history', 'subcommands']);
+const OWN_ARGUMENT_WORDS: ReadonlySet<string> = new Set([
+  'name',
+  'since',
+  'deprecated_since',
+  'summary',
+  'display_text',
+]);
+
+function docArgument(tree: Tree): string {
+  const fields = pairsOf(tree).filter(([name]) => !OWN_ARGUMENT_WORDS.has(name));
+  return `${tree.kind}(${fields.map(docField).join(', ')})`;
+}
+
+function docField([name, value]: [string, Tree]): string {
+  const isList = name === 'arguments' && value.kind === 'array';
+  return `${name}: ${isList ? value.items.map(docArgument).join(' ') : unordered(value)}`;
+}
+
+/** Of each command what clients read: group, version, flags, and the shape of its arguments; in the order of names. */
+function commandDocs(tree: Tree): string {
+  return pairsOf(tree)
+    .map(([name, doc]) => {
+      const fields = pairsOf(doc).filter(([field]) => !OWN_WORDS.has(field));
+      return `${name} ${doc.kind} ${fields.map(docField).join(', ')}`;
+    })
+    .sort()
+    .join('\n');
+}
+
 /** What of a reply is compared, as text. */
 export function aspect(tree: Tree, comparison: Comparison): string {
   switch (comparison.how) {
@@ -76,6 +118,8 @@ export function aspect(tree: Tree, comparison: Comparison): string {
       return show(tree).replace(/-?\d+(\.\d+)?/g, '0');
     case 'command-info':
       return commandInfo(tree);
+    case 'command-docs':
+      return commandDocs(tree);
     case 'pairs':
       return pairs(tree);
     case 'shape':

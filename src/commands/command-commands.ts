@@ -3,7 +3,8 @@
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { categoriesOf } from './categories.ts';
-import { commandDoc, commandInfo } from './command-info.ts';
+import { commandDoc } from './command-docs.ts';
+import { commandInfo } from './command-info.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { globMatches } from './glob.ts';

@@ -1,4 +1,4 @@
-/** A row of the table as COMMAND INFO and COMMAND DOCS show it. */
+/** A row of the table as COMMAND INFO shows it. */
 
 import { categoriesOf } from './categories.ts';
 import { tipsOf } from './command-tips.ts';
@@ -70,20 +70,4 @@ export function commandInfo(command: Command, container?: string): Reply {
     new SetReply(keySpecifications(name, command, range)),
     new SetReply((command.subcommands ?? []).map((sub) => commandInfo(sub, name))),
   ];
-}
-
-export function commandDoc(command: Command, container?: string): readonly [string, Reply] {
-  const name = container === undefined ? command.name : `${container}|${command.name}`;
-  const { summary, since, group, complexity } = command.doc;
-  const entries: [Reply, Reply][] = [
-    ['summary', summary],
-    ['since', since],
-    ['group', group],
-    ['complexity', complexity],
-  ];
-  const { subcommands } = command;
-  if (subcommands !== undefined && subcommands.length > 0) {
-    entries.push(['subcommands', new MapReply(subcommands.map((sub) => commandDoc(sub, name)))]);
-  }
-  return [name, new MapReply(entries)];
 }
