@@ -3,15 +3,18 @@
  * checksum. Big-endian.
  *
  * ```
- * frame    u16 magic "Kv" | u8 version (1) | u8 0 | u32 length of the messages | u32 CRC32C of the messages | messages
+ * frame    u16 magic "Kv" | u8 version (2) | u8 0 | u32 length of the messages | u32 the length's complement
+ *          u32 CRC32C of the messages | messages
  * message  u32 length of the payload | u8 type | u8 priority | u16 method
  *          u64 request id | u32 time left in ms when it was sent (0: no deadline) | u64 epoch of the topology | payload
  * ```
  *
- * A frame is valid if and only if magic, version and the zero byte are right, its length is at most `MAX_FRAME_BYTES`,
- * the checksum fits, and its messages, of known types and priorities, fill it exactly. Anything else is a
+ * A frame is valid if and only if magic, version and the zero byte are right, its length is at most `MAX_FRAME_BYTES` and
+ * stands there twice, the checksum fits, and its messages, of known types and priorities, fill it exactly. Anything else is a
  * `DamagedError`: the connection is closed, since nothing on it can be trusted to begin where it seems to. The length is
- * judged before anything is allocated, and memory grows with what has arrived, not with what was announced.
+ * judged before anything is allocated, and memory grows with what has arrived, not with what was announced. It has a
+ * check of its own, since a frame that seems longer than it is would swallow what comes after it for as long as that takes,
+ * on a connection that is heard and so counts as healthy.
  */
 
 import { crc32c } from '@node-rs/crc32';
@@ -22,8 +25,8 @@ import { DamagedError } from './byte-cursor.ts';
 
 const MAGIC_0 = 0x4b;
 const MAGIC_1 = 0x76;
-export const FRAME_VERSION = 1;
-export const FRAME_HEADER_BYTES = 12;
+export const FRAME_VERSION = 2;
+export const FRAME_HEADER_BYTES = 16;
 export const MESSAGE_HEADER_BYTES = 28;
 
 /** The largest frame, and so the largest message: what a peer may make a node hold in memory at once. */
@@ -98,7 +101,8 @@ export class FrameWriter {
     memory[2] = FRAME_VERSION;
     memory[3] = 0;
     writeU32(memory, 4, length);
-    writeU32(memory, 8, crc32c(memory.subarray(FRAME_HEADER_BYTES, end)));
+    writeU32(memory, 8, ~length >>> 0);
+    writeU32(memory, 12, crc32c(memory.subarray(FRAME_HEADER_BYTES, end)));
     const frame = memory.subarray(0, end);
     if (memory.length > WRITER_BYTES) this.memory = EMPTY;
     return frame;
@@ -264,6 +268,7 @@ export class FrameReader {
     if (bytes[at] !== MAGIC_0 || bytes[at + 1] !== MAGIC_1) throw new DamagedError('no frame of the bus');
     if (bytes[at + 2] !== FRAME_VERSION || bytes[at + 3] !== 0) throw new DamagedError('a frame of another version');
     const length = readU32(bytes, at + 4);
+    if (readU32(bytes, at + 8) !== ~length >>> 0) throw new DamagedError('a frame’s length');
     if (length > this.maxFrameBytes) throw new DamagedError(`a frame of ${length} bytes`);
     return FRAME_HEADER_BYTES + length;
   }
@@ -272,7 +277,7 @@ export class FrameReader {
 function readFrame(bytes: Uint8Array, start: number, end: number, take: (message: Message) => void): void {
   const first = start + FRAME_HEADER_BYTES;
   const messages = new Uint8Array(bytes.buffer, bytes.byteOffset + first, end - first);
-  if (crc32c(messages) !== readU32(bytes, start + 8)) throw new DamagedError('a frame’s checksum');
+  if (crc32c(messages) !== readU32(bytes, start + 12)) throw new DamagedError('a frame’s checksum');
   if (first === end) throw new DamagedError('a frame without messages');
   for (let at = first; at < end;) {
     if (end - at < MESSAGE_HEADER_BYTES) throw new DamagedError('a message without a whole header');

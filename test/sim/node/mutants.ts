@@ -155,7 +155,7 @@ export const mutants = {
   trustsFrames: {
     why: 'the checksum of a frame is not looked at',
     file: 'cluster/frame.js',
-    find: 'if (crc32c(messages) !== readU32(bytes, start + 8))',
+    find: 'if (crc32c(messages) !== readU32(bytes, start + 12))',
     replace: 'if (crc32c(messages) < 0)',
     nodes: 3,
     swarm: { ...busy, joins: false },
