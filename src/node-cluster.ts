@@ -152,7 +152,8 @@ export class NodeCluster {
     voter.load();
     this.register = new TopologyRegister({ env, keeper, voter, bus, hlc, actor: () => actor });
     const { mayHaveForgotten } = options;
-    this.owner = new Owner({ env, store: engine, state, hlc, promisedBefore, view: keeper, mayHaveForgotten });
+    const { cells } = options.server.keyspace;
+    this.owner = new Owner({ env, store: engine, state, hlc, promisedBefore, view: keeper, cells, mayHaveForgotten });
     this.recovery = new SlotRecovery({
       env,
       view: keeper,
@@ -164,7 +165,7 @@ export class NodeCluster {
       env,
       store: engine,
       view: keeper,
-      send: (to, request, answered) => this.coordinator.deliver(to, request, priority.REPAIR, answered),
+      send: (to, request, answered) => this.coordinator.deliverHint(to, request, answered),
       settle: (row) => this.settleRow(row, () => undefined),
     });
     const keepHint: KeepHint = (target, row, version, rowState, loose) =>

@@ -10,7 +10,7 @@ import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { Env } from '../env.ts';
-import type { Coordinator, ReadOutcome, RowTask } from '../repl/coordinator.ts';
+import type { Coordinator, ReadOutcome, RowTask, Whole } from '../repl/coordinator.ts';
 import type { Forwarder, ForwardTask } from '../repl/forward.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
@@ -21,11 +21,12 @@ import {
   encodeRowOp,
   encodeRowOpResult,
   LOOK,
+  LOOK_LIGHTLY,
   type RowOp,
   type RowOpResult,
 } from '../repl/row-op.ts';
 import { LockWaiters } from '../repl/lock-waiters.ts';
-import { isLockedState, lockOfState } from '../repl/row-state.ts';
+import { isDelta, isLockedState, lockOfState } from '../repl/row-state.ts';
 import { Transactions, type TransactionWorld } from '../repl/transaction.ts';
 import type { Version } from '../repl/version.ts';
 import type { Failure } from './errors-cluster.ts';
@@ -164,9 +165,13 @@ export class ClusterTransactions implements TransactionWorld {
    * What a row is, told by whoever coordinates it, for a read that has met a change half way; false: that is this node.
    * Ended here instead, the change would be uncertain to the one that makes it.
    */
-  readonly look = (row: RowName, deadlineMs: number, found: (outcome: ReadOutcome) => void): boolean => {
+  readonly look = (
+    row: RowName,
+    { deadlineMs, light }: { readonly deadlineMs: number; readonly light: boolean },
+    found: (outcome: ReadOutcome) => void,
+  ): boolean => {
     if (this.forwarder.coordinatorOf(slotOfRow(row)) === this.view.self) return false;
-    void this.change(row, LOOK, deadlineMs).then((outcome) => {
+    void this.change(row, light ? LOOK_LIGHTLY : LOOK, deadlineMs).then((outcome) => {
       if (outcome.kind === 'done' && outcome.reply.kind === 'locked') {
         found({ kind: 'done', version: outcome.version, state: outcome.reply.state });
       } else found({ kind: outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum' });
@@ -184,6 +189,7 @@ export class ClusterTransactions implements TransactionWorld {
 
 /** One op under way. `ended` is called once. */
 class OpTask implements RowTask, ForwardTask {
+  readonly takesDelta = true;
   private readonly op: RowOp;
   private readonly row: RowName;
   private readonly deadlineMs: number;
@@ -212,9 +218,13 @@ class OpTask implements RowTask, ForwardTask {
     this.ended = (outcome) => options.ended(outcome);
   }
 
-  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
-    const after = applyRowOp(this.op, state, ballot, this.clock.wallMs());
-    this.result = after.result;
+  run(state: Uint8Array | undefined, ballot: Version, whole: Whole): Uint8Array | undefined {
+    const { op } = this;
+    const after = applyRowOp(op, state, ballot, this.clock.wallMs());
+    const { result } = after;
+    // Only the head of a large collection is changed by a lock; who asked for it wants the elements too.
+    const isTold = result.kind === 'locked' && isDelta(result.state) && !(op.kind === 'look' && op.light === true);
+    this.result = isTold ? { kind: 'locked', state: whole(result.state) } : result;
     return after.state;
   }
 

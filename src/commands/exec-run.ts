@@ -98,6 +98,7 @@ function databaseAfter(args: QueuedCommand['args'], before: number, databases: n
 
 /** The change of one EXEC while it is under way. `ended` is called once, with the replies of `calls` or an error. */
 export class ExecRun implements RowTask, ForwardTask {
+  readonly takesDelta = true;
   private readonly host: RunHost;
   private readonly client: Client;
   private readonly plan: ExecPart;

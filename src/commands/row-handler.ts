@@ -13,6 +13,7 @@ import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-
 import type { Keyspace } from '../repl/keyspace.ts';
 import type { RowName } from '../repl/owner-message.ts';
 import type { Writes } from '../repl/row-op.ts';
+import { wholeLength } from '../repl/row-delta.ts';
 import { MAX_STATE_BYTES } from '../repl/row-state.ts';
 import type { Version } from '../repl/version.ts';
 import { isRowChanged, type Row, type RowMark, View, WholeDatabase } from '../repl/view.ts';
@@ -85,12 +86,18 @@ export class RowHandler {
       if (thrown instanceof WholeDatabase) return new ErrorReply(NOT_WHOLE);
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
       if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
+      // The elements of a large collection stand in this node's store.
+      if (thrown instanceof EngineError && thrown.code === 'corruption') return new ErrorReply(DAMAGED_ROW);
       if (this.given.missed !== undefined) return new ErrorReply(OTHER_ROWS);
+      // The row may be another one when the script runs again.
+      context.client.scriptMemo = undefined;
       throw thrown;
     }
   }
 
-  /** Runs one command on one row. With a ballot, `state` is then what the row becomes under it. */
+  /**
+   * Runs one command on one row. Of a large collection the state may be this node's own copy, told against itself
+   * (repl/row-delta.ts): then it throws `Miss`, and is to be run again. With a ballot, `state` is then what the row becomes under it. */
   run(call: RowCommand, context: Context, row: RowName, state: Uint8Array | undefined, ballot?: Version): Reply {
     this.begin(call.database);
     this.given.give(row, state);
@@ -110,7 +117,8 @@ export class RowHandler {
       if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
       throw thrown;
     }
-    if (after !== undefined && after !== state && after.length > MAX_STATE_BYTES) return new ErrorReply(TOO_LARGE);
+    if (after !== undefined && after !== state && wholeLength(after) > MAX_STATE_BYTES)
+      return new ErrorReply(TOO_LARGE);
     this.state = after;
     return reply;
   }

@@ -37,6 +37,9 @@ import type { RowHandler } from './row-handler.ts';
 /** Memory that a run keeps for its words, in bytes; longer ones are copied into memory of their own. */
 const KEPT_WORD_BYTES = 512;
 
+/** So often a large collection is read anew before its coordinator is asked, when it changes meanwhile. */
+const MAX_PASSED = 3;
+
 /** What runs share. */
 export interface RunHost {
   readonly coordinator: Coordinator;
@@ -59,6 +62,7 @@ export interface RunHost {
 }
 
 export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
+  readonly takesDelta = true;
   client!: Client;
   command!: Command;
   readonly args = new Args(new Uint8Array(0), 8);
@@ -83,8 +87,18 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   /** The row as the last run of a change has found it, when the lock of a transaction was on it. */
   private locked: Uint8Array | undefined = undefined;
 
+  /** As itself: a read that is content with this node's copy of a large collection. */
+  private readonly here: ReadTask;
+  /** How often another version was found than this node's. */
+  private passed = 0;
+
   constructor(host: RunHost) {
     this.host = host;
+    this.here = {
+      light: { again: () => this.read(), elsewhere: () => this.readElsewhere() },
+      found: (version, state) => this.found(version, state),
+      failed: (reason) => this.failed(reason),
+    };
   }
 
   /** Takes a copy of the words. */
@@ -107,7 +121,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   read(): void {
     const { host, level } = this;
     if (level.name === 'session') this.isOfSession = true;
-    if (level === QUORUM) host.coordinator.readRow(this.row, this, this.deadlineMs);
+    if (level === QUORUM) host.coordinator.readRow(this.row, this.here, this.deadlineMs);
     else host.levels.read(this.row, level, this, this.deadlineMs);
   }
 
@@ -176,6 +190,12 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     this.publish(handler.notes);
     this.client.cluster.noteRead(this.row, modified, name === 'counts' || reach === 'few');
     this.finish(this.own(reply));
+  }
+
+  /** A large collection that is not here as it was found: it is under way, or this node is no owner. */
+  private readElsewhere(): void {
+    if (++this.passed <= MAX_PASSED && this.host.coordinator.nowMs() < this.deadlineMs) this.read();
+    else this.change();
   }
 
   private publish(notes: readonly Note[]): void {
@@ -274,6 +294,11 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   }
 
   failed(reason: Failure): void {
+    if (reason === 'uncertain' && this.command.access === 'read' && this.host.coordinator.nowMs() < this.deadlineMs) {
+      this.passed = 0;
+      this.read();
+      return;
+    }
     this.finish(new ErrorReply(failureText(reason)));
   }
 
@@ -285,6 +310,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     this.reply = null;
     this.workUs = 0;
     this.isOfSession = false;
+    this.passed = 0;
     this.locked = undefined;
     host.release(this);
     pending.settle(reply);

@@ -15,6 +15,7 @@ import type { Reply } from './reply.ts';
 import type { RowCommand, RowHandler } from './row-handler.ts';
 
 export class ServedRun implements RowTask {
+  readonly takesDelta = true;
   private readonly handler: RowHandler;
   private readonly context: Context;
   private readonly row: RowName;

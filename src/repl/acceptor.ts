@@ -7,6 +7,7 @@
  * PREPARE(B)           B > p and B > b  → p := B, answer (b, cells)                              else CONFLICT(max)
  * ACCEPT(B, cells, q)  B = b            → p := max(p, q), OK       (a repetition, or repair came first)
  *                      B ≥ p and B > b  → b := B, apply cells (durable), p := q ≥ B, OK          else CONFLICT(max)
+ *                      cells against the base m (row-delta.ts), B ≥ p and B > b, but b ≠ m     → NEED, nothing changes
  * READ                 → (b, cells)
  * ```
  *
@@ -22,7 +23,7 @@
  * before that version is durable.
  */
 
-import type { FinalRefusal, PassingRefusal, RowName } from './owner-message.ts';
+import type { FinalRefusal, NeedsWhole, PassingRefusal, RowName } from './owner-message.ts';
 import type { PromiseTable } from './promise-table.ts';
 import { compareVersions, equalVersions, maxVersion, type Version } from './version.ts';
 
@@ -41,11 +42,17 @@ export type PrepareVerdict = { readonly kind: 'promise' } | FinalRefusal | Passi
  * `apply`: write the cells under this ballot, then answer accepted once durable. `repeat`: they are there already;
  * answer accepted once durable.
  */
-export type AcceptVerdict = { readonly kind: 'apply' } | { readonly kind: 'repeat' } | FinalRefusal | PassingRefusal;
+export type AcceptVerdict =
+  | { readonly kind: 'apply' }
+  | { readonly kind: 'repeat' }
+  | NeedsWhole
+  | FinalRefusal
+  | PassingRefusal;
 
 const PROMISE = { kind: 'promise' } as const;
 const APPLY = { kind: 'apply' } as const;
 const REPEAT = { kind: 'repeat' } as const;
+const NEED = { kind: 'need' } as const;
 const AHEAD = { kind: 'unable', reason: 'ahead' } as const;
 
 export class Acceptor {
@@ -68,8 +75,8 @@ export class Acceptor {
     return PROMISE;
   }
 
-  /** Requires: next ≥ ballot. `held` as in `prepare`. */
-  accept(row: RowName, ballot: Version, next: Version, held: Version): AcceptVerdict {
+  /** Requires: next ≥ ballot. `held` as in `prepare`. `base`: the state is told against this version; undefined: whole. */
+  accept(row: RowName, ballot: Version, next: Version, held: Version, base?: Version): AcceptVerdict {
     if (equalVersions(ballot, held)) {
       if (!this.clock.observe(next.stamp)) return AHEAD;
       this.promises.raise(row, next);
@@ -78,8 +85,14 @@ export class Acceptor {
     if (this.promises.isAbove(row, ballot) || compareVersions(ballot, held) <= 0) {
       return { kind: 'conflict', max: maxVersion(this.promises.of(row), held), held };
     }
+    if (base !== undefined && !this.hasBase(base, held)) return NEED;
     if (!this.clock.observe(next.stamp)) return AHEAD;
     this.promises.raise(row, next);
     return APPLY;
+  }
+
+  /** Whether changes of this base may be applied to what is held. Broken by a mutant of test/sim/cluster/mutants.ts. */
+  protected hasBase(base: Version, held: Version): boolean {
+    return equalVersions(base, held);
   }
 }

@@ -29,11 +29,20 @@ import { busMethod, METHOD_ANSWERED } from '../cluster/bus-method.ts';
 import { priority, type Priority } from '../cluster/frame.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
+import { EngineError } from '../engine/engine-error.ts';
 import type { Env, Timer } from '../env.ts';
 import { BallotCache, type CachedBallot } from './ballot-cache.ts';
 import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
 import { decodeAnswer, encodeRequest, isAccepted } from './owner-codec.ts';
-import { isMarkRow, slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
+import {
+  isMarkRow,
+  slotOfRow,
+  type AcceptRequest,
+  type OwnerAnswer,
+  type OwnerRequest,
+  type RowName,
+} from './owner-message.ts';
+import { Miss } from './miss.ts';
 import { MissedWrites, type KeepHint } from './missed-writes.ts';
 import { OwnerPace } from './owner-pace.ts';
 import { tallyOf } from './quorum.ts';
@@ -47,7 +56,26 @@ import {
   type RegisterEffect,
   type RegisterLimits,
 } from './register-core.ts';
-import type { Version } from './version.ts';
+import { isSendable } from './row-delta.ts';
+import { baseOf, isDelta } from './row-state.ts';
+import {
+  ChangeOf,
+  NameOf,
+  type ReadOutcome,
+  ReadOf,
+  type ReadTask,
+  type RowChange,
+  type RowTask,
+  runTasks,
+  Settle,
+  type Whole,
+} from './row-tasks.ts';
+import { equalVersions, type Version } from './version.ts';
+
+export type { LightReader, ReadFailure, ReadOutcome, ReadTask, RowChange, RowTask, Whole } from './row-tasks.ts';
+
+/** How often it is looked whether the changes of a row that are under way are done. */
+const IDLE_POLL_MS = 2;
 
 /** How often it is looked whether the clock has come near the wall clock after a restart. */
 const READY_POLL_MS = 10;
@@ -77,37 +105,11 @@ export interface CoordinatorBus {
 
 /** What it needs of this node's owner. States that it hands out are in memory of their own. */
 export interface CoordinatorOwner {
+  /** The whole state of one that is told against this owner's copy (row-delta.ts). Throws `Miss`, `EngineError`. */
+  whole(row: RowName, state: Uint8Array): Uint8Array;
   ask(request: OwnerRequest<Uint8Array>, epoch: number, answer: (answer: OwnerAnswer<Uint8Array>) => void): void;
   held(row: RowName): Held<Uint8Array> | undefined;
 }
-
-/**
- * A change of one row. `run` may be called several times, on what the row is found to be; it keeps its reply itself.
- * `ballot` is the version that the result will have.
- */
-export interface RowTask {
-  /** The new state; the same bytes: nothing changes. */
-  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined;
-  /** Once. Of outcome `done` the reply is that of the last `run`; `version` is what the row has now. */
-  done(outcome: ChangeOutcome<undefined>): void;
-}
-
-/** A read of one row. One of the two is called, once. */
-export interface ReadTask {
-  found(version: Version, state: Uint8Array | undefined): void;
-  failed(reason: ReadFailure): void;
-}
-
-export type ReadFailure = 'no-quorum' | 'overloaded';
-
-export type RowChange<R> = (
-  state: Uint8Array | undefined,
-  ballot: Version,
-) => { readonly state: Uint8Array | undefined; readonly reply: R };
-
-export type ReadOutcome =
-  | { readonly kind: 'done'; readonly version: Version; readonly state: Uint8Array | undefined }
-  | { readonly kind: ReadFailure };
 
 export interface CoordinatorOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'log'>;
@@ -129,6 +131,15 @@ interface Early {
   overdue(): void;
 }
 
+/** Asks the node that coordinates a row what it is; false: that is this one. `light`: as in `ReadRequest`. */
+type LookElsewhere = (
+  row: RowName,
+  options: { readonly deadlineMs: number; readonly light: boolean },
+  found: (outcome: ReadOutcome) => void,
+) => boolean;
+
+type ReadDone = Extract<ReadEffect<Uint8Array>, { kind: 'done' }>;
+
 type Asker = 'register' | 'read';
 
 export class Coordinator {
@@ -141,9 +152,8 @@ export class Coordinator {
   private readonly ballots = new RowBallots();
   private readonly register: RegisterCore<Uint8Array, RowTask, undefined>;
   private readonly reads: ReadCore<Uint8Array>;
-  /** What a row is, asked of the node that coordinates it; false: that is this one. Set by who can forward. */
-  lookElsewhere: ((row: RowName, deadlineMs: number, found: (outcome: ReadOutcome) => void) => boolean) | undefined =
-    undefined;
+  /** Set by who can forward. */
+  lookElsewhere: LookElsewhere | undefined = undefined;
   private readonly pace: OwnerPace;
   private readonly missed: MissedWrites;
   /** Readers by their number, and numbers that are free. */
@@ -151,6 +161,8 @@ export class Coordinator {
   private readonly freeReaders: number[] = [];
   private early: Early[] = [];
   private readyBefore = false;
+  /** Rows whose changes wait until another owner has the row whole. */
+  private readonly parked = new Map<RowName, (() => void)[]>();
   private readonly pulse: Timer;
   private lastPulseMs: number;
   private timer: Timer | undefined = undefined;
@@ -186,7 +198,7 @@ export class Coordinator {
         // Requests carry the epoch in force when they are sent.
         mayAccept: (slot, owners) => view.owners(slot) === owners,
         held: (row) => owner.held(row),
-        run: (_row, changes, value, ballot) => runTasks(changes, value, ballot),
+        run: (row, changes, value, ballot) => this.runChanges(row, changes, value, ballot),
       },
       ballots: this.ballots,
       ...(options.limits === undefined ? {} : { limits: options.limits }),
@@ -240,6 +252,11 @@ export class Coordinator {
 
   /** As `change`, without closures. */
   submit(row: RowName, task: RowTask, deadlineMs: number): void {
+    const parked = this.parked.size === 0 ? undefined : this.parked.get(row);
+    if (parked !== undefined) {
+      parked.push(() => this.submit(row, task, deadlineMs));
+      return;
+    }
     if (this.isClosed || !this.isReady) {
       this.whenReady(
         deadlineMs,
@@ -258,13 +275,15 @@ export class Coordinator {
     this.readRow(row, new ReadOf(done), deadlineMs);
   }
 
-  /** As `read`, without closures. */
+  /** As `read`, without closures; `light` if the task is so. */
   readRow(row: RowName, task: ReadTask, deadlineMs: number): void {
     this.counts.reads++;
     let id = this.freeReaders.pop();
     if (id === undefined) id = this.readers.push(task) - 1;
     else this.readers[id] = task;
-    this.carryOutRead(this.reads.step({ kind: 'start', id, row, deadlineMs }, this.nowMs()));
+    this.carryOutRead(
+      this.reads.step({ kind: 'start', id, row, deadlineMs, light: task.light !== undefined }, this.nowMs()),
+    );
   }
 
   /**
@@ -300,6 +319,9 @@ export class Coordinator {
         case 'ask':
           this.ask('register', effect.attempt, effect.to, effect.request);
           break;
+        case 'whole':
+          this.sendWhole(effect.attempt, effect.to, effect.request);
+          break;
         case 'reply':
           this.count(effect.outcome);
           if (effect.outcome.kind === 'done') this.missed.chosen(effect.outcome.version);
@@ -321,7 +343,8 @@ export class Coordinator {
           this.ask('read', effect.attempt, effect.to, effect.request);
           break;
         case 'done':
-          this.readerOf(effect.id).found(effect.version, effect.value);
+          if (isDelta(effect.value)) this.foundDelta(effect, this.readerOf(effect.id));
+          else this.readerOf(effect.id).found(effect.version, effect.value);
           break;
         case 'fail':
           if (effect.reason === 'overloaded') this.counts.overloaded++;
@@ -334,7 +357,8 @@ export class Coordinator {
           break;
         case 'repair':
           this.counts.repairs++;
-          this.deliver(effect.to, effect.request, priority.REPAIR, ignored);
+          if (isDelta(effect.request.value)) this.missed.repair(effect.to, effect.request);
+          else this.deliver(effect.to, effect.request, priority.REPAIR, ignored);
           break;
         case 'learn':
           this.view.learn(effect.from, effect.epoch);
@@ -355,8 +379,11 @@ export class Coordinator {
       this.readRow(row, reader, deadlineMs);
       return true;
     };
-    const isElsewhere = this.lookElsewhere?.(row, deadlineMs, (outcome) => {
-      if (outcome.kind === 'done') reader.found(outcome.version, outcome.state);
+    const light = reader.light !== undefined;
+    const isElsewhere = this.lookElsewhere?.(row, { deadlineMs, light }, (outcome) => {
+      if (outcome.kind === 'done' && isDelta(outcome.state) && reader.light?.anyCopy !== true)
+        reader.light?.elsewhere();
+      else if (outcome.kind === 'done') reader.found(outcome.version, outcome.state);
       else if (outcome.kind === 'overloaded' || !again()) reader.failed(outcome.kind);
     });
     if (isElsewhere !== true) this.submit(row, new Settle(reader, again), deadlineMs);
@@ -407,9 +434,10 @@ export class Coordinator {
     answer: OwnerAnswer<Uint8Array>,
   ): void {
     const nowMs = this.nowMs();
-    if (request.kind === 'accept' && (answer.kind === 'unsent' || answer.kind === 'unable')) {
-      if (this.register.isUnderWay(attempt)) this.missed.undecided(to, request, nowMs);
-      else this.missed.late(to, request.row);
+    const { kind } = answer;
+    if (request.kind === 'accept' && (kind === 'unsent' || kind === 'unable' || kind === 'need')) {
+      if (kind !== 'need' && this.register.isUnderWay(attempt)) this.missed.undecided(to, request, nowMs);
+      else if (!this.register.isUnderWay(attempt)) this.missed.late(to, request.row);
     }
     this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, nowMs));
   }
@@ -433,10 +461,108 @@ export class Coordinator {
     found: (version: Version, state: Uint8Array | undefined) => void,
     over: () => void,
   ): void {
-    this.read(row, this.nowMs() + PHASE_TIMEOUT_MS, (outcome) => {
+    const done = (outcome: ReadOutcome): void => {
       over();
       if (outcome.kind === 'done') found(outcome.version, outcome.state);
+    };
+    this.readRow(row, new NameOf(done), this.nowMs() + PHASE_TIMEOUT_MS);
+  }
+
+  // --- large collections -------------------------------------------------------------------------------------------
+
+  /** Runs changes on `value`; one against this node's copy only while that is the version it is told against. */
+  private runChanges(
+    row: RowName,
+    tasks: readonly RowTask[],
+    value: Uint8Array | undefined,
+    ballot: Version,
+  ): ReturnType<typeof runTasks> | 'later' | 'moved' {
+    const whole: Whole = (state) => this.owner.whole(row, state);
+    if (!isDelta(value)) return runTasks(tasks, value, ballot, whole);
+    const held = this.owner.held(row);
+    if (held === undefined || !equalVersions(held.version, baseOf(value))) return 'moved';
+    try {
+      return runTasks(tasks, held.value, ballot, whole);
+    } catch (thrown) {
+      if (!(thrown instanceof Miss) && !(thrown instanceof EngineError)) throw thrown;
+      const loaded = (): void => this.carryOut(this.register.step({ kind: 'loaded', row }, this.nowMs()));
+      // What cannot be read is tried again until those who wait give up; commands say it themselves.
+      if (thrown instanceof Miss) thrown.load().then(loaded, loaded);
+      return 'later';
+    }
+  }
+
+  /** An owner wants the proposal of an attempt whole: it is told from this node's copy, if that has it. */
+  private sendWhole(attempt: number, to: MemberId, request: AcceptRequest<Uint8Array>): void {
+    const { row, ballot, next } = request;
+    this.owner.ask({ kind: 'read', row, digest: false }, this.epoch, (answer) => {
+      const isThere = answer.kind === 'held' && equalVersions(answer.version, ballot) && isSendable(answer.value);
+      if (!isThere) this.answeredChange(attempt, to, request, REFUSED);
+      else if (this.register.isUnderWay(attempt)) {
+        this.askForChange(attempt, to, { kind: 'accept', row, ballot, value: answer.value, next });
+      } else this.missed.late(to, row);
     });
+  }
+
+  /** A quorum holds this version of a large collection: the reader is given this node's copy, if it is that. */
+  private foundDelta({ row, version, value }: ReadDone, reader: ReadTask): void {
+    if (reader.light?.anyCopy === true) {
+      reader.found(version, value);
+      return;
+    }
+    const held = this.owner.held(row);
+    if (held === undefined || !equalVersions(held.version, version)) {
+      reader.light?.elsewhere();
+      return;
+    }
+    try {
+      reader.found(version, held.value);
+    } catch (thrown) {
+      if (!(thrown instanceof Miss)) throw thrown;
+      const again = (): void => reader.light?.again();
+      thrown.load().then(again, again);
+    }
+  }
+
+  /**
+   * Delivers a hint, after clients' work. One of a large collection is only its name: what is chosen now is delivered, and
+   * the changes of the row wait meanwhile. Else those that come after would always find the owner a version behind.
+   */
+  deliverHint(
+    to: MemberId,
+    request: AcceptRequest<Uint8Array>,
+    answered: (answer: OwnerAnswer<Uint8Array>) => void,
+  ): void {
+    const { row, value } = request;
+    if (!isDelta(value)) {
+      this.deliver(to, request, priority.REPAIR, answered);
+      return;
+    }
+    if (this.isClosed || this.parked.has(row)) {
+      answered(REFUSED);
+      return;
+    }
+    this.parked.set(row, []);
+    const over = (answer: OwnerAnswer<Uint8Array>): void => {
+      const waiting = this.parked.get(row) ?? [];
+      this.parked.delete(row);
+      for (const run of waiting) run();
+      answered(answer);
+    };
+    const untilMs = this.nowMs() + PHASE_TIMEOUT_MS;
+    const read = (): void =>
+      this.read(row, this.nowMs() + PHASE_TIMEOUT_MS, (outcome) => {
+        if (outcome.kind !== 'done' || !isSendable(outcome.state)) over(REFUSED);
+        else {
+          const { version: ballot, state } = outcome;
+          this.deliver(to, { kind: 'accept', row, ballot, value: state, next: ballot }, priority.REPAIR, over);
+        }
+      });
+    const whenIdle = (): void => {
+      if (this.register.isAtWork(row) && this.nowMs() < untilMs) this.env.timers.after(IDLE_POLL_MS, whenIdle);
+      else read();
+    };
+    whenIdle();
   }
 
   /**
@@ -552,84 +678,4 @@ function ignored(): void {
 function ownState(answer: OwnerAnswer<Uint8Array>): OwnerAnswer<Uint8Array> {
   if ((answer.kind !== 'held' && answer.kind !== 'promised') || answer.value === undefined) return answer;
   return { kind: answer.kind, version: answer.version, value: copyOf(answer.value) };
-}
-
-/** Tasks keep their replies themselves. */
-const ONE_REPLY = [undefined] as const;
-
-function runTasks(
-  tasks: readonly RowTask[],
-  value: Uint8Array | undefined,
-  ballot: Version,
-): { value: Uint8Array | undefined; replies: readonly undefined[] } {
-  let state = value;
-  if (tasks.length === 1) return { value: (tasks[0] as RowTask).run(value, ballot), replies: ONE_REPLY };
-  const replies: undefined[] = [];
-  for (let i = 0; i < tasks.length; i++) {
-    state = (tasks[i] as RowTask).run(state, ballot);
-    replies.push(undefined);
-  }
-  return { value: state, replies };
-}
-
-/** A change that changes nothing, so that a read learns what the row is. */
-class Settle implements RowTask {
-  private readonly reader: ReadTask;
-  /** Reads once more; false when it is too late. */
-  private readonly again: () => boolean;
-  private state: Uint8Array | undefined = undefined;
-
-  constructor(reader: ReadTask, again: () => boolean) {
-    this.reader = reader;
-    this.again = again;
-  }
-
-  run(state: Uint8Array | undefined): Uint8Array | undefined {
-    this.state = state;
-    return state;
-  }
-
-  done(outcome: ChangeOutcome<undefined>): void {
-    if (outcome.kind === 'done') this.reader.found(outcome.version, this.state);
-    else if (outcome.kind !== 'uncertain' || !this.again())
-      this.reader.failed(outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum');
-  }
-}
-
-class ChangeOf<R> implements RowTask {
-  private readonly change: RowChange<R>;
-  private readonly answer: (outcome: ChangeOutcome<R>) => void;
-  private reply: R | undefined = undefined;
-
-  constructor(change: RowChange<R>, answer: (outcome: ChangeOutcome<R>) => void) {
-    this.change = change;
-    this.answer = answer;
-  }
-
-  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
-    const result = this.change(state, ballot);
-    this.reply = result.reply;
-    return result.state;
-  }
-
-  done(outcome: ChangeOutcome<undefined>): void {
-    if (outcome.kind !== 'done') this.answer(outcome);
-    else this.answer({ kind: 'done', reply: this.reply as R, version: outcome.version });
-  }
-}
-
-class ReadOf implements ReadTask {
-  private readonly answer: (outcome: ReadOutcome) => void;
-
-  constructor(answer: (outcome: ReadOutcome) => void) {
-    this.answer = answer;
-  }
-
-  found(version: Version, state: Uint8Array | undefined): void {
-    this.answer({ kind: 'done', version, state });
-  }
-
-  failed(reason: ReadFailure): void {
-    this.answer({ kind: reason });
-  }
 }

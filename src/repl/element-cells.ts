@@ -210,12 +210,12 @@ export class CellElements implements ElementBase {
     const cursor = this.store.cursor({ lower, upper });
     let missed = false;
     try {
-      for (;;) {
+      for (let made = 0; ; made++) {
         const step = cursor.next();
         if (step === lookup.ABSENT) return;
         if (step === lookup.MISS) {
           missed = true;
-          throw new Miss(() => cursor.load().finally(() => cursor.close()));
+          throw new Miss(() => loadRest(cursor, made));
         }
         const { tag, key } = elementOfCell(cursor.key, headLength);
         yield { tag, key: copyOf(key), value: copyOf(cursor.value.subarray(ELEMENT_HEADER)) };
@@ -233,6 +233,20 @@ export class CellElements implements ElementBase {
     writeCellPrefix(scratch, head, headLength, generation, tag);
     copyInto(scratch, start, key);
     return length;
+  }
+}
+
+/** Brings in what a walk has missed after so many steps, and as many steps further on: see `loadAhead`. */
+async function loadRest(cursor: Cursor, made: number): Promise<void> {
+  try {
+    await cursor.load();
+    for (let ahead = 0; ahead < made; ahead++) {
+      const step = cursor.next();
+      if (step === lookup.ABSENT) return;
+      if (step === lookup.MISS) await cursor.load();
+    }
+  } finally {
+    cursor.close();
   }
 }
 

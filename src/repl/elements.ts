@@ -65,6 +65,12 @@ export interface DroppedRange {
   readonly upper: Uint8Array;
 }
 
+/** What earlier commands have changed and nobody has written yet; the count and the meta bytes are those after it. */
+export interface EarlierChanges {
+  readonly staged: readonly StagedElement[];
+  readonly dropped: readonly DroppedRange[];
+}
+
 /** Up to so many changes are made in the packed bytes one after another; for more, all elements are packed anew. */
 const SPLICED_CHANGES = 4;
 
@@ -94,12 +100,15 @@ export class Elements {
   private name = '';
   private readonly row: Row;
 
-  constructor(row: Row, base: ElementBase, count: number, meta: Uint8Array) {
+  constructor(row: Row, base: ElementBase, count: number, meta: Uint8Array, before?: EarlierChanges) {
     this.row = row;
     this.base = base;
     this.count = count;
     this.metaBefore = meta;
     this.metaBytes = meta;
+    if (before === undefined) return;
+    this.staged.push(...before.staged);
+    this.dropped.push(...before.dropped);
   }
 
   get meta(): Uint8Array {

@@ -5,11 +5,15 @@
  */
 
 import { latin1 } from '../bytes.ts';
+import { CellElements } from './element-cells.ts';
 import { type Head, headFlag, rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
+import { deltaState } from './row-delta.ts';
 import {
   decodeRowState,
   deletedRowState,
+  encodeRowState,
+  isDelta,
   isLiveState,
   modifiedOfState,
   newRowState,
@@ -86,10 +90,12 @@ export function stateAfter(
   const parts = { type, expiresAtMs, modified: ballot };
   const { elements } = row;
   if (elements !== undefined && row.replaced) {
+    if (isDelta(before) && elements.base instanceof CellElements) return deltaState(before, elements, parts);
     return stateOf(parts, elements.packed());
   }
   if (row.value === undefined) {
     // Only the deadline has changed.
+    if (isDelta(before)) return encodeRowState({ ...decodeRowState(before), expiresAtMs, modified: ballot });
     const siblings = (row.before.flags & headFlag.SIBLINGS) !== 0;
     return stateOf({ ...parts, siblings }, view.stored(row));
   }

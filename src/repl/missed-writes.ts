@@ -5,12 +5,16 @@
  * become one. A write that an owner missed is kept back until its attempt has succeeded; if it turns out to be missed
  * only after that, the row is read again at a quorum, and what is chosen now becomes the hint.
  *
+ * Of a large collection a hint keeps only the name and the version (row-delta.ts): what is chosen by then is delivered.
+ *
  * Invariants: no hint carries a version that was not seen chosen; what is kept back is bounded and forgotten after
  * `FORGET_MS` (then only anti-entropy brings the owner up to date).
  */
 
 import type { MemberId } from '../cluster/member.ts';
 import type { AcceptRequest, RowName } from './owner-message.ts';
+import { isDelta } from './row-state.ts';
+import { markerOf } from './row-whole.ts';
 import type { Version } from './version.ts';
 
 /** Attempts that are kept back at most, and bytes of their names and states. */
@@ -79,7 +83,7 @@ export class MissedWrites {
     if (missed === undefined) return;
     this.drop(ballot, missed);
     const { row, value } = missed.request;
-    for (const target of missed.targets) this.keepHint(target, row, ballot, value);
+    for (const target of missed.targets) this.keepHint(target, row, ballot, kept(value));
   }
 
   /** `target` did not get an ACCEPT of the row, whose attempt is over. */
@@ -88,9 +92,14 @@ export class MissedWrites {
     this.reads++;
     this.read(
       row,
-      (version, state) => this.keepHint(target, row, version, state),
+      (version, state) => this.keepHint(target, row, version, kept(state)),
       () => this.reads--,
     );
+  }
+
+  /** `target` has an older version than this one, of a large collection, which is chosen. */
+  repair(target: MemberId, { row, ballot, value }: AcceptRequest<Uint8Array>): void {
+    this.keepHint(target, row, ballot, kept(value));
   }
 
   /** Forgets what was never decided. */
@@ -105,6 +114,11 @@ export class MissedWrites {
     this.kept.delete(ballot);
     this.keptBytes -= bytesOf(missed.request);
   }
+}
+
+/** What a hint keeps: of a large collection only that it is one, since its changes are told against a version. */
+function kept(state: Uint8Array | undefined): Uint8Array | undefined {
+  return isDelta(state) ? markerOf(state) : state;
 }
 
 function bytesOf(request: AcceptRequest<Uint8Array>): number {

@@ -5,11 +5,12 @@
  * request   u8 kind | u32 length of the row's name | name | …
  *   1 prepare   version ballot | version have
  *   2 accept    version ballot | version next | u8 has a state | state
- *   3 read      u8 digest
+ *   3 read      u8: 0 whole, 1 digest, 2 light
  * answer    u8 kind | …
  *   1 promised  version | u8 has a state | state          2 accepted
  *   3 held      version | u8 has a state | state          4 conflict  version max | version held
  *   5 stale     u64 epoch                                 6 unable    u8: 1 ahead, 2 amnesia, 3 refused
+ *   7 need
  * ```
  *
  * A state is the row as a whole, to the end of the payload. Valid if and only if the kind is known and the payload has
@@ -26,7 +27,7 @@ import type { OwnerAnswer, OwnerRequest, PassingRefusal, RowName } from './owner
 import { readVersion, VERSION_BYTES, writeVersion, type Version } from './version.ts';
 
 const requestKind = { PREPARE: 1, ACCEPT: 2, READ: 3 } as const;
-const answerKind = { PROMISED: 1, ACCEPTED: 2, HELD: 3, CONFLICT: 4, STALE: 5, UNABLE: 6 } as const;
+const answerKind = { PROMISED: 1, ACCEPTED: 2, HELD: 3, CONFLICT: 4, STALE: 5, UNABLE: 6, NEED: 7 } as const;
 
 /** Append-only: a reason's number is its place. */
 const REASONS = ['ahead', 'amnesia', 'refused'] as const satisfies PassingRefusal['reason'][];
@@ -58,7 +59,7 @@ export function encodeRequest(request: OwnerRequest<Uint8Array>): Uint8Array {
     }
     case 'read': {
       const bytes = begin(requestKind.READ, request.row, 1);
-      bytes[at] = Number(request.digest);
+      bytes[at] = request.digest ? 1 : request.light === true ? 2 : 0;
       return bytes;
     }
     default:
@@ -92,8 +93,10 @@ export function decodeRequest(payload: Uint8Array): OwnerRequest<Uint8Array> {
       return { kind: 'accept', row, ballot: version(payload, at), value, next: version(payload, at + VERSION_BYTES) };
     }
     case requestKind.READ:
-      expect(left === 1 && (payload[at] as number) <= 1);
-      return { kind: 'read', row, digest: payload[at] === 1 };
+      expect(left === 1 && (payload[at] as number) <= 2);
+      return payload[at] === 2
+        ? { kind: 'read', row, digest: false, light: true }
+        : { kind: 'read', row, digest: payload[at] === 1 };
     default:
       throw new DamagedError('a request of no known kind');
   }
@@ -101,6 +104,8 @@ export function decodeRequest(payload: Uint8Array): OwnerRequest<Uint8Array> {
 
 /** By far the most frequent answer: nobody writes to it. */
 const ACCEPTED = Uint8Array.of(answerKind.ACCEPTED);
+
+const NEED = Uint8Array.of(answerKind.NEED);
 
 /** In memory that nobody changes. Requires: not `unsent`. */
 export function encodeAnswer(answer: Exclude<OwnerAnswer<Uint8Array>, { kind: 'unsent' }>): Uint8Array {
@@ -115,6 +120,8 @@ export function encodeAnswer(answer: Exclude<OwnerAnswer<Uint8Array>, { kind: 'u
     }
     case 'accepted':
       return ACCEPTED;
+    case 'need':
+      return NEED;
     case 'conflict': {
       const bytes = new Uint8Array(1 + 2 * VERSION_BYTES);
       bytes[0] = answerKind.CONFLICT;
@@ -154,6 +161,9 @@ export function decodeAnswer(payload: Uint8Array): OwnerAnswer<Uint8Array> {
     case answerKind.ACCEPTED:
       expect(length === 1);
       return { kind: 'accepted' };
+    case answerKind.NEED:
+      expect(length === 1);
+      return { kind: 'need' };
     case answerKind.CONFLICT:
       expect(length === 1 + 2 * VERSION_BYTES);
       return { kind: 'conflict', max: version(payload, 1), held: version(payload, 1 + VERSION_BYTES) };

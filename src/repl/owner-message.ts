@@ -47,6 +47,8 @@ export interface ReadRequest {
   readonly row: RowName;
   /** Only the version is wanted: one version has one state. */
   readonly digest: boolean;
+  /** A large collection may be told against itself, without its elements (row-delta.ts). */
+  readonly light?: boolean;
 }
 
 export type OwnerRequest<V> = PrepareRequest | AcceptRequest<V> | ReadRequest;
@@ -70,6 +72,11 @@ export interface PassingRefusal {
   readonly reason: 'ahead' | 'amnesia' | 'refused';
 }
 
+/** The state was told against a version that the owner does not hold: nothing has changed, and it wants the state whole. */
+export interface NeedsWhole {
+  readonly kind: 'need';
+}
+
 export type OwnerAnswer<V> =
   | {
       readonly kind: 'promised';
@@ -79,5 +86,6 @@ export type OwnerAnswer<V> =
     }
   | { readonly kind: 'accepted' }
   | { readonly kind: 'held'; readonly version: Version; readonly value: V | undefined }
+  | NeedsWhole
   | FinalRefusal
   | PassingRefusal;

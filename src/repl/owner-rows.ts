@@ -7,6 +7,8 @@
  * ```
  * held          the version of the record; of a row under its slot's flush mark the mark, and a deleted state
  * floor         what a new ballot must be above: `held`, and the mark of a flush from before the node was in a cluster
+ * large         a collection whose elements take more than MAX_INLINE_BYTES has them in cells of a generation of its own (element-cells.ts);
+ *               behind what stands in front of cells the head has u64 BE the bytes that they take when packed, about
  * no state      head of type 0 whose modification version is zero: the row was settled, but never written
  * ```
  *
@@ -23,20 +25,23 @@
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Lookup, type Store } from '../engine/store.ts';
 import { garbageKey } from './cell-garbage.ts';
-import { CellElements } from './element-cells.ts';
-import { packCollection, readCollectionHead } from './element-pack.ts';
+import type { CellMemory, Changes } from './cell-memory.ts';
+import { CellElements, cellKey, putCell } from './element-cells.ts';
+import { packCollection, PackedElements, readCollectionHead } from './element-pack.ts';
+import { Elements } from './elements.ts';
 import { earliestDeadline } from './field-deadlines.ts';
 import { fieldsRecord } from './field-sweep.ts';
-import { ELEMENT_HEADER, Head, headFlag, readHead, rowType, type RowType } from './head.ts';
+import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import { putElement, putHead, type KeyspaceState } from './keyspace.ts';
 import { Miss } from './miss.ts';
 import type { RowName } from './owner-message.ts';
 import { HELD_FIELD } from './promise-table.ts';
-import { expiryKey, STRING_ELEMENT, SYSTEM_DATABASE } from './row-key.ts';
+import { readDelta } from './row-delta.ts';
+import { expiryKey, readStamp, STRING_ELEMENT, SYSTEM_DATABASE, writeStamp } from './row-key.ts';
 import type { RowRecords } from './row-records.ts';
 import { deletedRowState, newRowState, type RowState } from './row-state.ts';
 import { ceilingVersion, compareVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
-import { standsApart } from './view.ts';
+import { Row, standsApart } from './view.ts';
 
 const FIRST_KEY_BYTES = 256;
 
@@ -44,6 +49,9 @@ const FIRST_KEY_BYTES = 256;
 const SHORT_NAME = 64;
 
 const NOTHING = new Uint8Array(0);
+
+/** Of the size that stands in the head of a collection in cells. */
+const SIZE_BYTES = 8;
 
 /** What is remembered of a row's record. `TYPE`: its type, counted from 1; 0: nothing is remembered. */
 const heldField = { STAMP: HELD_FIELD, ACTOR: HELD_FIELD + 1, SEQUENCE: HELD_FIELD + 2, TYPE: HELD_FIELD + 3 } as const;
@@ -55,6 +63,8 @@ export class OwnerRows {
   private readonly store: Store;
   private readonly state: KeyspaceState;
   private readonly records: RowRecords;
+  private readonly newGeneration: () => number;
+  private readonly memory: CellMemory | undefined;
   private readonly batch: Batch;
   private readonly found = new Found();
   private readonly elementFound = new Found();
@@ -93,8 +103,19 @@ export class OwnerRows {
   /** After `readState`. */
   stateRead: Uint8Array | undefined = undefined;
 
-  /** `records`: those of the promises. */
-  constructor(options: { store: Store; state: KeyspaceState; records: RowRecords }) {
+  /**
+   * `records`: those of the promises. `newGeneration`: a number above all that this node has given; throws an `EngineError`
+   * `refused` when there are none. `memory`: of cells, which follows what is written.
+   */
+  constructor(options: {
+    store: Store;
+    state: KeyspaceState;
+    records: RowRecords;
+    newGeneration: () => number;
+    memory?: CellMemory | undefined;
+  }) {
+    this.newGeneration = () => options.newGeneration();
+    this.memory = options.memory;
     this.store = options.store;
     this.state = options.state;
     this.records = options.records;
@@ -235,6 +256,38 @@ export class OwnerRows {
     }
   }
 
+  /**
+   * As `readState`; but a collection in cells is told against itself, without its elements: for who reads them from this
+   * store (row-delta.ts).
+   */
+  readHere(): boolean {
+    this.stateRead = undefined;
+    if (this.isRemembered && this.lookUpStore(this.lookedUp) === lookup.MISS) return false;
+    const { before } = this;
+    if (!this.exists || (before.flags & headFlag.CELLS) === 0) return this.readState();
+    const value = (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd);
+    const { end } = readCollectionHead(value);
+    // What a single node has put into cells has no size: its first change here writes it whole.
+    if (value.length - end !== SIZE_BYTES) return this.readState();
+    const size = readStamp(value, end);
+    const { type, expiresAtMs, lock, generation } = before;
+    const modified = { stamp: before.modifiedStamp, actor: before.modifiedActor };
+    const cells = { base: this.held, generation, sizeBefore: size, size };
+    const state = newRowState({ type, expiresAtMs, modified, lock, cells }, end);
+    state.set(value.subarray(0, end), state.length - end);
+    this.stateRead = state;
+    return true;
+  }
+
+  /** Whether the row that was looked up last is a collection of which a state against it can be made. */
+  takesDelta(): boolean {
+    const { before } = this;
+    if (this.exists && !this.isRemembered && (before.flags & headFlag.CELLS) !== 0) return true;
+    // Its elements stand in the head, whose bytes may be gone.
+    if (this.lookUpStore(this.lookedUp) === lookup.MISS) return false;
+    return this.exists && before.type > rowType.STRING && (before.flags & headFlag.APART) === 0;
+  }
+
   /** Puts the state of the row that was looked up last, in memory of its own, into `stateRead`. False: `fetch` it. */
   readState(): boolean {
     this.stateRead = undefined;
@@ -297,9 +350,23 @@ export class OwnerRows {
     if (after.lock !== undefined) flags |= headFlag.LOCKED;
     if (modified.stamp !== version.stamp || modified.actor !== version.actor) flags |= headFlag.MODIFIED;
     if (isCounted && live !== this.counted) flags |= live ? headFlag.BORN : headFlag.DIED;
+    let changes: Changes | undefined;
     if (live) {
       const { value } = state;
-      if (standsApart(value.length)) {
+      if (state.cells !== undefined) {
+        flags |= headFlag.CELLS;
+        const delta = readDelta(value, readCollectionHead(value).end);
+        changes = delta;
+        inline =
+          (before.flags & headFlag.CELLS) === 0
+            ? this.putMerged(version, state, delta)
+            : this.putChanges(version, state, delta);
+      } else if (state.type !== rowType.STRING && value.length > MAX_INLINE_BYTES) {
+        flags |= headFlag.CELLS;
+        const { count, meta, end } = readCollectionHead(value);
+        this.putCells(version, new PackedElements(value, end).all());
+        inline = headOfCells(packCollection(count, meta, []), value.length);
+      } else if (standsApart(value.length)) {
         flags |= headFlag.APART;
         after.apartLength = value.length;
         putElement(batch, this.elementKey(), version.stamp, version.actor, value);
@@ -308,9 +375,10 @@ export class OwnerRows {
     // The element of a record under a mark goes too: nothing names it any more.
     const apartBefore = this.hasRecord && (before.flags & headFlag.APART) !== 0;
     if (apartBefore && (flags & headFlag.APART) === 0) batch.delete(this.elementKey());
-    if (this.hasRecord && (before.flags & headFlag.CELLS) !== 0) {
-      batch.put(garbageKey(before.generation, key, keyLength), NOTHING);
-    }
+    const hadCells = this.hasRecord && (before.flags & headFlag.CELLS) !== 0;
+    const { generation } = before;
+    const staysInCells = hadCells && changes !== undefined;
+    if (hadCells && !staysInCells) batch.put(garbageKey(generation, key, keyLength), NOTHING);
     after.type = state === undefined ? rowType.DELETED : state.type;
     after.flags = flags;
     after.stamp = version.stamp;
@@ -330,9 +398,49 @@ export class OwnerRows {
     if (along !== undefined) batch.put(along.key, along.value);
     this.noteForeign();
     const sequence = this.store.write(batch);
+    if (hadCells && changes !== undefined) this.memory?.committed(key, keyLength, generation, changes);
+    else if (hadCells) this.memory?.forget(key, keyLength, generation);
     this.remember(this.lookedUp, after, sequence);
     if (isCounted && live !== this.counted) this.state.counts.add(database, this.slot, live ? 1 : -1);
     return sequence;
+  }
+
+  /** Adds elements as cells of a new generation. */
+  private putCells(version: Version, elements: Iterable<{ tag: number; key: Uint8Array; value: Uint8Array }>): void {
+    const generation = this.newGeneration();
+    this.after.generation = generation;
+    const { key: head, keyLength: headLength } = this;
+    const writer = { head, headLength, generation, stamp: version.stamp, actor: version.actor };
+    for (const { tag, key, value } of elements) putCell(this.batch, writer, tag, key, value);
+  }
+
+  /** Adds changes of a collection in cells; returns what its head has then. */
+  private putChanges(version: Version, { value, cells }: RowState, { staged, dropped }: Changes): Uint8Array {
+    const { batch, key: head, keyLength: headLength } = this;
+    const { generation } = this.before;
+    this.after.generation = generation;
+    for (const { tag, lower, upper } of dropped) {
+      batch.deleteRange(
+        cellKey(head, headLength, generation, tag, lower),
+        cellKey(head, headLength, generation, tag, upper),
+      );
+    }
+    const writer = { head, headLength, generation, stamp: version.stamp, actor: version.actor };
+    for (const change of staged) {
+      if (change.value !== undefined) putCell(batch, writer, change.tag, change.key, change.value);
+      else batch.delete(cellKey(head, headLength, generation, change.tag, change.key));
+    }
+    return headOfCells(value.subarray(0, readCollectionHead(value).end), cells?.size ?? 0);
+  }
+
+  /** The same where the collection stands in its head: it goes into cells. */
+  private putMerged(version: Version, { value, cells }: RowState, changes: Changes): Uint8Array {
+    const { before } = this;
+    const packed = (before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd);
+    const base = new PackedElements(packed, readCollectionHead(packed).end);
+    const { count, meta, end } = readCollectionHead(value);
+    this.putCells(version, new Elements(new Row(0), base, count, meta, changes).merged());
+    return headOfCells(value.subarray(0, end), cells?.size ?? 0);
   }
 
   private get slot(): number {
@@ -354,4 +462,12 @@ export class OwnerRows {
     else Buffer.from(key.buffer, key.byteOffset, length).write(row, 'latin1');
     this.keyLength = length;
   }
+}
+
+/** What stands in front of cells, and their size. */
+function headOfCells(front: Uint8Array, size: number): Uint8Array {
+  const bytes = new Uint8Array(front.length + SIZE_BYTES);
+  bytes.set(front);
+  writeStamp(bytes, front.length, size);
+  return bytes;
 }

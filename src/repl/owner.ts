@@ -35,6 +35,7 @@ import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
 import type { Env, Timer } from '../env.ts';
 import { Acceptor } from './acceptor.ts';
+import type { CellMemory } from './cell-memory.ts';
 import { DurableAnswers } from './durable-answers.ts';
 import type { Hlc } from './hlc.ts';
 import type { KeyspaceState } from './keyspace.ts';
@@ -55,6 +56,7 @@ import { PromiseTable } from './promise-table.ts';
 import { localKey, readStamp, writeStamp } from './row-key.ts';
 import type { Held } from './register-core.ts';
 import { decodeRowState, type RowState } from './row-state.ts';
+import { wholeState } from './row-whole.ts';
 import { SlotDrop } from './slot-drop.ts';
 import type { SlotRange } from './slot-list.ts';
 import { ceilingVersion, equalVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
@@ -78,12 +80,15 @@ export interface OwnerOptions {
   /** What counts as promised by earlier lives: the clock's ceiling that the last one persisted, with the highest actor. */
   readonly promisedBefore: Version;
   readonly view: Pick<ClusterView, 'topology' | 'self' | 'isShared' | 'onTopology'>;
+  /** What is remembered of collections in cells; it follows what is written. */
+  readonly cells?: CellMemory;
   /** What earlier lives took may have been forgotten in part: every slot that is owned at first is suspect. */
   readonly mayHaveForgotten?: boolean;
   readonly limits?: Partial<RoomLimits>;
 }
 
 const ACCEPTED = { kind: 'accepted' } as const;
+const NEED = { kind: 'need' } as const;
 const REFUSED = { kind: 'unable', reason: 'refused' } as const;
 const AMNESIA = { kind: 'unable', reason: 'amnesia' } as const;
 
@@ -129,7 +134,8 @@ export class Owner {
     this.room = new WaitingRoom(options.limits);
     this.mayHaveForgotten = options.mayHaveForgotten === true && view.topology !== undefined;
     this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
-    this.rows = new OwnerRows({ store, state, records: this.promises.rows });
+    const newGeneration = (): number => hlc.next();
+    this.rows = new OwnerRows({ store, state, records: this.promises.rows, newGeneration, memory: options.cells });
     this.acceptor = new Acceptor({ promises: this.promises, clock: hlc });
     this.marks = new MarkApply({ timers: env.timers, store, state, promises: this.promises, rows: this.rows });
     this.recall = new OwnerRecall({
@@ -219,17 +225,25 @@ export class Owner {
     }
   }
 
-  /** This node's own copy, in memory of its own; undefined when it is not in memory or not this node's to tell. */
+  /**
+   * This node's own copy, in memory of its own, a large collection told against itself (row-delta.ts); undefined when it is
+   * not in memory or not this node's to tell.
+   */
   held(row: RowName): Held<Uint8Array> | undefined {
     if (!this.owns(slotOfRow(row))) return undefined;
     const { rows } = this;
     try {
-      if (rows.lookUp(row) === lookup.MISS || !rows.readState()) return undefined;
+      if (rows.lookUp(row) === lookup.MISS || !rows.readHere()) return undefined;
     } catch (error) {
       this.unableFor(error);
       return undefined;
     }
     return { version: rows.held, value: rows.stateRead };
+  }
+
+  /** The whole state of one that is told against this node's copy. Throws `Miss`, `EngineError`. */
+  whole(row: RowName, state: Uint8Array): Uint8Array {
+    return wholeState(this.store, row, state);
   }
 
   /** The highest promise for any row of these slots, for a move. */
@@ -351,7 +365,12 @@ export class Owner {
       return;
     }
     this.counts.accepts++;
-    const verdict = this.acceptor.accept(row, ballot, next, rows.floor);
+    const base = state?.cells?.base;
+    if (base !== undefined && equalVersions(base, rows.floor) && !rows.takesDelta()) {
+      answer(NEED);
+      return;
+    }
+    const verdict = this.acceptor.accept(row, ballot, next, rows.floor, base);
     switch (verdict.kind) {
       case 'apply':
         this.give(this.apply(isMark, ballot, state), ACCEPTED, answer);
@@ -375,7 +394,7 @@ export class Owner {
 
   private read(request: ReadRequest, epoch: number, answer: Answered): void {
     const { rows } = this;
-    if (!request.digest && !rows.readState()) {
+    if (!request.digest && !(request.light === true ? rows.readHere() : rows.readState())) {
       this.fetch(request, epoch, answer);
       return;
     }

@@ -44,14 +44,27 @@ export interface ReadWorld {
 }
 
 export type ReadEvent<V> =
-  | { readonly kind: 'start'; readonly id: number; readonly row: RowName; readonly deadlineMs: number }
+  | {
+      readonly kind: 'start';
+      readonly id: number;
+      readonly row: RowName;
+      readonly deadlineMs: number;
+      /** As in `ReadRequest`. */
+      readonly light?: boolean;
+    }
   | { readonly kind: 'answer'; readonly attempt: number; readonly from: MemberId; readonly answer: OwnerAnswer<V> }
   | { readonly kind: 'wake' };
 
 export type ReadEffect<V> =
   | { readonly kind: 'ask'; readonly attempt: number; readonly to: MemberId; readonly request: ReadRequest }
   /** The row's state is `value`, which has this version. */
-  | { readonly kind: 'done'; readonly id: number; readonly version: Version; readonly value: V | undefined }
+  | {
+      readonly kind: 'done';
+      readonly id: number;
+      readonly row: RowName;
+      readonly version: Version;
+      readonly value: V | undefined;
+    }
   /** Run a change of the row that changes nothing, and answer with what it finds. */
   | { readonly kind: 'settle'; readonly id: number; readonly row: RowName; readonly deadlineMs: number }
   /** No quorum before the deadline. */
@@ -65,6 +78,7 @@ export class ReadWork<V> {
   readonly id: number;
   readonly row: RowName;
   readonly deadlineMs: number;
+  readonly light: boolean;
   /**
    * `quorum`: as many as needed were asked; `all`: everybody was; `others`: a quorum has answered without agreement;
    * `rest`: waiting to try again.
@@ -85,10 +99,12 @@ export class ReadWork<V> {
   /** Members that could not answer (mask). */
   failed = 0;
 
-  constructor(id: number, row: RowName, deadlineMs: number, tally: Tally) {
+  constructor(options: { id: number; row: RowName; deadlineMs: number; light: boolean; tally: Tally }) {
+    const { id, row, deadlineMs, light, tally } = options;
     this.id = id;
     this.row = row;
     this.deadlineMs = deadlineMs;
+    this.light = light;
     this.tally = tally;
   }
 }
@@ -124,7 +140,7 @@ export class ReadCore<V> {
   step(event: ReadEvent<V>, nowMs: number): ReadEffect<V>[] {
     switch (event.kind) {
       case 'start':
-        this.start(event.id, event.row, event.deadlineMs, nowMs);
+        this.start(event, nowMs);
         break;
       case 'answer': {
         const work = this.attempts.get(event.attempt);
@@ -159,13 +175,15 @@ export class ReadCore<V> {
 
   // --- events ------------------------------------------------------------------------------------------------------
 
-  private start(id: number, row: RowName, deadlineMs: number, nowMs: number): void {
+  private start(event: Extract<ReadEvent<V>, { kind: 'start' }>, nowMs: number): void {
+    const { id, row, deadlineMs, light = false } = event;
     if (this.attempts.size >= this.maxReads) {
       this.effects.push({ kind: 'fail', id, reason: 'overloaded' });
       return;
     }
     if (this.nextTickMs === Number.POSITIVE_INFINITY) this.nextTickMs = nowMs + this.tickMs;
-    this.begin(new ReadWork(id, row, deadlineMs, tallyOf(this.world.owners(slotOfRow(row)))), nowMs);
+    const tally = tallyOf(this.world.owners(slotOfRow(row)));
+    this.begin(new ReadWork({ id, row, deadlineMs, light, tally }), nowMs);
   }
 
   private take(work: ReadWork<V>, from: MemberId, answer: OwnerAnswer<V>, nowMs: number): void {
@@ -238,7 +256,7 @@ export class ReadCore<V> {
       const request = { kind: 'accept', row: work.row, ballot: version, value, next: version } as const;
       this.effects.push({ kind: 'repair', to: member, request });
     }
-    this.finish(work, { kind: 'done', id: work.id, version, value });
+    this.finish(work, { kind: 'done', id: work.id, row: work.row, version, value });
   }
 
   /** The members asked for a digest are no quorum, so a quorum that holds `version` has one that sent its state. */
@@ -272,7 +290,10 @@ export class ReadCore<V> {
   private askNext(work: ReadWork<V>): void {
     const to = work.ranked[work.asked++] as MemberId;
     const digest = (work.digests & work.tally.bitOf(to)) !== 0;
-    this.effects.push({ kind: 'ask', attempt: work.attempt, to, request: { kind: 'read', row: work.row, digest } });
+    const { row, light } = work;
+    const request =
+      light && !digest ? ({ kind: 'read', row, digest, light } as const) : ({ kind: 'read', row, digest } as const);
+    this.effects.push({ kind: 'ask', attempt: work.attempt, to, request });
   }
 
   private finish(work: ReadWork<V>, effect: ReadEffect<V>): void {

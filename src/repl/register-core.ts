@@ -14,7 +14,11 @@
  *
  * Invariants:
  * - At most one attempt is under way for a row; an answer to any other attempt is ignored.
- * - A ballot is used for one ACCEPT at most. It is taken out of the cache before it is used and never put back.
+ * - A ballot is used for one ACCEPT at most. It is taken out of the cache before it is used, and put back only when
+ *   nothing was sent with it, since what the handlers want to read had to be brought in first (`later`).
+ * - A proposal may be told against the version that it is built on (row-delta.ts): an owner that holds another one answers
+ *   `need`, and is sent the same proposal whole, once (effect `whole`). Until then, and where that cannot be done, what
+ *   becomes of it there is unknown.
  * - f runs again only when no owner can ever take what an earlier run proposed: in PREPARE nothing was proposed, and
  *   after an ACCEPT only if every owner refused it for good. Else a change that has no majority is `uncertain`.
  * - A change is answered once, at the latest one phase after its deadline.
@@ -26,9 +30,16 @@
 
 import { assert } from '../assert.ts';
 import type { MemberId } from '../cluster/member.ts';
-import { BallotCache } from './ballot-cache.ts';
+import { BallotCache, type CachedBallot } from './ballot-cache.ts';
 import { STAMPS_PER_MS } from './hlc.ts';
-import { isMarkRow, slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
+import {
+  isMarkRow,
+  slotOfRow,
+  type AcceptRequest,
+  type OwnerAnswer,
+  type OwnerRequest,
+  type RowName,
+} from './owner-message.ts';
 import { tallyOf, type Tally } from './quorum.ts';
 import type { Owners } from '../cluster/owners.ts';
 import { EngineError } from '../engine/engine-error.ts';
@@ -85,8 +96,12 @@ export interface RegisterWorld<V, C, R> {
   mayAccept(slot: number, owners: Owners): boolean;
   /** This node's own copy, when it is an owner and the row is in memory. */
   held(row: RowName): Held<V> | undefined;
-  /** Runs the handlers of these changes one after another on `value`; the result will have version `ballot`. */
-  run(row: RowName, changes: readonly C[], value: V | undefined, ballot: Version): Result<V, R>;
+  /**
+   * Runs the handlers of these changes one after another on `value`; the result will have version `ballot`. `later`: not
+   * before something was brought in, of which the event `loaded` tells; nothing has happened. `moved`: `value` is told
+   * against a version that this node does not hold any more.
+   */
+  run(row: RowName, changes: readonly C[], value: V | undefined, ballot: Version): Result<V, R> | 'later' | 'moved';
 }
 
 export interface Result<V, R> {
@@ -112,10 +127,14 @@ export type RegisterEvent<V, C> =
       readonly from: MemberId;
       readonly answer: OwnerAnswer<V>;
     }
+  /** What the handlers of the row's changes wanted to read is there. */
+  | { readonly kind: 'loaded'; readonly row: RowName }
   /** `wakeAtMs` has come. */
   | { readonly kind: 'wake' };
 
 export type RegisterEffect<V, C, R> =
+  /** As `ask`, with the value whole; if that cannot be told any more, the answer is `unable`. */
+  | { readonly kind: 'whole'; readonly attempt: number; readonly to: MemberId; readonly request: AcceptRequest<V> }
   | { readonly kind: 'ask'; readonly attempt: number; readonly to: MemberId; readonly request: OwnerRequest<V> }
   | { readonly kind: 'reply'; readonly change: C; readonly outcome: ChangeOutcome<R> }
   /** `from` knows a newer topology. */
@@ -156,6 +175,8 @@ export interface Attempt<V, R> {
   refused: number;
   /** Refused for now: what becomes of the request is unknown. */
   unable: number;
+  /** Has been sent the proposal whole, since it wanted that. */
+  needed: number;
   conflictSeen: boolean;
   /** PREPARE: the highest version that was answered. */
   best: Held<V>;
@@ -172,6 +193,8 @@ export class RowWork<V, C, R> {
   attempt: Attempt<V, R> | undefined = undefined;
   /** When the attempt has failed, or the wait before the next one is over. */
   dueMs = 0;
+  /** Nothing is under way before what its handlers want to read is there. */
+  isLoading = false;
   /** Refused attempts in a row. */
   tries = 0;
 
@@ -209,6 +232,11 @@ export class RegisterCore<V, C, R> {
     return this.nextTickMs;
   }
 
+  /** Whether changes of the row are under way or wait. */
+  isAtWork(row: RowName): boolean {
+    return this.rows.has(row);
+  }
+
   /** Whether answers to this attempt still matter. */
   isUnderWay(attempt: number): boolean {
     return this.attempts.has(attempt);
@@ -223,6 +251,11 @@ export class RegisterCore<V, C, R> {
       case 'answer': {
         const work = this.attempts.get(event.attempt);
         if (work !== undefined) this.take(work, work.attempt as Attempt<V, R>, event.from, event.answer, nowMs);
+        break;
+      }
+      case 'loaded': {
+        const work = this.rows.get(event.row);
+        if (work?.isLoading === true) this.begin(work, nowMs);
         break;
       }
       case 'wake':
@@ -314,6 +347,14 @@ export class RegisterCore<V, C, R> {
       case 'unsent':
         attempt.refused |= bit;
         break;
+      case 'need':
+        if (attempt.phase !== 'accept') return;
+        if ((attempt.needed & bit) === 0) {
+          this.sendWhole(work, attempt, from, bit);
+          return;
+        }
+        attempt.unable |= bit;
+        break;
       case 'unable':
         attempt.unable |= bit;
         break;
@@ -322,6 +363,13 @@ export class RegisterCore<V, C, R> {
     }
     if (attempt.phase === 'prepare') this.judgePrepare(work, attempt, nowMs);
     else this.judgeAccept(work, attempt, nowMs);
+  }
+
+  private sendWhole(work: RowWork<V, C, R>, attempt: Attempt<V, R>, to: MemberId, bit: number): void {
+    attempt.needed |= bit;
+    const { ballot, next, result } = attempt;
+    const request = { kind: 'accept', row: work.row, ballot, value: result?.value, next } as const;
+    this.effects.push({ kind: 'whole', attempt: attempt.id, to, request });
   }
 
   private answered(attempt: Attempt<V, R>, answer: { version: Version; value: V | undefined }): Held<V> {
@@ -346,6 +394,7 @@ export class RegisterCore<V, C, R> {
   /** Starts the next attempt of a row, or ends its work when nobody waits. */
   private begin(work: RowWork<V, C, R>, nowMs: number): void {
     this.end(work);
+    work.isLoading = false;
     this.dropOverdue(work, nowMs);
     if (work.waiting.length === 0) {
       this.rows.delete(work.row);
@@ -355,7 +404,7 @@ export class RegisterCore<V, C, R> {
     const local = this.world.held(work.row);
     const cached = this.ballots.take(work.row, owners, nowMs);
     if (cached !== undefined && local !== undefined && equalVersions(local.version, cached.version)) {
-      this.startAccept(work, owners, cached.ballot, local, nowMs);
+      this.startAccept(work, owners, cached, local, nowMs);
     } else {
       this.startPrepare(work, owners, local, nowMs);
     }
@@ -382,14 +431,20 @@ export class RegisterCore<V, C, R> {
         return;
       }
       this.end(work);
-      this.startAccept(work, attempt.owners, attempt.ballot, attempt.best, nowMs);
+      this.startAccept(work, attempt.owners, { ballot: attempt.ballot, sinceMs: nowMs }, attempt.best, nowMs);
     } else if (attempt.tally.isHopeless(attempt.refused | attempt.unable)) {
       this.rest(work, nowMs);
     }
   }
 
   /** Runs what waits and proposes the result. Requires: a majority has promised `ballot` and holds `held`. */
-  private startAccept(work: RowWork<V, C, R>, owners: Owners, ballot: Version, held: Held<V>, nowMs: number): void {
+  private startAccept(
+    work: RowWork<V, C, R>,
+    owners: Owners,
+    { ballot, sinceMs }: Pick<CachedBallot, 'ballot' | 'sinceMs'>,
+    held: Held<V>,
+    nowMs: number,
+  ): void {
     const next = this.newBallot();
     if (next === undefined) {
       this.rest(work, nowMs);
@@ -401,11 +456,25 @@ export class RegisterCore<V, C, R> {
     } else work.batch = work.waiting.splice(0, this.limits.maxBatch);
     const changes = work.batch.map((waiting) => waiting.change);
     const result = this.world.run(work.row, changes, held.value, ballot);
+    if (result === 'later' || result === 'moved') {
+      work.waiting = [...work.batch, ...work.waiting];
+      work.batch = [];
+      if (result === 'moved') this.rest(work, nowMs);
+      else this.load(work, { ballot, version: held.version, owners, sinceMs }, nowMs);
+      return;
+    }
     assert(result.replies.length === changes.length, 'one reply for each change');
     assert(compareVersions(next, ballot) > 0, 'ballots of this node only grow');
     const attempt = this.newAttempt('accept', ballot, owners, { next, result, before: held.version });
     const request = { kind: 'accept', row: work.row, ballot, value: result.value, next } as const;
     this.ask(work, attempt, request, nowMs + this.limits.phaseTimeoutMs);
+  }
+
+  /** Waits for `loaded`; what was promised is not used up. */
+  private load(work: RowWork<V, C, R>, promised: CachedBallot, nowMs: number): void {
+    this.ballots.put(work.row, promised);
+    work.isLoading = true;
+    work.dueMs = nowMs + this.limits.phaseTimeoutMs;
   }
 
   private judgeAccept(work: RowWork<V, C, R>, attempt: Attempt<V, R>, nowMs: number): void {
@@ -489,6 +558,7 @@ export class RegisterCore<V, C, R> {
       yes: 0,
       refused: 0,
       unable: 0,
+      needed: 0,
       conflictSeen: false,
       best: { version: ZERO_VERSION, value: undefined },
       result: rest.result,

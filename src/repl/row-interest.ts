@@ -18,7 +18,7 @@ import { busMethod } from '../cluster/bus-method.ts';
 import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
-import type { RowTask } from './coordinator.ts';
+import type { RowTask, Whole } from './row-tasks.ts';
 import { rowType, type RowType } from './head.ts';
 import { type RowName, slotOfRow } from './owner-message.ts';
 import type { ChangeOutcome } from './register-core.ts';
@@ -156,8 +156,12 @@ class WatchedTask implements RowTask {
     this.changed = changed;
   }
 
-  run(state: Uint8Array | undefined, ballot: Version): Uint8Array | undefined {
-    const after = this.task.run(state, ballot);
+  get takesDelta(): boolean {
+    return this.task.takesDelta === true;
+  }
+
+  run(state: Uint8Array | undefined, ballot: Version, whole: Whole): Uint8Array | undefined {
+    const after = this.task.run(state, ballot, whole);
     this.hasChanged = after !== state;
     if (this.hasChanged) this.type = after === undefined ? rowType.DELETED : decodeRowState(after).type;
     return after;

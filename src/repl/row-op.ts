@@ -11,11 +11,12 @@
  * Each may be sent again without harm. Pure: a state in, a state out. In bytes, big-endian, when they are forwarded:
  *
  * ```
- * request   u8 format (2) | u32 ms left | u32 length, row | u8 op: 1 lock, 2 apply, 3 decide, 4 look | 24 bytes lock
+ * request   u8 format (2) | u32 ms left | u32 length, row | u8 op: 1 lock, 2 apply, 3 decide, 4 look, 5 look lightly | 24 bytes lock
  *           lock: u8 1 waits | u8 marks, each u8 live | u64 stamp | u32 actor       apply: u8 writes [the state, to the end]
  *           decide: u8 1 committed, 2 aborted | writes, to the end
  * answer    as FORWARD's (commands/forward-codec.ts); done: u8 1 | u64 stamp | u32 actor | result
  * result    u8 1 locked [u8 1 | state]   2 busy | 24 bytes lock   3 stale   4 applied   5 decided | decision   6 over
+ *           a state is whole; of `look` for a large collection it may be without its elements (op 5: row-delta.ts)
  * decision  u8 1 committed, 2 aborted | u64 stamp | u32 actor | u32 writes, each: u32 length, row | u8 has | u32 length, state
  * ```
  *
@@ -57,7 +58,7 @@ export type RowOp =
   | { readonly kind: 'lock'; readonly lock: RowLock; readonly marks: readonly RowMark[]; readonly waits: boolean }
   | { readonly kind: 'apply'; readonly lock: RowLock; readonly write: RowWrite | undefined }
   | { readonly kind: 'decide'; readonly lock: RowLock; readonly decision: Decision }
-  | { readonly kind: 'look'; readonly lock: RowLock };
+  | { readonly kind: 'look'; readonly lock: RowLock; readonly light?: boolean };
 
 /** What a row becomes. */
 export interface RowWrite {
@@ -77,6 +78,7 @@ export type RowOpResult =
 const NO_LOCK: RowLock = { id: { stamp: 0, actor: 0 }, slot: 0, lane: 0, deadlineMs: 0 };
 
 export const LOOK: RowOp = { kind: 'look', lock: NO_LOCK };
+export const LOOK_LIGHTLY: RowOp = { kind: 'look', lock: NO_LOCK, light: true };
 
 const STALE: RowOpResult = { kind: 'stale' };
 const APPLIED: RowOpResult = { kind: 'applied' };
@@ -146,7 +148,7 @@ export function decisionAt(state: Uint8Array | undefined, { id }: RowLock): Deci
 
 // --- bytes -----------------------------------------------------------------------------------------------------------
 
-const opTag = { lock: 1, apply: 2, decide: 3, look: 4 } as const;
+const opTag = { lock: 1, apply: 2, decide: 3, look: 4, lookLightly: 5 } as const;
 const resultTag = { locked: 1, busy: 2, stale: 3, applied: 4, decided: 5, over: 6 } as const;
 const decisionTag = { committed: 1, aborted: 2 } as const;
 
@@ -212,7 +214,7 @@ export function encodeRowOp(row: RowName, op: RowOp, leftMs: number): Uint8Array
   const writer = new ByteWriter();
   writer.u8(ROW_OP_FORMAT).u32(Math.max(0, Math.min(0xffff_ffff, Math.ceil(leftMs))));
   writeName(writer, row);
-  writer.u8(opTag[op.kind]).raw(encodeLock(op.lock));
+  writer.u8(op.kind === 'look' && op.light === true ? opTag.lookLightly : opTag[op.kind]).raw(encodeLock(op.lock));
   if (op.kind === 'lock') {
     assert(op.marks.length <= 0xff, 'few marks of one row');
     writer.u8(Number(op.waits)).u8(op.marks.length);
@@ -261,8 +263,9 @@ function readOp(reader: ByteReader, tag: number, held: RowLock): RowOp {
     case opTag.decide:
       return { kind: 'decide', lock: held, decision: decodeDecision(reader.raw(reader.left)).decision };
     case opTag.look:
+    case opTag.lookLightly:
       reader.finish();
-      return { kind: 'look', lock: held };
+      return { kind: 'look', lock: held, light: tag === opTag.lookLightly };
     default:
       throw new DamagedError('an op of no known kind');
   }

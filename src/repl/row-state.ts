@@ -5,10 +5,11 @@
  * ```
  * u8   format (1)
  * u8   type, as in a head; 0 = deleted
- * u8   flags: 1 EXPIRES, 2 SIBLINGS, 4 LOCKED
+ * u8   flags: 1 EXPIRES, 2 SIBLINGS, 4 LOCKED, 8 CELLS
  * u64  modified: stamp     u32  modified: actor
  * [u64 deadline in ms]                          flag EXPIRES
  * [24 bytes: lock of a transaction]             flag LOCKED, see row-lock.ts
+ * [36 bytes: what the value is told against]    flag CELLS, see row-delta.ts
  * string: its value, to the end (with flag SIBLINGS several, see sibling-codec.ts)
  * collection: see element-pack.ts
  * ```
@@ -19,7 +20,8 @@
  *
  * Valid if and only if the format is 1, the type and the flags are known, numbers are below 2^53, and a deleted row has
  * neither deadline nor value; anything else is a `DamagedError`. A row that was never written has no state (`undefined`).
- * The same parts always make the same bytes: owners with the same version have the same bytes.
+ * The same parts always make the same bytes: owners with the same version have the same bytes. With flag CELLS the bytes are
+ * no state but tell one to who has its base (row-delta.ts).
  */
 
 import { EMPTY } from '../bytes.ts';
@@ -34,7 +36,8 @@ const FORMAT = 1;
 const EXPIRES = 1;
 const SIBLINGS = 2;
 const LOCKED = 4;
-const ALL_FLAGS = EXPIRES | SIBLINGS | LOCKED;
+const CELLS = 8;
+const ALL_FLAGS = EXPIRES | SIBLINGS | LOCKED | CELLS;
 
 /**
  * The longest state, in bytes, that a change may bring about where rows are shared: with the row's name it must fit into a
@@ -48,6 +51,20 @@ export const STATE_HEADER_BYTES = 15;
 /** Bytes of a deadline. */
 const DEADLINE_BYTES = 8;
 
+/** u64 stamp, u32 actor: base | u64 generation | u64 size before | u64 size after. */
+const CELLS_BYTES = 36;
+
+/** What the value of a collection in cells is told against. */
+export interface CellsBase {
+  /** Whoever holds this version can make the state of it. */
+  readonly base: Version;
+  /** Of the cells of the base, at the node that says so; nobody else looks at it. */
+  readonly generation: number;
+  /** Bytes of the whole value, as far as known: of the base, and with the changes. */
+  readonly sizeBefore: number;
+  readonly size: number;
+}
+
 const NEVER_WRITTEN = { type: rowType.DELETED, expiresAtMs: 0, modified: ZERO_VERSION } as const;
 
 export interface RowState {
@@ -59,6 +76,8 @@ export interface RowState {
   readonly siblings?: boolean;
   /** The lock of a transaction, LOCK_BYTES as row-lock.ts writes them. */
   readonly lock?: Uint8Array | undefined;
+  /** The value is told against a base. */
+  readonly cells?: CellsBase | undefined;
   /** Empty in a deleted row. */
   readonly value: Uint8Array;
 }
@@ -68,7 +87,30 @@ function valueStartOf(flags: number): number {
   let start = STATE_HEADER_BYTES;
   if ((flags & EXPIRES) !== 0) start += DEADLINE_BYTES;
   if ((flags & LOCKED) !== 0) start += LOCK_BYTES;
+  if ((flags & CELLS) !== 0) start += CELLS_BYTES;
   return start;
+}
+
+/** Where the lock ends. */
+function lockEndOf(flags: number): number {
+  return valueStartOf(flags & ~CELLS);
+}
+
+function writeCells(bytes: Uint8Array, at: number, { base, generation, sizeBefore, size }: CellsBase): void {
+  writeStamp(bytes, at, base.stamp);
+  writeU32(bytes, at + 8, base.actor);
+  writeStamp(bytes, at + 12, generation);
+  writeStamp(bytes, at + 20, sizeBefore);
+  writeStamp(bytes, at + 28, size);
+}
+
+function readCells(bytes: Uint8Array, at: number): CellsBase {
+  return {
+    base: { stamp: readStamp(bytes, at), actor: readU32(bytes, at + 8) },
+    generation: readStamp(bytes, at + 12),
+    sizeBefore: readStamp(bytes, at + 20),
+    size: readStamp(bytes, at + 28),
+  };
 }
 
 /** In memory of its own. Requires: a deleted row has neither deadline nor value. */
@@ -81,9 +123,10 @@ export function encodeRowState(state: RowState): Uint8Array {
 
 /** As `encodeRowState`, with room for a value of `valueLength` bytes at the end, which the caller fills. */
 export function newRowState(state: Omit<RowState, 'value'>, valueLength: number): Uint8Array {
-  const { type, expiresAtMs, modified, lock } = state;
+  const { type, expiresAtMs, modified, lock, cells } = state;
   let flags = (expiresAtMs === 0 ? 0 : EXPIRES) | (state.siblings === true ? SIBLINGS : 0);
   if (lock !== undefined) flags |= LOCKED;
+  if (cells !== undefined) flags |= CELLS;
   const start = valueStartOf(flags);
   const bytes = Buffer.allocUnsafe(start + valueLength);
   bytes[0] = FORMAT;
@@ -92,7 +135,8 @@ export function newRowState(state: Omit<RowState, 'value'>, valueLength: number)
   writeStamp(bytes, 3, modified.stamp);
   writeU32(bytes, 11, modified.actor);
   if (expiresAtMs !== 0) writeStamp(bytes, STATE_HEADER_BYTES, expiresAtMs);
-  if (lock !== undefined) bytes.set(lock, start - LOCK_BYTES);
+  if (lock !== undefined) bytes.set(lock, lockEndOf(flags) - LOCK_BYTES);
+  if (cells !== undefined) writeCells(bytes, start - CELLS_BYTES, cells);
   return bytes;
 }
 
@@ -122,10 +166,20 @@ export function decodeRowState(bytes: Uint8Array): RowState {
   }
   const value = bytes.length === start ? EMPTY : bytes.subarray(start);
   const modified = { stamp, actor: readU32(bytes, 11) };
-  if ((flags & LOCKED) !== 0) {
-    return { type, expiresAtMs, modified, siblings, lock: bytes.subarray(start - LOCK_BYTES, start), value };
+  if ((flags & (LOCKED | CELLS)) !== 0) {
+    const lockEnd = lockEndOf(flags);
+    const lock = (flags & LOCKED) === 0 ? undefined : bytes.subarray(lockEnd - LOCK_BYTES, lockEnd);
+    const cells = (flags & CELLS) === 0 ? undefined : readCells(bytes, lockEnd);
+    if (cells !== undefined && (type <= rowType.STRING || !isInRange(cells))) {
+      throw new DamagedError('a row’s state that is told against no base');
+    }
+    return { type, expiresAtMs, modified, siblings, lock, cells, value };
   }
   return siblings ? { type, expiresAtMs, modified, siblings, value } : { type, expiresAtMs, modified, value };
+}
+
+function isInRange({ base, generation, sizeBefore, size }: CellsBase): boolean {
+  return [base.stamp, generation, sizeBefore, size].every((each) => Number.isSafeInteger(each));
 }
 
 /** Fills `head` with the state, its version aside; no object is made. Throws `DamagedError`. */
@@ -146,6 +200,10 @@ export function readRowState(bytes: Uint8Array, head: Head): void {
   head.modifiedStamp = stamp;
   head.modifiedActor = actor;
   head.flags = (flags & SIBLINGS) === 0 ? 0 : headFlag.SIBLINGS;
+  if ((flags & CELLS) !== 0) {
+    head.flags |= headFlag.CELLS;
+    head.generation = readStamp(bytes, start - CELLS_BYTES + 12);
+  }
   head.expiresAtMs = expires ? readStamp(bytes, STATE_HEADER_BYTES) : 0;
   head.bytes = bytes;
   head.valueStart = start;
@@ -157,10 +215,21 @@ export function isLockedState(state: Uint8Array | undefined): state is Uint8Arra
   return state !== undefined && ((state[2] as number) & LOCKED) !== 0;
 }
 
+/** Whether the bytes tell a collection against a base (row-delta.ts). */
+export function isDelta(state: Uint8Array | undefined): state is Uint8Array {
+  return state !== undefined && ((state[2] as number) & CELLS) !== 0;
+}
+
+/** The version that the bytes are told against. Requires: isDelta. */
+export function baseOf(state: Uint8Array): Version {
+  const at = lockEndOf(state[2] as number);
+  return { stamp: readStamp(state, at), actor: readU32(state, at + 8) };
+}
+
 /** The lock. Requires: isLockedState. */
 export function lockOfState(state: Uint8Array): RowLock {
-  const start = valueStartOf(state[2] as number);
-  return decodeLock(state.subarray(start - LOCK_BYTES, start));
+  const end = lockEndOf(state[2] as number);
+  return decodeLock(state.subarray(end - LOCK_BYTES, end));
 }
 
 /** The same with this lock; a row that was never written becomes one that is deleted, with version zero. */

@@ -225,6 +225,8 @@ export class TopologyRegister {
         case 'learn':
           this.keeper.learn(effect.from, effect.epoch);
           break;
+        case 'whole':
+          throw new AssertionError('documents are always told whole');
         case 'reply':
           if (effect.outcome.kind === 'done') this.take(effect.change, effect.outcome.reply);
           else {

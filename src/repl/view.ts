@@ -19,6 +19,7 @@ import type { Ranges } from './expected-rows.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
 import { Miss } from './miss.ts';
+import { readDelta } from './row-delta.ts';
 import { databaseOfHead, maxHeadLength, slotOfHead, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
 import { RowScan, type ScanOptions } from './row-scan.ts';
 import { decodeSiblings, visibleSibling } from './sibling-codec.ts';
@@ -245,7 +246,9 @@ export class View {
       (flags & headFlag.CELLS) === 0
         ? new PackedElements(value, end)
         : new CellElements(this.store, row.head, row.headLength, generation, this.saw, this.keyspace.cells);
-    row.elements = new Elements(row, base, count, meta);
+    // Of a row that was given, what commands before have changed and is not written yet.
+    const isDelta = this.source !== undefined && base instanceof CellElements;
+    row.elements = new Elements(row, base, count, meta, isDelta ? readDelta(value, end) : undefined);
     return row.elements;
   }
 

@@ -241,6 +241,7 @@ class Run {
       store: engine,
       state,
       records: new PromiseTable({ promisedBefore: ZERO_VERSION }).rows,
+      newGeneration: () => 1,
     });
     for (const [key, expected] of this.#rows) {
       if (expected.text !== undefined) continue;

@@ -44,7 +44,7 @@ class Nodes {
   change(at: number, state: Uint8Array | undefined, outcome = DONE): void {
     const task: RowTask = { run: () => state, done: () => undefined };
     const watched = (this.tables[at - 1] as RowInterest).watched(ROW, task);
-    watched.run(undefined, ZERO_VERSION);
+    watched.run(undefined, ZERO_VERSION, (whole) => whole);
     watched.done(outcome);
   }
 }

@@ -173,6 +173,7 @@ export class FakeNode {
         loop.post(0, () => answer(owner.answer(request)));
       },
       held: (row: RowName) => owner.held(row),
+      whole: (_row: RowName, state: Uint8Array) => state,
     };
     const bus = { request: this.request.bind(this) };
     const keepHint: KeepHint = (target, row, version, state) => cluster.hints.push({ target, row, version, state }) > 0;

@@ -18,6 +18,8 @@ const firstSeed: Readonly<Record<string, number>> = {
   repetitionKeepsPromise: 1_692,
   promisesBackwards: 1,
   forgetsNextBallot: 15,
+  appliesToAnyBase: 1,
+  acceptsWhatItNeeds: 1,
   losesPromisesInCrash: 1_925,
   redeliversPastPromises: 158,
   retriesUncertain: 10,

@@ -70,6 +70,21 @@ class ForgetsNextBallot extends OpenAcceptor {
   }
 }
 
+/** Applies changes to whatever it holds. */
+class AppliesToAnyBase extends OpenAcceptor {
+  protected override hasBase(): boolean {
+    return true;
+  }
+}
+
+/** Says that it has taken changes of a base that it does not hold. */
+class AcceptsWhatItNeeds extends OpenAcceptor {
+  override accept(...request: Parameters<Acceptor['accept']>): AcceptVerdict {
+    const verdict = super.accept(...request);
+    return verdict.kind === 'need' ? { kind: 'repeat' } : verdict;
+  }
+}
+
 class OpenRegister extends RegisterCore<number, Change, number> {}
 
 /** Runs a change again although somebody may have taken what was proposed. */
@@ -132,6 +147,8 @@ export const mutants: Readonly<Record<string, Rules>> = {
   repetitionKeepsPromise: { ...productRules, acceptor: (options) => new RepetitionKeepsPromise(options) },
   promisesBackwards: { ...productRules, acceptor: (options) => new PromisesBackwards(options) },
   forgetsNextBallot: { ...productRules, acceptor: (options) => new ForgetsNextBallot(options) },
+  appliesToAnyBase: { ...productRules, acceptor: (options) => new AppliesToAnyBase(options) },
+  acceptsWhatItNeeds: { ...productRules, acceptor: (options) => new AcceptsWhatItNeeds(options) },
   losesPromisesInCrash: { ...productRules, promisedBefore: () => ZERO_VERSION },
   redeliversPastPromises: {
     ...productRules,

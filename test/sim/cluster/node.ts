@@ -7,13 +7,19 @@ import { assert } from '../../../src/assert.ts';
 import type { Acceptor } from '../../../src/repl/acceptor.ts';
 import { BallotCache } from '../../../src/repl/ballot-cache.ts';
 import { Hlc } from '../../../src/repl/hlc.ts';
-import { slotOfRow, type OwnerAnswer, type OwnerRequest, type RowName } from '../../../src/repl/owner-message.ts';
+import {
+  slotOfRow,
+  type AcceptRequest,
+  type OwnerAnswer,
+  type OwnerRequest,
+  type RowName,
+} from '../../../src/repl/owner-message.ts';
 import { PromiseTable } from '../../../src/repl/promise-table.ts';
 import type { MemberId } from '../../../src/cluster/member.ts';
 import type { Owners } from '../../../src/cluster/owners.ts';
 import type { ReadCore, ReadEffect } from '../../../src/repl/read-core.ts';
 import type { ChangeOutcome, Held, RegisterCore, RegisterEffect } from '../../../src/repl/register-core.ts';
-import { ZERO_VERSION, type Version } from '../../../src/repl/version.ts';
+import { equalVersions, ZERO_VERSION, type Version } from '../../../src/repl/version.ts';
 import type { Prng } from '../prng.ts';
 import type { Kernel } from './kernel.ts';
 import type { Network } from './network.ts';
@@ -36,6 +42,11 @@ export interface World {
   applied(node: MemberId, row: RowName, version: Version, value: number | undefined): void;
 }
 
+interface Delta {
+  readonly base: Version;
+  readonly added: number;
+}
+
 type Asker = 'register' | 'read' | 'other';
 
 interface Request {
@@ -46,6 +57,8 @@ interface Request {
   readonly asker: Asker;
   readonly attempt: number;
   readonly request: OwnerRequest<number>;
+  /** The value of an ACCEPT, told against a base. */
+  readonly delta?: Delta | undefined;
   /** For asker `other`. */
   readonly answered?: (answer: OwnerAnswer<number>) => void;
 }
@@ -78,6 +91,8 @@ export class SimNode {
   private syncing = false;
   private wakeAtMs = Number.POSITIVE_INFINITY;
   private lastRead = 0;
+  /** What the last run has proposed, against the own copy. */
+  private proposal: { readonly ballot: Version; readonly delta: Delta } | undefined = undefined;
 
   constructor(id: MemberId, world: World, clock: NodeClock, random: Prng) {
     this.id = id;
@@ -114,7 +129,7 @@ export class SimNode {
         owners: (slot) => this.owners(slot),
         mayAccept: (slot, owners) => this.owners(slot) === owners,
         held: (row) => this.held(row),
-        run: (_row, changes, value) => runAll(changes, value),
+        run: (row, changes, value, ballot) => this.run(row, changes, value, ballot),
       },
       limits: { phaseTimeoutMs: swarm.phaseTimeoutMs, maxBatch: swarm.maxBatch, tickMs: TICK_MS },
       ballots: new BallotCache({ limit: swarm.ballotLimit, maxAgeMs: swarm.ballotAgeMs }),
@@ -202,6 +217,9 @@ export class SimNode {
         case 'ask':
           this.sendAsk('register', effect.attempt, effect.to, effect.request);
           break;
+        case 'whole':
+          this.sendWhole(effect.attempt, effect.to, effect.request);
+          break;
         case 'reply':
           effect.change.done(clientOutcome(effect.outcome));
           break;
@@ -263,10 +281,40 @@ export class SimNode {
     this.wakeInTime();
   }
 
+  // --- proposals against a base (src/repl/row-delta.ts) ------------------------------------------------------------
+
+  /** A number is told as what is added to the own copy, where that is what the handlers ran on. */
+  private run(
+    row: RowName,
+    changes: readonly Change[],
+    value: number | undefined,
+    ballot: Version,
+  ): { value: number | undefined; replies: number[] } {
+    const held = this.held(row);
+    const result = runAll(changes, value);
+    this.proposal = undefined;
+    if (this.world.swarm.deltas && held?.value !== undefined && held.value === value && result.value !== undefined) {
+      this.proposal = { ballot, delta: { base: held.version, added: result.value - held.value } };
+    }
+    return result;
+  }
+
+  private sendWhole(attempt: number, to: MemberId, request: AcceptRequest<number>): void {
+    const { held } = this.lookUp(request.row);
+    if (equalVersions(held.version, request.ballot)) {
+      this.send(to, { from: this, life: this.life, epoch: this.view, asker: 'register', attempt, request });
+      return;
+    }
+    const answer = { kind: 'unable', reason: 'refused' } as const;
+    this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, this.world.kernel.nowMs));
+  }
+
   // --- messages ----------------------------------------------------------------------------------------------------
 
   private sendAsk(asker: Asker, attempt: number, to: MemberId, request: OwnerRequest<number>): void {
-    this.send(to, { from: this, life: this.life, epoch: this.view, asker, attempt, request });
+    const { proposal } = this;
+    const delta = request.kind === 'accept' && proposal?.ballot === request.ballot ? proposal.delta : undefined;
+    this.send(to, { from: this, life: this.life, epoch: this.view, asker, attempt, request, delta });
   }
 
   private send(to: MemberId, request: Request): void {
@@ -339,10 +387,12 @@ export class SimNode {
     const verdict =
       request.asker === 'other'
         ? rules.redelivered(this.acceptor, accept.row, accept.ballot, held.version)
-        : this.acceptor.accept(accept.row, accept.ballot, accept.next, held.version);
+        : this.acceptor.accept(accept.row, accept.ballot, accept.next, held.version, request.delta?.base);
     if (verdict.kind === 'apply') {
-      this.world.applied(this.id, accept.row, accept.ballot, accept.value);
-      const written = this.store.write(accept.row, { version: accept.ballot, value: accept.value });
+      const { delta } = request;
+      const value = delta === undefined ? accept.value : (held.value ?? 0) + delta.added;
+      this.world.applied(this.id, accept.row, accept.ballot, value);
+      const written = this.store.write(accept.row, { version: accept.ballot, value });
       this.answer(request, { kind: 'accepted' }, written);
       this.syncSoon();
     } else if (verdict.kind === 'repeat') {

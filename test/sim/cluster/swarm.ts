@@ -8,6 +8,8 @@ import type { Prng } from '../prng.ts';
 import type { NetworkFaults } from './network.ts';
 
 export interface Swarm extends NetworkFaults {
+  /** Proposals are told against the coordinator's own copy where they can be. */
+  readonly deltas: boolean;
   readonly nodes: number;
   readonly rows: number;
   readonly clients: number;
@@ -45,7 +47,7 @@ export interface Swarm extends NetworkFaults {
   readonly thinkMs: number;
 }
 
-export function drawSwarm(random: Prng, moves: boolean | undefined): Swarm {
+export function drawSwarm(random: Prng, moves: boolean | undefined): Omit<Swarm, 'deltas'> {
   const maybe = (probability: number, value: number): number => (random.chance(probability) ? value : 0);
   const skewMs = maybe(0.6, random.next() * 60);
   return {
