@@ -132,7 +132,7 @@ export class TestNode {
       env,
       store,
       view,
-      send: (to, request, answered) => this.coordinator.deliver(to, request, 2, answered),
+      send: (to, request, answered) => this.coordinator.deliverHint(to, request, answered),
       settle: (row) =>
         this.coordinator.change(
           row,

@@ -271,3 +271,68 @@ void test('without stamps a change waits: before PREPARE, and between PREPARE an
   while (a.outcomes.length < 2) a.wake();
   assert.deepEqual(a.outcomes[1], { kind: 'no-quorum' });
 });
+
+void test('an owner that wants a proposal whole is sent it once; what becomes of it there is unknown until it answers', () => {
+  const owners = threeOwners();
+  const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
+  a.submit(5);
+  for (const to of [0, 1, 2]) {
+    const prepare = a.request(to);
+    a.hear(prepare, owners[to as 0].answer(prepare.request));
+  }
+  const [first, second] = [a.request(0), a.request(1)];
+  a.hear(first, owners[0].answer(first.request));
+  a.hear(second, { kind: 'need' });
+  assert.deepEqual(a.outcomes, []);
+  assert.equal(a.wholes.length, 1);
+  const [whole] = a.wholes;
+  assert.deepEqual(whole?.request, second.request);
+  // A second refusal is no answer that can be counted on.
+  a.hear(second, { kind: 'need' });
+  assert.equal(a.wholes.length, 1);
+  const third = a.request(2);
+  a.hear(third, { kind: 'unsent' });
+  assert.deepEqual(a.outcomes, [{ kind: 'uncertain' }]);
+});
+
+void test('what handlers want to read is brought in first: the promise is kept, and nothing is sent before', () => {
+  const owners = threeOwners();
+  const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
+  a.submit(5);
+  a.settle(owners);
+  a.refuseRun = 'later';
+  a.submit(6);
+  assert.deepEqual(kinds(a), []);
+  a.submit(7);
+  assert.deepEqual(kinds(a), []);
+  a.refuseRun = undefined;
+  a.loaded();
+  assert.deepEqual(kinds(a), ['accept>0', 'accept>1', 'accept>2'], 'without a PREPARE');
+  a.settle(owners);
+  assert.deepEqual(
+    a.outcomes.map((outcome) => outcome.kind === 'done' && outcome.reply),
+    [5, 11, 18],
+  );
+  a.loaded();
+  assert.deepEqual(kinds(a), []);
+  // It may never come: then all begins anew.
+  a.refuseRun = 'later';
+  a.submit(1);
+  a.refuseRun = undefined;
+  a.wake();
+  a.settle(owners);
+  assert.equal(owners[2].held.value, 19);
+});
+
+void test('a state that is not this node’s own copy any more is found anew', () => {
+  const owners = threeOwners();
+  const a = new ScriptedCoordinator(10, OWNERS, owners[0]);
+  a.refuseRun = 'moved';
+  a.submit(5);
+  a.settle(owners);
+  assert.equal(owners[0].held.value, undefined);
+  a.refuseRun = undefined;
+  a.wake();
+  a.settle(owners);
+  assert.equal(owners[0].held.value, 5);
+});

@@ -68,6 +68,10 @@ export class ScriptedCoordinator {
   /** Requests not delivered yet, in the order they were sent. */
   readonly sent: Ask[] = [];
   readonly outcomes: ChangeOutcome<number>[] = [];
+  /** Proposals that are to be sent whole. */
+  readonly wholes: Extract<RegisterEffect<number, number, number>, { kind: 'whole' }>[] = [];
+  /** Handlers cannot run. */
+  refuseRun: 'later' | 'moved' | undefined = undefined;
   owners: Owners;
   nowMs = 0;
 
@@ -82,6 +86,7 @@ export class ScriptedCoordinator {
         mayAccept: (_slot, owners) => owners === this.owners,
         held: () => own?.held,
         run: (_row, changes, value) => {
+          if (this.refuseRun !== undefined) return this.refuseRun;
           let state = value ?? 0;
           return { replies: changes.map((change) => (state += change)), value: state };
         },
@@ -92,6 +97,11 @@ export class ScriptedCoordinator {
 
   submit(change: number, deadlineMs = this.nowMs + 1_000): void {
     this.take(this.core.step({ kind: 'submit', row: ROW, change, deadlineMs }, this.nowMs));
+  }
+
+  /** What handlers wanted to read is there. */
+  loaded(): void {
+    this.take(this.core.step({ kind: 'loaded', row: ROW }, this.nowMs));
   }
 
   /** Takes the oldest request to `to` out of the network. */
@@ -124,6 +134,7 @@ export class ScriptedCoordinator {
   private take(effects: RegisterEffect<number, number, number>[]): void {
     for (const effect of effects) {
       if (effect.kind === 'ask') this.sent.push(effect);
+      else if (effect.kind === 'whole') this.wholes.push(effect);
       else if (effect.kind === 'reply') this.outcomes.push(effect.outcome);
     }
   }

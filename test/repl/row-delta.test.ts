@@ -1,0 +1,254 @@
+/** Large collections in a cluster: told against a version they are the same states as whole, at every owner. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Found, lookup, type Store } from '../../src/engine/store.ts';
+import type { RowTask } from '../../src/repl/coordinator.ts';
+import { CellElements } from '../../src/repl/element-cells.ts';
+import { ELEMENT, type Elements } from '../../src/repl/elements.ts';
+import { GivenRows, stateAfter } from '../../src/repl/given-rows.ts';
+import { Head, headFlag, readHead, rowType } from '../../src/repl/head.ts';
+import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
+import type { Topology } from '../../src/cluster/topology.ts';
+import type { Owner } from '../../src/repl/owner.ts';
+import { isDelta } from '../../src/repl/row-state.ts';
+import { type Version, ZERO_VERSION } from '../../src/repl/version.ts';
+import { View } from '../../src/repl/view.ts';
+import { Prng } from '../sim/prng.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { askNow, ballot, BENCH_MS, benchClock, benchOwner, BenchView, rowOf, threeMembers } from './owner-bench.ts';
+import { TestCluster } from './owner-cluster.ts';
+
+const KEY = Buffer.from('key');
+const ROW = rowOf('key');
+
+type Edit = (elements: Elements) => void;
+
+/** Runs edits as a handler would, on whatever form of the state it is given. */
+function edited(store: Store, state: Uint8Array | undefined, version: Version, edit: Edit): Uint8Array | undefined {
+  const keyspace = new Keyspace({ store, state: new KeyspaceState(), hlc: benchClock(), actor: 1 });
+  const given = new GivenRows();
+  given.give(ROW, state);
+  const view = new View(keyspace, store, given);
+  view.begin(0, BENCH_MS);
+  const row = view.row(KEY);
+  const elements = row.live ? view.elements(row) : view.create(row, rowType.HASH);
+  edit(elements);
+  if (elements.count === 0) view.remove(row);
+  return stateAfter(view, row, state, version);
+}
+
+function put(key: string, value: string): Edit {
+  return (elements) => void elements.set(ELEMENT, Buffer.from(key), Buffer.from(value));
+}
+
+const fill: Edit = (elements) => {
+  for (let i = 100; i < 200; i++) elements.set(ELEMENT, Buffer.from(`field${i}`), Buffer.from('x'.repeat(20)));
+};
+
+function newOwner(): { store: MemoryStore; owner: Owner } {
+  const store = new MemoryStore();
+  return { store, owner: benchOwner(store, new BenchView(threeMembers())) };
+}
+
+function accept(owner: Owner, version: Version, value: Uint8Array | undefined): string {
+  return askNow(owner, { kind: 'accept', row: ROW, ballot: version, value, next: version }).kind;
+}
+
+function whole(owner: Owner): Uint8Array | undefined {
+  const told = askNow(owner, { kind: 'read', row: ROW, digest: false });
+  assert.ok(told.kind === 'held');
+  return told.value;
+}
+
+function headOf(store: Store): Head {
+  const found = new Found();
+  const key = Buffer.from(ROW, 'latin1');
+  assert.equal(store.get(key, key.length, found), lookup.FOUND);
+  const head = new Head();
+  readHead(head, found.bytes, found.start, found.end);
+  return head;
+}
+
+void test('a large collection stands in cells; whole it is the bytes that were sent, here it names its own copy', () => {
+  const { store, owner } = newOwner();
+  const state = edited(store, undefined, ballot(1), fill) as Uint8Array;
+  assert.equal(accept(owner, ballot(1), state), 'accepted');
+  assert.notEqual(headOf(store).flags & headFlag.CELLS, 0);
+  assert.deepEqual(whole(owner), state);
+  const held = owner.held(ROW);
+  assert.deepEqual(held?.version, ballot(1));
+  assert.ok(isDelta(held?.value) && held.value.length < 100);
+  assert.deepEqual(owner.whole(ROW, held.value), state);
+  const light = askNow(owner, { kind: 'read', row: ROW, digest: false, light: true });
+  assert.deepEqual(light, { kind: 'held', version: ballot(1), value: held.value });
+});
+
+void test('a change against a version is taken by who holds that version; others change nothing and want it whole', () => {
+  const [a, b] = [newOwner(), newOwner()];
+  const first = edited(a.store, undefined, ballot(1), fill) as Uint8Array;
+  for (const { owner } of [a, b]) accept(owner, ballot(1), first);
+  const second = edited(a.store, a.owner.held(ROW)?.value, ballot(2), put('new', '1')) as Uint8Array;
+  assert.ok(isDelta(second) && second.length < 150);
+  assert.equal(accept(a.owner, ballot(2), second), 'accepted');
+  assert.equal(accept(a.owner, ballot(2), second), 'accepted', 'a repetition');
+  const third = edited(a.store, a.owner.held(ROW)?.value, ballot(3), put('field100', 'y')) as Uint8Array;
+  assert.equal(accept(a.owner, ballot(3), third), 'accepted');
+  // b missed the second one.
+  assert.equal(accept(b.owner, ballot(3), third), 'need');
+  assert.deepEqual(b.owner.held(ROW)?.version, ballot(1));
+  assert.deepEqual(whole(b.owner), first);
+  const prepare = { kind: 'prepare', row: ROW, ballot: ballot(2, 1), have: ballot(1) } as const;
+  assert.equal(askNow(b.owner, prepare).kind, 'promised', 'it has promised nothing by it');
+  assert.equal(accept(b.owner, ballot(2), second), 'accepted');
+  assert.equal(accept(b.owner, ballot(1), second), 'conflict');
+  assert.equal(accept(b.owner, ballot(3), third), 'accepted');
+  assert.deepEqual(whole(b.owner), whole(a.owner));
+  const next = edited(a.store, a.owner.held(ROW)?.value, ballot(9), put('k', 'v')) as Uint8Array;
+  assert.equal(accept(newOwner().owner, ballot(9), next), 'need', 'a row that was never written');
+});
+
+void test('changes of one ACCEPT build on one another; a lock and a deadline touch only the head', () => {
+  const { store, owner } = newOwner();
+  accept(owner, ballot(1), edited(store, undefined, ballot(1), fill));
+  const here = owner.held(ROW)?.value;
+  const one = edited(store, here, ballot(2), put('a', '1'));
+  const two = edited(store, one, ballot(2), (elements) => {
+    assert.equal(elements.count, 101);
+    assert.equal(Buffer.from(elements.get(ELEMENT, Buffer.from('a')) as Uint8Array).toString(), '1');
+    elements.delete(ELEMENT, Buffer.from('a'));
+    elements.delete(ELEMENT, Buffer.from('field150'));
+    elements.set(ELEMENT, Buffer.from('b'), Buffer.from('2'));
+  });
+  const expected = edited(store, whole(owner), ballot(2), (elements) => {
+    elements.delete(ELEMENT, Buffer.from('field150'));
+    elements.set(ELEMENT, Buffer.from('b'), Buffer.from('2'));
+  });
+  assert.deepEqual(owner.whole(ROW, two as Uint8Array), expected);
+  assert.equal(accept(owner, ballot(2), two), 'accepted');
+  assert.deepEqual(whole(owner), expected);
+});
+
+void test('random changes: told against versions, told whole, and by turns, owners have the same bytes', () => {
+  let [deltas, cells, heads] = [0, 0, 0];
+  for (let seed = 1; seed <= 30; seed++) {
+    const random = new Prng(seed);
+    const [a, b, c] = [newOwner(), newOwner(), newOwner()];
+    for (let step = 1; step <= 60; step++) {
+      const version = ballot(step);
+      const isGrowing = random.chance(0.6);
+      const from = Buffer.from(`k${random.between(10, 99)}`);
+      const isRange = random.chance(0.1);
+      const keys = Array.from({ length: random.between(1, 8) }, () => `k${random.between(10, 99)}`);
+      const value = 'v'.repeat(random.between(0, 80));
+      const edit: Edit = (elements) => {
+        if (isRange) {
+          const upper = Buffer.from('k99');
+          const gone: Uint8Array[] = [];
+          elements.each(ELEMENT, { lower: from, upper }, (key) => void gone.push(Buffer.from(key)));
+          // As commands do it: ranges only of what stands in cells.
+          if (elements.base instanceof CellElements) {
+            elements.dropRange({ tag: ELEMENT, lower: from, upper }, gone.length);
+          } else for (const key of gone) elements.delete(ELEMENT, key);
+        }
+        for (const key of keys) {
+          if (isGrowing) elements.set(ELEMENT, Buffer.from(key), Buffer.from(value));
+          else elements.delete(ELEMENT, Buffer.from(key));
+        }
+        elements.meta = from;
+      };
+      const told = edited(a.store, a.owner.held(ROW)?.value, version, edit);
+      const full = edited(b.store, whole(b.owner), version, edit);
+      if (isDelta(told)) deltas++;
+      assert.equal(accept(a.owner, version, told), 'accepted');
+      assert.equal(accept(b.owner, version, full), 'accepted');
+      // By turns, whatever form its copy has.
+      assert.equal(accept(c.owner, version, step % 3 === 0 ? full : told), 'accepted', `seed ${seed} step ${step}`);
+      for (const { owner } of [a, b, c]) assert.deepEqual(whole(owner), full, `seed ${seed} step ${step}`);
+      if ((headOf(a.store).flags & headFlag.CELLS) === 0) heads++;
+      else cells++;
+    }
+  }
+  assert.ok(deltas > 300 && cells > 300 && heads > 100, `${deltas} ${cells} ${heads}`);
+});
+
+function threeOwning(): Topology {
+  const topology = threeMembers();
+  const owners = { current: [1, 2, 3], incoming: [] };
+  return { ...topology, slots: topology.slots.map(({ since }) => ({ owners, since })) };
+}
+
+class Editing implements RowTask {
+  readonly takesDelta = true;
+  outcome = '';
+  private readonly store: Store;
+  private readonly edit: Edit;
+
+  constructor(store: Store, edit: Edit) {
+    this.store = store;
+    this.edit = edit;
+  }
+
+  run(state: Uint8Array | undefined, version: Version): Uint8Array | undefined {
+    return edited(this.store, state, version, this.edit);
+  }
+
+  done(outcome: { kind: string }): void {
+    this.outcome = outcome.kind;
+  }
+}
+
+void test('an owner that was away is brought up to date whole, while the row is changed, and follows again', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwning(), random: new Prng(5) });
+  const [first, , third] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+  const tasks: Editing[] = [];
+  const change = (edit: Edit): void => {
+    const task = new Editing(first.store, edit);
+    tasks.push(task);
+    first.coordinator.submit(ROW, task, cluster.kernel.nowMs + 3_000);
+  };
+  change(fill);
+  await cluster.run(100);
+  third.up = false;
+  for (let i = 0; i < 20; i++) {
+    change(put(`away${i}`, 'v'));
+    await cluster.run(cluster.kernel.nowMs + 5);
+  }
+  assert.equal(first.hints.count(3), 1);
+  third.up = true;
+  for (let i = 0; i < 200; i++) {
+    change(put(`back${i}`, 'v'));
+    await cluster.run(cluster.kernel.nowMs + 3);
+  }
+  await cluster.run(cluster.kernel.nowMs + 2_000);
+  assert.deepEqual([...new Set(tasks.map(({ outcome }) => outcome))], ['done']);
+  assert.equal(first.hints.count(3), 0);
+  const states = cluster.nodes.map(({ owner }) => whole(owner));
+  assert.deepEqual(states[1], states[0]);
+  assert.deepEqual(states[2], states[0]);
+  const accepts = third.owner.counts.accepts;
+  for (let i = 0; i < 10; i++) {
+    change(put(`again${i}`, 'v'));
+    await cluster.run(cluster.kernel.nowMs + 20);
+  }
+  assert.equal(third.owner.counts.accepts, accepts + 10);
+  assert.deepEqual(whole(third.owner), whole(first.owner));
+  cluster.close();
+});
+
+void test('with two owners left, one of them behind, changes go through: the proposal is sent whole', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwning(), random: new Prng(6) });
+  const [first, second, third] = [cluster.node(1), cluster.node(2), cluster.node(3)];
+  const state = edited(first.store, undefined, ballot(1), fill);
+  for (const { owner } of [first, second]) accept(owner, ballot(1), state);
+  // The third one has another version of the row than the majority.
+  accept(third.owner, ballot(0), edited(third.store, undefined, ballot(0), put('other', 'v')));
+  second.up = false;
+  const task = new Editing(first.store, put('new', 'v'));
+  first.coordinator.submit(ROW, task, 3_000);
+  await cluster.run(500);
+  assert.equal(task.outcome, 'done');
+  assert.deepEqual(whole(third.owner), whole(first.owner));
+  assert.notDeepEqual(third.owner.held(ROW)?.version, ZERO_VERSION);
+  cluster.close();
+});
