@@ -217,7 +217,8 @@ export function isLockedState(state: Uint8Array | undefined): state is Uint8Arra
 
 /** Whether the bytes tell a collection against a base (row-delta.ts). */
 export function isDelta(state: Uint8Array | undefined): state is Uint8Array {
-  return state !== undefined && ((state[2] as number) & CELLS) !== 0;
+  if (state === undefined || ((state[2] as number) & CELLS) === 0 || state[0] !== FORMAT) return false;
+  return state.length >= valueStartOf(state[2] as number);
 }
 
 /** The version that the bytes are told against. Requires: isDelta. */
