@@ -72,7 +72,8 @@ function change(view: View, row: Row, steps: readonly FieldStep[], length: numbe
     const old = readField(bytes, type, offset);
     if (kind === 'GET') return narrow(old);
     // As in Redis, what is set into an unsigned field is taken for an unsigned number of 64 bits.
-    const wanted = kind === 'INCRBY' ? old + operand : type.signed ? operand : BigInt.asUintN(64, operand);
+    const wanted =
+      kind === 'INCRBY' ? old + operand : type.signed ? farOperand(operand, type) : BigInt.asUintN(64, operand);
     const value = fit(wanted, type, overflow);
     if (value === undefined) return null;
     if (value !== old) {
@@ -146,6 +147,15 @@ export function writeField(bytes: Uint8Array, { bits }: FieldType, offset: numbe
     mask >>= 8n;
     rest >>= 8n;
   }
+}
+
+/**
+ * As in Redis, which takes the difference to the greatest value as 64 bits: what is set so far below that it does not fit
+ * counts as above. The lowest bits, which WRAP keeps, are the same.
+ */
+function farOperand(operand: bigint, { bits }: FieldType): bigint {
+  const most = (1n << BigInt(bits - 1)) - 1n;
+  return bits < 64 && most - operand >= 1n << 63n ? operand + (1n << 64n) : operand;
 }
 
 /** `value` as the type can hold it; undefined: it overflows, and that fails. */
