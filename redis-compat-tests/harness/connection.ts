@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 
 import { DecodeError, type Tree, TreeDecoder } from './tree.ts';
 
-const REPLY_TIMEOUT_MS = 8_000;
+const REPLY_TIMEOUT_MS = 20_000;
 
 export type Word = string | Uint8Array;
 

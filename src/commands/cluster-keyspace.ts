@@ -40,7 +40,7 @@ import type { Server } from './server-state.ts';
 const FIRST_WINDOW_SLOTS = 1_024;
 
 /** Rounds of questions in one call of SCAN: then it returns with what it has, perhaps nothing. */
-const MAX_SCAN_ROUNDS = 6;
+const MAX_SCAN_ROUNDS = 12;
 
 /** Marks that are set at a time. */
 const FLUSH_WIDTH = 256;
@@ -144,7 +144,7 @@ export class ClusterKeyspace {
       after = undefined;
     }
     const found: Reply[] = [];
-    const limit = Math.min(MAX_LISTED, Math.max(32, filter.count * 2));
+    let limit = Math.min(MAX_LISTED, Math.max(32, filter.count * 2));
     let seen = 0;
     let last: RowName = '';
     let window = FIRST_WINDOW_SLOTS;
@@ -158,8 +158,11 @@ export class ClusterKeyspace {
         if (this.isLive(row) && isWanted(row, filter)) found.push(keyOf(row.name));
       }
       after = merged.after;
-      if (after !== undefined) slot = slotOf(after);
-      else {
+      // Most of what was listed is deleted: more of it at once, lest a call ends with nothing.
+      if (after !== undefined) {
+        slot = slotOf(after);
+        limit = Math.min(MAX_LISTED, limit * 2);
+      } else {
         slot = end;
         if (slot >= endSlot) return ['0', found];
         window *= 2;
