@@ -31,9 +31,10 @@ import { globMatches, matchesAll } from './glob.ts';
 import { checkFlushOption } from './key-database.ts';
 import { typeName } from './key-row.ts';
 import { endOf, isWithin, RANGE_KEYS_MAX, rangeOptions, type RangeOptions, slotOfRange } from './range.ts';
-import { ErrorReply, OK, type Reply } from './reply.ts';
+import { ErrorReply, OK, ownBytes, type Reply } from './reply.ts';
 import { cursorOf, KEYS_MAX, type ScanFilter, scanFilter, slotOfPattern } from './scan.ts';
 import { cursorOfSlot, slotOfCursor } from './scan-tokens.ts';
+import { likelyRows, WholeWanted } from './script-wholes.ts';
 import type { Server } from './server-state.ts';
 
 /** Slots that one step of SCAN lists at once; each step without rows doubles them. */
@@ -41,6 +42,9 @@ const FIRST_WINDOW_SLOTS = 1_024;
 
 /** Rounds of questions in one call of SCAN: then it returns with what it has, perhaps nothing. */
 const MAX_SCAN_ROUNDS = 12;
+
+/** How often one script may ask: each time it runs again from its start. */
+const MAX_TOLD = 1_000;
 
 /** Marks that are set at a time. */
 const FLUSH_WIDTH = 256;
@@ -64,10 +68,10 @@ export class ClusterKeyspace {
     this.requestTimeoutMs = () => options.requestTimeoutMs();
   }
 
-  /** Runs a command over whole databases. Its words must stay as they are. An error is a reply. */
-  async run(client: Client, command: Command, args: Args): Promise<Reply> {
+  /** Runs a command over a whole database, or all of them. Its words must stay as they are. An error is a reply. */
+  async run(client: Client, command: Command, args: Args, logical = client.database): Promise<Reply> {
     try {
-      return await this.reply(client, command, args);
+      return await this.reply(client, command, args, logical);
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
@@ -75,8 +79,8 @@ export class ClusterKeyspace {
     }
   }
 
-  private async reply(client: Client, command: Command, args: Args): Promise<Reply> {
-    const database = this.server.keyspace.physicalDatabase(client.database);
+  private async reply(client: Client, command: Command, args: Args, logical: number): Promise<Reply> {
+    const database = this.server.keyspace.physicalDatabase(logical);
     switch (command.name) {
       case 'dbsize':
         return (await this.counts(database)).reduce((sum, count) => sum + count, 0);
@@ -97,6 +101,29 @@ export class ClusterKeyspace {
       default:
         return new ErrorReply(NO_SWAP);
     }
+  }
+
+  /** Tells a script what it asked about a whole database; the rows that it is likely to go to. */
+  async tell(client: Client, wanted: WholeWanted): Promise<RowName[]> {
+    const { command, args, database } = wanted;
+    const reply = ownBytes(await this.run(client, command, args, database));
+    wanted.answer(reply);
+    const physical = this.server.keyspace.physicalDatabase(database);
+    return likelyRows([reply], (key) => rowNameOf(physical, key, 0, key.length));
+  }
+
+  /** Runs `work`, again each time that a script within it has asked about a whole database and was told. */
+  async telling<T>(client: Client, tooOften: T, work: (likely: readonly RowName[]) => Promise<T>): Promise<T> {
+    const likely: RowName[] = [];
+    for (let round = 0; round <= MAX_TOLD; round++) {
+      try {
+        return await work(likely);
+      } catch (thrown) {
+        if (!(thrown instanceof WholeWanted)) throw thrown;
+        for (const row of await this.tell(client, thrown)) likely.push(row);
+      }
+    }
+    return tooOften;
   }
 
   // --- counts and lists --------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ import type { RowLists } from '../repl/row-lists.ts';
 import { keyOfHead, SYSTEM_DATABASE } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
 import { ROW_OP_FORMAT, type Writes } from '../repl/row-op.ts';
+import type { TransactionOutcome } from '../repl/transaction.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { Row, RowMark } from '../repl/view.ts';
 import { Args } from './args.ts';
@@ -457,19 +458,26 @@ export class ClusterRun implements RunHost {
     const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
     const states = new Map<RowName, Uint8Array | undefined>();
     let wanted = [...rows];
+    let likely: RowName[] = [];
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const failure = await this.bringRows(client, wanted, states, deadlineMs);
       if (failure !== undefined) return failure;
       handler.begin(database);
       for (const [row, state] of states) handler.given.give(row, state);
       const reply = handler.reply(command, args, client.context);
+      if (handler.wanted !== undefined) {
+        likely = [...likely, ...(await this.keyspace.tell(client, handler.wanted))];
+        wanted = [];
+        continue;
+      }
       const { missed } = handler.given;
       if (missed === undefined) {
         this.countHits();
         this.server.notify.publish(handler.notes);
         return ownBytes(reply);
       }
-      wanted = [missed];
+      wanted = [missed, ...likely.filter((row) => row !== missed)];
+      likely = [];
     }
     return new ErrorReply(notAtomic(command.name));
   }
@@ -568,18 +576,24 @@ export class ClusterRun implements RunHost {
     let changed: Writes = new Map();
     let notes = handler.notes;
     const versions = new Map<RowName, Version>();
-    const outcome = await transactions.protocol.run({
-      rows,
-      locked: (row, version) => versions.set(row, version),
-      deadlineMs: this.deadlineMs(),
-      body: (states) => {
-        this.rules.follow(handler);
-        const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
-        if ('missed' in ran) return ran;
-        ({ replies, writes: changed } = ran);
-        notes = handler.notes;
-        return changed;
-      },
+    const runOn = (wanted: typeof rows): Promise<TransactionOutcome> =>
+      transactions.protocol.run({
+        rows: wanted,
+        locked: (row, version) => versions.set(row, version),
+        deadlineMs: this.deadlineMs(),
+        body: (states) => {
+          this.rules.follow(handler);
+          const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
+          if ('missed' in ran) return ran;
+          ({ replies, writes: changed } = ran);
+          notes = handler.notes;
+          return changed;
+        },
+      });
+    const outcome = await this.keyspace.telling<TransactionOutcome>(client, 'rows', async (likely) => {
+      const ended = await runOn(rows);
+      // A script that goes through keys that it was told asks for one after the other.
+      return ended === 'rows' && likely.length > 0 ? runOn(new Map([...likely.map(unmarked), ...rows])) : ended;
     });
     client.scriptMemo = undefined;
     this.server.keyspace.changes += outcome === 'committed' ? changed.size : 0;
@@ -661,6 +675,10 @@ export class ClusterRun implements RunHost {
     }
     return all;
   }
+}
+
+function unmarked(row: RowName): [RowName, readonly RowMark[]] {
+  return [row, NO_MARKS];
 }
 
 /** FCALL and FCALL_RO: run by the node that knows the functions. */

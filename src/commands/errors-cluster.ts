@@ -14,7 +14,7 @@ export const TOO_LARGE =
 export const OTHER_ROWS = 'ERR the command needs rows that its words do not name';
 
 export const NOT_WHOLE =
-  'ERR commands on whole databases (KEYS, SCAN, DBSIZE, FLUSHDB, …) cannot be run by scripts in a cluster of several nodes';
+  'ERR commands that change whole databases (FLUSHDB, FLUSHALL, SWAPDB) cannot be run by scripts in a cluster of several nodes';
 
 export const TOO_MANY_ROUNDS =
   'ERR the keys of this command depend on too many values that it reads; name them as its keys; nothing was changed';

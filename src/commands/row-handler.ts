@@ -23,6 +23,7 @@ import { CommandError } from './errors.ts';
 import { DAMAGED_ROW, NO_QUORUM, NOT_WHOLE, notAtomic, OTHER_ROWS, TOO_LARGE } from './errors-cluster.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
 import { NO_NOTES, type Note } from './notify-events.ts';
+import { WholeWanted } from './script-wholes.ts';
 import { inOneGo } from './sliced.ts';
 
 /** A command with its words and the logical database that it runs in. */
@@ -35,6 +36,8 @@ export interface RowCommand {
 export class RowHandler {
   readonly view: View;
   readonly given = new GivenRows();
+  /** What the last run asked about a whole database, which is not here. */
+  wanted: WholeWanted | undefined = undefined;
   /** After a run with a ballot: what the row is now. */
   state: Uint8Array | undefined = undefined;
   /** For how long, in ms, a row lives that is written without a deadline; 0: for ever. */
@@ -60,6 +63,7 @@ export class RowHandler {
   /** Begins a run over several rows: `given` is then filled, and the handler called with `reply`. */
   begin(database: number): void {
     this.given.clear();
+    this.wanted = undefined;
     this.notes = NO_NOTES;
     this.view.begin(database, this.clock.wallMs());
   }
@@ -84,6 +88,10 @@ export class RowHandler {
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof WholeDatabase) return new ErrorReply(NOT_WHOLE);
+      if (thrown instanceof WholeWanted) {
+        this.wanted = thrown;
+        return new ErrorReply(NOT_WHOLE);
+      }
       if (thrown instanceof DamagedError) return new ErrorReply(DAMAGED_ROW);
       if (isWithoutStamps(thrown)) return new ErrorReply(NO_QUORUM);
       // The elements of a large collection stand in this node's store.
@@ -105,6 +113,7 @@ export class RowHandler {
     // Where a row is missing it will not run again here.
     context.client.scriptMemo = undefined;
     this.state = state;
+    if (this.wanted !== undefined) return new ErrorReply(OTHER_ROWS);
     return ballot === undefined || reply instanceof ErrorReply ? reply : this.become(row, state, ballot, reply);
   }
 
@@ -149,7 +158,7 @@ export class RowHandler {
 
   /**
    * Runs the commands of a transaction on several rows: their replies in memory of their own, and what the rows become; or
-   * the row that was not among them. Versions are those of `ballot`: whoever writes the rows puts its own in their place.
+   * the row that was not among them. Throws `WholeWanted`. Versions are those of `ballot`: whoever writes the rows puts its own in their place.
    */
   runRows(
     calls: readonly RowCommand[],
@@ -164,6 +173,7 @@ export class RowHandler {
     for (const call of calls) {
       view.database = call.database;
       replies.push(this.reply(call.command, call.args, context));
+      if (this.wanted !== undefined) throw this.wanted;
       if (given.missed !== undefined) return { missed: given.missed };
     }
     const writes = new Map<RowName, Uint8Array | undefined>();

@@ -3,9 +3,11 @@
  * batch, or one transaction in a cluster.
  *
  * When a row or block is missing the script runs again from its start, as any handler. Commands that touch no row
- * (PUBLISH, TIME) would then be done twice, so they keep the answer of their first run.
+ * (PUBLISH, TIME) would then be done twice, so they keep the answer of their first run; so do those on whole databases in a
+ * cluster (script-wholes.ts).
  */
 
+import { latin1 } from '../bytes.ts';
 import { Miss } from '../repl/miss.ts';
 import type { View } from '../repl/view.ts';
 import { denyScript } from './acl-deny.ts';
@@ -17,6 +19,7 @@ import { CommandError } from './errors.ts';
 import type { LibraryFunction, LuaHost, Script, ScriptWorld } from './lua-host.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { ErrorReply, ownBytes, type Reply } from './reply.ts';
+import { readsWhole, WholeWanted } from './script-wholes.ts';
 import { runWhole } from './slices.ts';
 
 const UNKNOWN = new ErrorReply('ERR Unknown Redis command called from script');
@@ -69,7 +72,7 @@ export class ScriptRunner {
       return reply;
     } catch (thrown) {
       // It will run again, and then answers as it has answered.
-      context.client.scriptMemo = thrown instanceof Miss ? world.memo : undefined;
+      context.client.scriptMemo = thrown instanceof Miss || thrown instanceof WholeWanted ? world.memo : undefined;
       throw thrown;
     } finally {
       view.database = database;
@@ -77,10 +80,12 @@ export class ScriptRunner {
   }
 }
 
-/** What commands without rows have answered in a run that will run again. */
+/** What commands without rows of their own have answered in a run that will run again. */
 export interface ScriptMemo {
   readonly sha: string;
   readonly replies: Reply[];
+  /** The words of those on whole databases. */
+  readonly asked: string[];
 }
 
 class CallingScript implements ScriptWorld {
@@ -98,7 +103,7 @@ class CallingScript implements ScriptWorld {
     this.context = call.context;
     this.isReadOnly = call.isReadOnly;
     const { scriptMemo } = call.context.client;
-    this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [] };
+    this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [], asked: [] };
   }
 
   call(words: readonly Uint8Array[], resp: 2 | 3): Reply {
@@ -112,7 +117,9 @@ class CallingScript implements ScriptWorld {
     const denied = denyScript(this.context.server, this.context.client, this.fullName(command, args), command, args);
     if (denied !== undefined) return denied;
     this.client.protocol = resp;
-    return command.access === 'none' ? this.callOnce(command, args) : this.run(command, args);
+    // SELECT changes nothing but this run.
+    if (command.access === 'none' && command.name !== 'select') return this.callOnce(command, args);
+    return this.view.isGiven && readsWhole(command) ? this.askOnce(command, args) : this.run(command, args);
   }
 
   private resolve(args: Args): Command | undefined {
@@ -135,6 +142,16 @@ class CallingScript implements ScriptWorld {
     const reply = this.run(command, args);
     replies[at] = ownBytes(reply);
     return reply;
+  }
+
+  private askOnce(command: Command, args: Args): Reply {
+    const { memo } = this;
+    const { database } = this.client;
+    const at = this.calls++;
+    const asked = [database, ...args.words().map((word) => latin1(word))].join('\0');
+    const known = memo.replies[at];
+    if (known !== undefined && memo.asked[at] === asked) return known;
+    throw new WholeWanted({ command, args: args.copy(), database, memo, at, asked });
   }
 
   private run(command: Command, args: Args): Reply {
