@@ -116,6 +116,13 @@ class BuildsOnAnyState extends OpenRegister {
   }
 }
 
+/** Asks those who promised to accept, though they are not all owners any more. */
+class AsksFormerOwners extends OpenRegister {
+  protected override mayAccept(): boolean {
+    return true;
+  }
+}
+
 /** Returns the highest version seen though no majority holds it. */
 class ReadsHighest extends ReadCore<number> {
   protected override chosen(work: ReadWork<number>): Version | undefined {
@@ -172,10 +179,12 @@ export const mutants: Readonly<Record<string, Rules>> = {
 };
 
 /**
- * Too rare for random schedules: not caught in 12,000 seeds each. test/repl/register-core.test.ts has the directed
- * schedules: every owner must have refused an ACCEPT that one of them takes, or has taken, after all.
+ * Too rare for random schedules: not caught in 12,000 seeds each, asksFormerOwners in those that were tried.
+ * test/repl/register-core.test.ts has the directed schedules: every owner must have refused an ACCEPT that one of them
+ * takes, or has taken, after all; and what was promised by former owners goes to their successors.
  */
 export const rareMutants: Readonly<Record<string, Rules>> = {
   deliversTwice: { ...productRules, deliversOnce: false },
+  asksFormerOwners: { ...productRules, register: (options) => new AsksFormerOwners(options) },
   passingRefusalIsFinal: { ...productRules, tellsPassingRefusals: false },
 };

@@ -77,6 +77,13 @@ export async function versionAt(node: Node, key: string): Promise<string> {
   return version === undefined ? 'unknown' : versionText(version);
 }
 
+export type OwnerCounts = NodeCluster['owner']['counts'];
+
+/** What this node has done as an owner so far, as of now. */
+export function ownerCountsOf(node: Node): OwnerCounts {
+  return { ...must(clusterOf(node), 'a node of a cluster').owner.counts };
+}
+
 /** Changes that this node has sent to other nodes so far. */
 export function forwardsOf(node: Node): number {
   const cluster = must(clusterOf(node), 'a node of a cluster') as unknown as { readonly forwarder: Forwarder };

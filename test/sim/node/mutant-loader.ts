@@ -1,5 +1,5 @@
 /**
- * A loader hook (node:module `register`) that patches one compiled file of `src/` as it is loaded. Threads have hooks of
+ * A loader hook (node:module `register`) that patches a compiled file of `src/` as it is loaded. Threads have hooks of
  * their own, but the simulation has no threads.
  */
 
@@ -9,21 +9,24 @@ export interface Patch {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** More of the same, where the product defends itself twice. */
+  readonly also?: Omit<Patch, 'also'>;
 }
 
-let patch: Patch | undefined;
+let patches: readonly Omit<Patch, 'also'>[] = [];
 
 /** Called by node:module with what `register` was given. */
-export function initialize(given: Patch): void {
-  patch = given;
+export function initialize({ also, ...patch }: Patch): void {
+  patches = also === undefined ? [patch] : [patch, also];
 }
 
 export const load: LoadHook = async (url, context, nextLoad) => {
   const loaded = await nextLoad(url, context);
-  if (patch === undefined || !url.endsWith(`/src/${patch.file}`)) return loaded;
+  const patch = patches.find(({ file }) => url.endsWith(`/src/${file}`));
+  if (patch === undefined) return loaded;
   const source = String(loaded.source instanceof Uint8Array ? Buffer.from(loaded.source) : loaded.source);
   if (source.split(patch.find).length !== 2) {
     throw new Error(`the mutant no longer fits: ${patch.file} must have exactly once: ${patch.find}`);
   }
-  return { ...loaded, source: source.replace(patch.find, () => (patch as Patch).replace) };
+  return { ...loaded, source: source.replace(patch.find, () => patch.replace) };
 };

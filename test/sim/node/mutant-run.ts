@@ -8,8 +8,9 @@ import type { Patch } from './mutant-loader.ts';
 export function applyMutant(name: string, among: Readonly<Record<string, Patch>>): void {
   const mutant = among[name];
   if (mutant === undefined) throw new Error(`no mutant ${name}; there are ${Object.keys(among).join(', ')}`);
-  const { file, find, replace } = mutant;
-  register<Patch>(new URL('mutant-loader.js', import.meta.url), { data: { file, find, replace } });
+  const { file, find, replace, also } = mutant;
+  const data: Patch = { file, find, replace, ...(also === undefined ? {} : { also }) };
+  register<Patch>(new URL('mutant-loader.js', import.meta.url), { data });
 }
 
 /**

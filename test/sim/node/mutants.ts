@@ -4,17 +4,14 @@
  */
 
 import { transactionMutants } from '../transaction/mutants.ts';
+import type { Patch } from './mutant-loader.ts';
 import type { ScheduleName } from './schedules.ts';
 import type { Swarm } from './swarm.ts';
 
-export interface Mutant {
+/** Path below `src/`, compiled; `find` stands exactly once in the compiled file. */
+export interface Mutant extends Patch {
   /** What is broken, and what it costs whom. */
   readonly why: string;
-  /** Path below `src/`, compiled. */
-  readonly file: string;
-  /** Stands exactly once in the compiled file. */
-  readonly find: string;
-  readonly replace: string;
   /** Nodes of the runs that look for it. */
   readonly nodes: number;
   /** Faults to look for it with, on top of what the seed draws. */
@@ -62,7 +59,7 @@ export const mutants = {
     replace: 'if (sequence >= 0)\n            answer(told);',
     nodes: 3,
     swarm: { ...crashing, ...busy, blackouts: true },
-    seed: 1,
+    seed: 2,
   },
   takesStaleEpochs: {
     why: 'an owner takes requests that were addressed by an older document to other owners',
@@ -70,8 +67,9 @@ export const mutants = {
     find: 'if (epoch < entry.since) {',
     replace: 'if (epoch < 0) {',
     nodes: 5,
-    swarm: { ...cutting, ...busy, joins: true },
-    seed: 1,
+    swarm: {},
+    schedule: 'staleCoordinator',
+    seed: 7,
   },
   hintsCountTowardsW: {
     why: 'an owner out of reach counts as having taken the write, since a hint is kept for it',
@@ -103,15 +101,6 @@ export const mutants = {
     schedule: 'lostAcceptance',
     seed: 7,
   },
-  asksFormerOwners: {
-    why: 'those who promised are asked to accept though they are not all owners any more',
-    file: 'repl/coordinator.js',
-    find: 'mayAccept: (slot, owners) => view.owners(slot) === owners,',
-    replace: 'mayAccept: () => true,',
-    nodes: 5,
-    swarm: { ...cutting, ...busy, joins: true },
-    seed: 1,
-  },
   votesThoughItForgot: {
     why: 'an owner whose machine lost power under everysec votes on what it may have forgotten',
     file: 'repl/owner-recall.js',
@@ -123,13 +112,15 @@ export const mutants = {
     seed: 7,
   },
   forgetsPromises: {
-    why: 'promises of earlier lives count for nothing',
-    file: 'repl/owner.js',
-    find: 'new PromiseTable({ promisedBefore: options.promisedBefore })',
-    replace: 'new PromiseTable({ promisedBefore: { stamp: 0, actor: 0 } })',
+    why: 'promises of earlier lives count for nothing, and ballots are kept when an owner comes back',
+    file: 'repl/promise-table.js',
+    find: 'if (isHigher(this.promisedBefore.stamp, this.promisedBefore.actor, stamp, actor))\n            return true;',
+    replace: '',
+    also: { file: 'node-cluster.js', find: 'coordinator.forgetBallots();', replace: ';' },
     nodes: 3,
-    swarm: { ...crashing, ...busy, fastCrashes: true },
-    seed: 1,
+    swarm: {},
+    schedule: 'forgottenPromise',
+    seed: 7,
   },
   readsOwnCopy: {
     why: 'a node that owns the row answers reads from its own copy',
@@ -149,8 +140,9 @@ export const mutants = {
     replace:
       'undecided(target, request, nowMs) {\n        this.keepHint(target, request.row, request.ballot, request.value);\n',
     nodes: 3,
-    swarm: { ...cutting, ...busy },
-    seed: 1,
+    swarm: {},
+    schedule: 'lateHint',
+    seed: 7,
   },
   trustsFrames: {
     why: 'the checksum of a frame is not looked at',
@@ -159,7 +151,7 @@ export const mutants = {
     replace: 'if (crc32c(messages) < 0)',
     nodes: 3,
     swarm: { ...busy, joins: false },
-    seed: 1,
+    seed: 12,
   },
   ignoresWatch: {
     why: 'EXEC on a shared row does not look whether the row has changed',
@@ -175,9 +167,10 @@ export const mutants = {
     file: 'node-identity.js',
     find: "persist: (stamp) => values.setValue(CLOCK_CEILING, Buffer.from(String(stamp), 'latin1')),",
     replace: 'persist: () => Promise.resolve(),',
-    nodes: 3,
-    swarm: { ...crashing, ...busy, fastCrashes: true, jumpMs: 200 },
-    seed: 1,
+    nodes: 1,
+    swarm: {},
+    schedule: 'clockSetBack',
+    seed: 7,
   },
   locksAnyway: ofTransactions('locksAnyway', 1),
   changesUnderLock: ofTransactions('changesUnderLock', 6),

@@ -20,6 +20,9 @@ const WRITTEN_MS = 100;
 /** Until a change is made whose answer is held back: much less than until a silent node counts as gone. */
 const LOST_AFTER_MS = 30;
 
+/** Enough for each to be in a slot of its own. */
+const KEYS = Array.from({ length: 8 }, (_, i) => `k${i}`);
+
 async function open(seed: number, appendfsync = 'always'): Promise<Stage> {
   return Stage.open({ nodes: 3, seed, appendfsync });
 }
@@ -131,6 +134,119 @@ async function lostAcceptance(seed: number): Promise<string | undefined> {
   return verdict(stage, isWrong && `INCR was answered ${reply}, and the number is ${after}`);
 }
 
+/**
+ * An owner has promised the rival's ballot, but not seen its ACCEPT, and dies: in its next life it must not take a lower
+ * ballot that was promised before, or what is acknowledged so is lost to the rival's value.
+ */
+async function forgottenPromise(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop, machines } = stage;
+  const [first, rival, last] = stage.ownersOf('n') as [number, number, number];
+  const [a, b, c] = [first, rival, last].map((index) => machineName(index)) as [string, string, string];
+  const before = await stage.ask(first, 'INCR', 'n');
+  network.cut(a, b);
+  network.cut(b, a);
+  await loop.advance(NOTICED_MS);
+  const { prepares } = stage.ownerCounts(last);
+  const failing = stage.begin(rival, 'INCRBY', 'n', '100');
+  await stage.until(() => stage.ownerCounts(last).prepares > prepares, 'the last owner promises');
+  network.cut(b, c);
+  const failed = (await loop.settle(failing)) ?? 'no answer';
+  machines[last]?.end('killed');
+  machines[rival]?.end('power cut');
+  machines[last]?.start();
+  await loop.advance(NOTICED_MS);
+  const reply = (await stage.ask(first, 'INCR', 'n')) ?? 'no answer';
+  await loop.advance(WRITTEN_MS);
+  machines[first]?.end('power cut');
+  network.mendAll();
+  machines[rival]?.start();
+  await loop.advance(HEALED_MS);
+  const after = (await stage.ask(rival, 'GET', 'n')) ?? '?';
+  if (before !== ':1' || failed.startsWith(':')) return `INCR is ${before ?? 'no answer'}, INCRBY ${failed}`;
+  const isLost = reply.startsWith(':') && Number(after.slice(1)) % 100 !== 2;
+  return verdict(stage, isLost && `INCR was answered ${reply}, and the number is ${after}`);
+}
+
+/**
+ * Two owners refuse a change for good and the third one is away: nothing has happened, and the one that comes back must
+ * not be given the change as a hint.
+ */
+async function lateHint(seed: number): Promise<string | undefined> {
+  const stage = await open(seed);
+  const { network, loop, machines } = stage;
+  const [first, rival, last] = stage.ownersOf('n') as [number, number, number];
+  const [a, b, c] = [first, rival, last].map((index) => machineName(index)) as [string, string, string];
+  const before = await stage.ask(first, 'INCR', 'n');
+  await loop.advance(WRITTEN_MS);
+  stage.isolate(last, 'both');
+  network.cut(a, b);
+  await loop.advance(NOTICED_MS);
+  // The first one promises this ballot, and its rival does not hear so.
+  const failed = (await stage.ask(rival, 'INCRBY', 'n', '100')) ?? 'no answer';
+  network.mend(a, b);
+  await loop.advance(NOTICED_MS);
+  const { conflicts } = stage.ownerCounts(rival);
+  const failing = stage.begin(first, 'INCR', 'n');
+  await stage.until(() => stage.ownerCounts(rival).conflicts > conflicts, 'the rival refuses');
+  network.cut(a, b);
+  const reply = (await loop.settle(failing)) ?? 'no answer';
+  machines[rival]?.end('power cut');
+  network.mend(a, c);
+  network.mend(c, a);
+  await loop.advance(2 * HEALED_MS);
+  const after = (await stage.ask(last, 'GET', 'n')) ?? '?';
+  if (before !== ':1' || failed.startsWith(':')) return `INCR is ${before ?? 'no answer'}, INCRBY ${failed}`;
+  const isWrong = reply.startsWith('-NOQUORUM') && after !== '$1';
+  return verdict(stage, isWrong && `INCR was answered ${reply}, and the number is ${after}`);
+}
+
+/**
+ * One of three owners is cut off while a fourth node joins and takes slots over from it. When it is back it coordinates by
+ * the document that it knows: an owner that stayed must tell it so, not take its changes, which the new one misses.
+ */
+async function staleCoordinator(seed: number): Promise<string | undefined> {
+  const stage = await Stage.open({ nodes: 3, seed, later: 1 });
+  const { network, loop, machines } = stage;
+  const [stays, other, leaves, joins] = [0, 1, 2, 3] as const;
+  const before = await Promise.all(KEYS.map((key) => stage.ask(stays, 'INCR', key)));
+  machines[joins]?.start();
+  await stage.until(() => stage.members(stays) === 4 && stage.members(leaves) === 4, 'it is a member');
+  stage.isolate(leaves, 'both');
+  await stage.settled([stays, other, joins], 4);
+  const key = KEYS.find((each) => !stage.ownersOf(each).includes(leaves));
+  if (key === undefined || before.some((reply) => reply !== ':1')) return 'no key has left its owner';
+  const changing = stage.begin(leaves, 'INCR', key);
+  await loop.advance(LOST_AFTER_MS);
+  network.mend(machineName(leaves), machineName(stays));
+  network.mend(machineName(stays), machineName(leaves));
+  const reply = (await loop.settle(changing)) ?? 'no answer';
+  stage.isolate(stays, 'both');
+  await loop.advance(NOTICED_MS);
+  const after = await stage.ask(other, 'GET', key);
+  return verdict(
+    stage,
+    reply === ':2' && after !== '$2' && `INCR was answered ${reply}, and the number is ${after ?? '?'}`,
+  );
+}
+
+/** The clock is set back while the process is down: what is written then is newer than the flush before, all the same. */
+async function clockSetBack(seed: number): Promise<string | undefined> {
+  const stage = await Stage.open({ nodes: 1, seed });
+  const { loop, machines } = stage;
+  await loop.advance(NOTICED_MS);
+  const before = await stage.ask(0, 'SET', 'k', 'old');
+  const flushed = await stage.ask(0, 'FLUSHALL');
+  machines[0]?.end('killed');
+  machines[0]?.clock.jump(-NOTICED_MS);
+  machines[0]?.start();
+  await stage.until(() => machines[0]?.node !== undefined, 'it serves again');
+  const reply = await stage.ask(0, 'SET', 'k', 'new');
+  const after = await stage.ask(0, 'GET', 'k');
+  if (before !== '+OK' || flushed !== '+OK' || reply !== '+OK') return `not everything was answered OK`;
+  return verdict(stage, after !== '$new' && `an acknowledged write is not there: ${after ?? '?'}`);
+}
+
 /** As `lostForward`, and the connection breaks before the node counts as gone. */
 async function brokenForward(seed: number): Promise<string | undefined> {
   const stage = await open(seed);
@@ -186,8 +302,6 @@ async function lostPop(seed: number): Promise<string | undefined> {
   return verdict(stage, isLost && `the waiter was answered ${told}, and of a and b there is ${left ?? '?'}`);
 }
 
-const KEYS = Array.from({ length: 8 }, (_, i) => `k${i}`);
-
 /**
  * Of the two owners that have taken writes one forgets them with its power, under `everysec`: with the third one it must
  * not say that they are not there.
@@ -231,6 +345,10 @@ export const schedules = {
   cutOffReader,
   lostAnswers,
   lostAcceptance,
+  forgottenPromise,
+  lateHint,
+  staleCoordinator,
+  clockSetBack,
   lostForward,
   brokenForward,
   lostPop,

@@ -6,16 +6,26 @@ import { EventLoop, type Life } from '../event-loop.ts';
 import { Prng } from '../prng.ts';
 import { askOnce } from './ask-once.ts';
 import { formationOf } from './formation.ts';
-import { forwardsOf, heldBy, isSettled, ownersOf, memberOf, suspectSlotsOf, versionAt } from './inside.ts';
+import {
+  forwardsOf,
+  heldBy,
+  isSettled,
+  ownerCountsOf,
+  ownersOf,
+  memberOf,
+  suspectSlotsOf,
+  topologyOf,
+  versionAt,
+  type OwnerCounts,
+} from './inside.ts';
 import { Machine } from './machine.ts';
 import { SimNetwork, type Host } from './network.ts';
 import type { ReplyText } from './operation.ts';
 import { argumentsOf, machineName } from './setting.ts';
 
-const STARTING_MS = 10_000;
+const WAITING_MS = 20_000;
 const STEP_MS = 10;
 const ANSWER_MS = 10_000;
-const FORWARDING_MS = 1_000;
 /** Less than any answer takes. */
 const SHORT_MS = 0.05;
 
@@ -31,12 +41,13 @@ export class Stage {
     this.operator = { network: this.network, host: this.network.addHost('operator', false), life: this.loop.life() };
   }
 
-  static async open(options: { nodes: number; seed: number; appendfsync?: string }): Promise<Stage> {
-    const { nodes, seed } = options;
+  /** `later`: machines with empty disks that are not started: nodes that join when they are. */
+  static async open(options: { nodes: number; seed: number; appendfsync?: string; later?: number }): Promise<Stage> {
+    const { nodes, seed, later = 0 } = options;
     const stage = new Stage(seed);
     const replicas = Math.min(nodes, 3);
-    const formation = await formationOf({ nodes, replicas });
-    stage.loop.wallOffsetMs += formation.ms;
+    const formation = nodes === 1 ? undefined : await formationOf({ nodes, replicas });
+    stage.loop.wallOffsetMs += formation?.ms ?? 0;
     const world = {
       loop: stage.loop,
       network: stage.network,
@@ -45,22 +56,48 @@ export class Stage {
       violation: (what: string) => stage.violations.push(what),
     };
     const setting = { nodes, replicas, appendfsync: options.appendfsync ?? 'always', requestTimeoutMs: 1_000 };
-    for (let index = 0; index < nodes; index++) {
+    for (let index = 0; index < nodes + later; index++) {
       const args = argumentsOf({ ...setting, index, seeds: [machineName((index + 1) % nodes)] });
       const name = machineName(index);
-      stage.machines.push(new Machine(world, { name, args, skewMs: 0, drift: 0, image: formation.images[index] }));
+      stage.machines.push(new Machine(world, { name, args, skewMs: 0, drift: 0, image: formation?.images[index] }));
     }
-    for (const machine of stage.machines) machine.start();
+    const first = stage.machines.slice(0, nodes);
+    for (const machine of first) machine.start();
+    const isReady = (): boolean => {
+      const serving = first.map(({ node }) => node);
+      return nodes === 1 ? serving[0] !== undefined : isSettled(serving, nodes);
+    };
+    await stage.until(isReady, 'the cluster starts', STEP_MS);
+    return stage;
+  }
+
+  /** Lets time pass until it is so. Throws when it does not come to that. */
+  async until(isSo: () => boolean, what: string, stepMs = SHORT_MS): Promise<void> {
+    const untilUs = this.loop.nowUs + WAITING_MS * 1000;
+    while (!isSo()) {
+      if (this.loop.nowUs > untilUs) throw new Error(`it never comes to this: ${what}`);
+      await this.loop.advance(stepMs);
+    }
+  }
+
+  /** Nothing moves any more among these machines, which know of so many members that own something. */
+  async settled(indices: readonly number[], members: number): Promise<void> {
     const isReady = (): boolean =>
       isSettled(
-        stage.machines.map(({ node }) => node),
-        nodes,
+        indices.map((index) => this.machines[index]?.node),
+        members,
       );
-    while (!isReady()) {
-      if (stage.loop.nowUs > STARTING_MS * 1000) throw new Error('the cluster does not start');
-      await stage.loop.advance(STEP_MS);
-    }
-    return stage;
+    await this.until(isReady, 'all is settled', STEP_MS);
+  }
+
+  /** What this machine's node has done as an owner so far. */
+  ownerCounts(index: number): OwnerCounts {
+    return ownerCountsOf(this.nodeOf(index));
+  }
+
+  /** Members that this machine's node knows of, those that own nothing yet too. */
+  members(index: number): number {
+    return topologyOf(this.nodeOf(index))?.members.length ?? 0;
   }
 
   /** The reply of one command sent to the machine of this index. */
@@ -81,7 +118,8 @@ export class Stage {
 
   /** Indices of the machines that own a key, the first owner first. */
   ownersOf(key: string): number[] {
-    const byMember = new Map(this.machines.map((_, index) => [memberOf(this.nodeOf(index)), index]));
+    const up = this.machines.flatMap(({ node }, index) => (node === undefined ? [] : [index]));
+    const byMember = new Map(up.map((index) => [memberOf(this.nodeOf(index)), index]));
     return ownersOf(this.nodeOf(0), key).map((id) => must(byMember.get(id), 'an owner is a machine'));
   }
 
@@ -100,11 +138,10 @@ export class Stage {
     return this.loop.settle(versionAt(this.nodeOf(index), key));
   }
 
-  /** Until this machine's node has sent one more change to another node; at most a second. */
+  /** Until this machine's node has sent one more change to another node. */
   async forwards(index: number): Promise<void> {
     const before = forwardsOf(this.nodeOf(index));
-    const untilUs = this.loop.nowUs + FORWARDING_MS * 1000;
-    while (forwardsOf(this.nodeOf(index)) === before && this.loop.nowUs < untilUs) await this.loop.advance(SHORT_MS);
+    await this.until(() => forwardsOf(this.nodeOf(index)) > before, 'a change is forwarded');
   }
 
   /** No bytes pass between this machine and the others, one way or both. */
