@@ -12,6 +12,11 @@ export interface Walkable {
   walk(range: TagRange): ElementSteps;
 }
 
+/** Thrown by steps that have passed many elements and shown none: let others run, then step again. */
+export class Rest extends Error {
+  override readonly name = 'Rest';
+}
+
 /** Elements between two rests of a long walk: about a millisecond. */
 const SLICE_ELEMENTS = 1000;
 
@@ -26,8 +31,9 @@ export function* eachStepSliced(
       try {
         if (!steps.next()) return;
       } catch (thrown) {
-        if (!(thrown instanceof Miss)) throw thrown;
-        yield thrown.load();
+        if (thrown instanceof Miss) yield thrown.load();
+        else if (thrown instanceof Rest) yield undefined;
+        else throw thrown;
         continue;
       }
       if (visit(steps.key, steps.value) === false) return;

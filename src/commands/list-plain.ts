@@ -5,7 +5,15 @@ import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
-import { eachSliced, lastingElementsAt, removeIfEmpty, SLICED_FROM, typedRowAt } from './collection-row.ts';
+import {
+  eachSliced,
+  elementsAt,
+  isLarge,
+  lastingElementsAt,
+  removeIfEmpty,
+  SLICED_FROM,
+  typedRowAt,
+} from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError, NO_SUCH_KEY } from './errors.ts';
 import { rowAt } from './key-row.ts';
@@ -13,7 +21,7 @@ import { boundsOf, indexOf, List, listAt, listCommand, listDoc, listOf } from '.
 import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { OK, type Reply } from './reply.ts';
-import type { Sliced } from './sliced.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 export const listPlainCommands: readonly Command[] = [
   listCommand({
@@ -80,7 +88,9 @@ export const listPlainCommands: readonly Command[] = [
     flags: ['readonly'],
     access: 'read',
     doc: listDoc('Returns the indexes of elements that equal a value.', '6.0.6', 'O(N) for N elements'),
-    run: findEqual,
+    run: (view, args) => inOneGo(findEqual(view, args, true)),
+    isLong: (view, args) => isLarge(view, args, 1, rowType.LIST),
+    runSliced: (view, args) => findEqual(view, args, false),
   }),
 ];
 
@@ -202,27 +212,27 @@ function notNegative(args: Args, i: number, name: string): number {
   return clampToSafe(value);
 }
 
-function findEqual(view: View, args: Args): Reply {
+function* findEqual(view: View, args: Args, inOneTurn: boolean): Sliced<Reply> {
   const { rank, count, limit } = searchOf(args);
-  const list = listAt(view, args, 1);
-  if (list === undefined) return count === undefined ? null : [];
+  const elements = inOneTurn ? elementsAt(view, args, 1, rowType.LIST) : lastingElementsAt(view, args, 1, rowType.LIST);
+  if (elements === undefined) return count === undefined ? null : [];
+  const list = new List(elements);
   const { length } = list;
   const value = args.at(2);
   const most = count === undefined ? 1 : count === 0 ? Infinity : count;
   const looked = limit === 0 ? length : Math.min(limit, length);
   const reverse = rank < 0;
+  const [start, end] = reverse ? [length - looked, length] : [0, looked];
   const found: number[] = [];
   let toSkip = Math.abs(rank) - 1;
-  list.each(
-    reverse ? length - looked : 0,
-    reverse ? length : looked,
-    (each, index) => {
-      if (!equalBytes(each, value)) return true;
-      if (toSkip > 0) toSkip--;
-      else found.push(index);
-      return found.length < most;
-    },
-    reverse,
-  );
+  let index = reverse ? end - 1 : start;
+  yield* eachSliced(elements, list.range(start, end, reverse), (_position, each) => {
+    const at = index;
+    index += reverse ? -1 : 1;
+    if (!equalBytes(each, value)) return true;
+    if (toSkip > 0) toSkip--;
+    else found.push(at);
+    return found.length < most;
+  });
   return count === undefined ? (found[0] ?? null) : found;
 }

@@ -22,7 +22,7 @@ import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
 import { type Reply, SetReply } from './reply.ts';
 import { membersAt, setCommand, setDoc } from './set-row.ts';
-import { LookedUp, MembershipSteps, SideBySide, UnionSteps } from './set-steps.ts';
+import { LookedUp, MembershipSteps, MOST_PASSED, SideBySide, UnionSteps } from './set-steps.ts';
 import { inOneGo, type Sliced } from './sliced.ts';
 
 /**
@@ -213,10 +213,11 @@ function withMembership(
   { wanted, mayLookUp }: { wanted: boolean; mayLookUp: boolean },
 ): ElementSteps {
   let steps = set.walk(ELEMENT);
+  const mostPassed = mayLookUp ? Infinity : MOST_PASSED;
   for (const other of others) {
     const membership =
-      mayLookUp && other.count >= LOOKED_INTO * set.count ? new LookedUp(other) : new SideBySide(other);
-    steps = new MembershipSteps(steps, membership, wanted);
+      mayLookUp && other.count >= LOOKED_INTO * set.count ? new LookedUp(other) : new SideBySide(other, mostPassed);
+    steps = new MembershipSteps(steps, membership, wanted, mostPassed);
   }
   return steps;
 }

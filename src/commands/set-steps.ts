@@ -5,6 +5,10 @@
 
 import { EMPTY } from '../bytes.ts';
 import { type Elements, type ElementSteps, ELEMENT } from '../repl/elements.ts';
+import { Rest } from './collection-steps.ts';
+
+/** Elements that one step of a walk in slices passes before it asks for a rest: about a millisecond. */
+export const MOST_PASSED = 1000;
 
 /** Whether elements, asked for in rising order, are in a set. */
 interface Membership {
@@ -28,15 +32,23 @@ export class LookedUp implements Membership {
   close(): void {}
 }
 
-/** A walk over the set. */
+/** A walk over the set. Throws `Rest` when it has passed `mostPassed` elements. */
 export class SideBySide implements Membership {
   private readonly steps: ElementSteps;
+  private readonly mostPassed: number;
+  private passed = 0;
   /** The walk stands on an element. */
   private stands = false;
   private ended = false;
 
-  constructor(set: Elements) {
+  constructor(set: Elements, mostPassed = Infinity) {
     this.steps = set.walk(ELEMENT);
+    this.mostPassed = mostPassed;
+  }
+
+  /** Of the element that it was asked for last, and that is there. */
+  get value(): Uint8Array {
+    return this.steps.value;
   }
 
   has(key: Uint8Array): boolean {
@@ -45,6 +57,10 @@ export class SideBySide implements Membership {
       if (this.stands) {
         const order = Buffer.compare(steps.key, key);
         if (order >= 0) return order === 0;
+      }
+      if (++this.passed > this.mostPassed) {
+        this.passed = 0;
+        throw new Rest();
       }
       this.stands = steps.next();
       this.ended = !this.stands;
@@ -57,20 +73,23 @@ export class SideBySide implements Membership {
   }
 }
 
-/** The elements that are, or are not, in a set. */
+/** The elements that are, or are not, in a set. Throws `Rest` when it has passed `mostPassed` elements that are not shown. */
 export class MembershipSteps implements ElementSteps {
   private readonly from: ElementSteps;
   private readonly membership: Membership;
   private readonly wanted: boolean;
+  private readonly mostPassed: number;
+  private passed = 0;
   /** An element has been stepped to and not judged. */
   private ahead = false;
   key: Uint8Array = EMPTY;
   value: Uint8Array = EMPTY;
 
-  constructor(from: ElementSteps, membership: Membership, wanted: boolean) {
+  constructor(from: ElementSteps, membership: Membership, wanted: boolean, mostPassed = Infinity) {
     this.from = from;
     this.membership = membership;
     this.wanted = wanted;
+    this.mostPassed = mostPassed;
   }
 
   next(): boolean {
@@ -85,6 +104,10 @@ export class MembershipSteps implements ElementSteps {
       const isIn = this.membership.has(this.key);
       this.ahead = false;
       if (isIn === this.wanted) return true;
+      if (++this.passed > this.mostPassed) {
+        this.passed = 0;
+        throw new Rest();
+      }
     }
   }
 

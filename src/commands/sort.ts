@@ -1,18 +1,23 @@
 /** SORT and SORT_RO: the elements of a list, a set or a sorted set in another order, or what they point to. */
 
-import { compareBytes, EMPTY, latin1 } from '../bytes.ts';
-import { rowType } from '../repl/head.ts';
+import { compareBytes, copyOf, EMPTY, latin1 } from '../bytes.ts';
+import { type RowType, rowType } from '../repl/head.ts';
 import { Miss } from '../repl/miss.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { membersOfSet, membersOfSortedSet, valuesOfList } from './collection-content.ts';
+import { BulksReply } from './bulks-reply.ts';
+import { eachSliced, SLICED_FROM } from './collection-row.ts';
 import type { Command, KeyFinder } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { FIRST_KEY, rowAt } from './key-row.ts';
 import { listToFill } from './list-row.ts';
+import { memberCopy } from './member-key.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
+import type { Sliced } from './sliced.ts';
+import { sortSliced } from './sort-sliced.ts';
 import { hasStar, lookUpPattern, type SortPattern, sortPattern } from './sort-pattern.ts';
 
 const NOT_DOUBLES = "ERR One or more scores can't be converted into double";
@@ -32,6 +37,11 @@ const SORT_KEYS: KeyFinder = {
   },
 };
 
+/** Elements written into a long reply between two rests: about a millisecond. */
+const WRITTEN_BETWEEN_RESTS = 3000;
+
+const SORTED_TYPES: ReadonlySet<RowType> = new Set([rowType.LIST, rowType.SET, rowType.SORTED_SET]);
+
 const COMPLEXITY = 'O(N+M*log(M)) for M returned of N elements';
 
 export const sortCommands: readonly Command[] = [
@@ -50,6 +60,8 @@ export const sortCommands: readonly Command[] = [
       complexity: COMPLEXITY,
     },
     run: (view, args) => sort(view, args, true),
+    isLong: (view, args) => isLong(view, args, true),
+    runSliced: (view, args) => sortAlone(view, args, true),
   },
   {
     name: 'sort_ro',
@@ -66,6 +78,8 @@ export const sortCommands: readonly Command[] = [
       complexity: COMPLEXITY,
     },
     run: (view, args) => sort(view, args, false),
+    isLong: (view, args) => isLong(view, args, false),
+    runSliced: (view, args) => sortAlone(view, args, false),
   },
 ];
 
@@ -123,6 +137,35 @@ function sort(view: View, args: Args, mayStore: boolean): Reply {
     for (const each of results) list.push('tail', each ?? EMPTY);
   }
   return results.length;
+}
+
+/** Whether many elements are sorted by themselves and returned, which is done in slices. Throws `Miss`, `CommandError`. */
+function isLong(view: View, args: Args, mayStore: boolean): boolean {
+  const row = rowAt(view, args, 1);
+  if (!row.live || !SORTED_TYPES.has(row.type) || view.elements(row).count <= SLICED_FROM) return false;
+  const { by, get, storeAt } = sortOptions(args, mayStore);
+  return by === undefined && get.length === 0 && storeAt === 0;
+}
+
+/** As `sort` over several turns, of elements that are sorted by themselves and returned. */
+function* sortAlone(view: View, args: Args, mayStore: boolean): Sliced<Reply> {
+  const options = sortOptions(args, mayStore);
+  const row = rowAt(view, args, 1);
+  const reply = new BulksReply('array');
+  if (!row.live) return reply;
+  const { type } = row;
+  const weighed: Weighed[] = [];
+  yield* eachSliced(view.lastingElements(row), {}, (key, value) => {
+    const element = type === rowType.LIST ? copyOf(value) : memberCopy(key);
+    weighed.push({ element, weight: element, score: options.alpha ? 0 : scoreOf(element) });
+  });
+  const compare = options.alpha ? compareWeights : compareScores;
+  const sorted = yield* sortSliced(weighed, options.descending ? (a, b) => compare(b, a) : compare);
+  for (const [i, { element }] of cut(sorted, options).entries()) {
+    reply.add(element);
+    if (i % WRITTEN_BETWEEN_RESTS === WRITTEN_BETWEEN_RESTS - 1) yield undefined;
+  }
+  return reply;
 }
 
 function elementsOf(view: View, row: Row): Uint8Array[] {
@@ -192,7 +235,7 @@ function scoreOf(weight: Uint8Array): number {
   return score;
 }
 
-function cut(elements: readonly Uint8Array[], { skip, count }: SortOptions): readonly Uint8Array[] {
+function cut<T>(elements: readonly T[], { skip, count }: SortOptions): readonly T[] {
   const start = Math.max(skip, 0);
   return elements.slice(start, count < 0 ? undefined : start + count);
 }

@@ -22,6 +22,7 @@ import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
 import { sortSliced } from './sort-sliced.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
+import { MembershipSteps, MOST_PASSED, SideBySide } from './set-steps.ts';
 import { inOneGo, type Sliced } from './sliced.ts';
 import {
   compareScored,
@@ -56,6 +57,8 @@ export const sortedSetCombineCommands: readonly Command[] = [
     access: 'read',
     doc: sortedSetDoc('Counts the members that all of several sorted sets have.', '7.0.0', INTER_COST),
     run: countIntersection,
+    isLong: (view, args) => isLong(view, args, 'inter'),
+    runSliced: countSliced,
   }),
 ];
 
@@ -70,8 +73,8 @@ function both(operation: Operation, what: string, complexity: string, storeSince
       access: 'read',
       doc: sortedSetDoc(`Returns ${what}.`, '6.2.0', complexity),
       run: (view, args) => inOneGo(combined(view, args, operation)),
-      // What looks into other sets than the one it walks over sees them all at one moment: it runs in one turn.
-      ...(operation === 'union' ? { isLong, runSliced: unionSliced } : {}),
+      isLong: (view, args) => isLong(view, args, operation),
+      runSliced: (view, args, context) => combinedSliced(view, args, context, operation),
     }),
     sortedSetCommand({
       name: `z${operation}store`,
@@ -172,10 +175,10 @@ function* combined(view: View, args: Args, operation: Operation): Sliced<Reply> 
 }
 
 /** As `combined`, over several turns: also what is returned is written down as it is made. */
-function* unionSliced(view: View, args: Args, { client }: Context): Sliced<Reply> {
-  const request = requestOf(view, args, { at: 1, operation: 'union', form: 'reply', inOneTurn: false });
+function* combinedSliced(view: View, args: Args, { client }: Context, operation: Operation): Sliced<Reply> {
+  const request = requestOf(view, args, { at: 1, operation, form: 'reply', inOneTurn: false });
   const { withScores } = request;
-  const members = yield* sortSliced(yield* combine(request, 'union'), compareScored);
+  const members = yield* sortSliced(yield* combineSliced(request, operation), compareScored);
   if (withScores && client.protocol === 3) {
     return new PairsReply(members.map(({ member, score }) => [member, new DoubleReply(score)]));
   }
@@ -188,14 +191,16 @@ function* unionSliced(view: View, args: Args, { client }: Context): Sliced<Reply
   return reply;
 }
 
-/** Whether a union has so many members that it is made in slices. Throws `Miss`. */
-function isLong(view: View, args: Args): boolean {
-  let members = 0;
-  for (const i of KEYS.find(args)) {
+/** Whether so many members are gone through that it is done in slices. Throws `Miss`. */
+function isLong(view: View, args: Args, operation: Operation): boolean {
+  const counts = KEYS.find(args).map((i) => {
     const row = rowAt(view, args, i);
-    if (row.live && (row.type === rowType.SORTED_SET || row.type === rowType.SET)) members += view.elements(row).count;
-  }
-  return members > SLICED_FROM;
+    const isOne = row.live && (row.type === rowType.SORTED_SET || row.type === rowType.SET);
+    return isOne ? view.elements(row).count : 0;
+  });
+  if (operation === 'inter') return Math.min(...counts) > SLICED_FROM;
+  if (operation === 'diff') return (counts[0] ?? 0) > SLICED_FROM;
+  return counts.reduce((sum, count) => sum + count, 0) > SLICED_FROM;
 }
 
 function store(view: View, args: Args, operation: Operation): Reply {
@@ -210,24 +215,55 @@ function countIntersection(view: View, args: Args): Reply {
   return count;
 }
 
+function* countSliced(view: View, args: Args): Sliced<Reply> {
+  const { sources, limit } = requestOf(view, args, { at: 1, operation: 'inter', form: 'count', inOneTurn: false });
+  let count = 0;
+  yield* eachInAllSliced(bySize(sources), () => ++count !== limit);
+  return count;
+}
+
 /** The members of the result, in no order, in memory of their own. */
 function* combine({ sources, aggregate }: Request, operation: Operation): Sliced<Scored[]> {
   if (operation === 'union') return yield* union(sources, aggregate);
   const members: Scored[] = [];
-  const sorted = bySize(sources);
   if (operation === 'diff') difference(sources, members);
   else {
+    const sorted = bySize(sources);
     eachInAll(sorted, (key, scores) => {
-      let score = 0;
-      scores.forEach((each, i) => {
-        const weighted = weigh(sorted[i] as Source, each);
-        score = i === 0 ? weighted : aggregated(aggregate, score, weighted);
-      });
-      members.push({ member: memberCopy(key), score });
+      members.push({ member: memberCopy(key), score: total(sorted, aggregate, scores) });
       return true;
     });
   }
   return members;
+}
+
+/**
+ * As `combine`, over several turns: what looks into other sets than the one it walks over goes through them side by side
+ * instead, by walks that were opened together and so see one moment.
+ */
+function* combineSliced(request: Request, operation: Operation): Sliced<Scored[]> {
+  const { sources, aggregate } = request;
+  if (operation === 'union') return yield* union(sources, aggregate);
+  const members: Scored[] = [];
+  if (operation === 'diff') yield* differenceSliced(sources, members);
+  else {
+    const sorted = bySize(sources);
+    yield* eachInAllSliced(sorted, (key, scores) => {
+      members.push({ member: memberCopy(key), score: total(sorted, aggregate, scores) });
+      return true;
+    });
+  }
+  return members;
+}
+
+/** The score of a member that each of the sources has. */
+function total(sources: readonly Source[], aggregate: Aggregate, scores: readonly number[]): number {
+  let score = 0;
+  scores.forEach((each, i) => {
+    const weighted = weigh(sources[i] as Source, each);
+    score = i === 0 ? weighted : aggregated(aggregate, score, weighted);
+  });
+  return score;
 }
 
 function bySize(sources: readonly Source[]): Source[] {
@@ -276,6 +312,35 @@ function eachInAll(sources: readonly Source[], visit: (key: Uint8Array, scores: 
       scores.push(scoreIn(other, found));
     }
     return visit(key, scores);
+  });
+}
+
+/** As `eachInAll`, over several turns. */
+function* eachInAllSliced(
+  sources: readonly Source[],
+  visit: (key: Uint8Array, scores: readonly number[]) => boolean,
+): Sliced<void> {
+  const [smallest, ...others] = sources;
+  if (smallest?.elements === undefined || others.some(({ elements }) => elements === undefined)) return;
+  let steps = smallest.elements.walk(ELEMENT);
+  const walks = others.map(({ elements }) => new SideBySide(elements as Elements, MOST_PASSED));
+  for (const walk of walks) steps = new MembershipSteps(steps, walk, true, MOST_PASSED);
+  yield* eachStepSliced(steps, (key, value) => {
+    const scores = [scoreIn(smallest, value)];
+    for (const [i, walk] of walks.entries()) scores.push(scoreIn(others[i] as Source, walk.value));
+    return visit(key, scores);
+  });
+}
+
+function* differenceSliced([first, ...others]: readonly Source[], members: Scored[]): Sliced<void> {
+  if (first?.elements === undefined) return;
+  let steps = first.elements.walk(ELEMENT);
+  for (const { elements } of others) {
+    if (elements === undefined) continue;
+    steps = new MembershipSteps(steps, new SideBySide(elements, MOST_PASSED), false, MOST_PASSED);
+  }
+  yield* eachStepSliced(steps, (key, value) => {
+    members.push({ member: memberCopy(key), score: scoreIn(first, value) });
   });
 }
 

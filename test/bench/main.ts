@@ -7,6 +7,7 @@
  *     amplification      bytes written for each byte put, beside classic-level
  *     growth             cost of an operation, memory and open time as the data grows
  *     types              all data types: redis-benchmark's default run and EVAL; with --nodes 3 updates and transactions
+ *     million            collections of a million elements: cost of a step, longest turn of the event loop
  *     cluster            three nodes beside one redis-server and beside three
  *     load               many keys on one node, read and checked meanwhile: throughput, latency, memory, restart
  *     bus                what a request between two nodes costs
@@ -17,6 +18,7 @@
 const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[]): Promise<void> }>>> = {
   single: () => import('./single.ts'),
   types: () => import('./types.ts'),
+  million: () => import('./million.ts'),
   cluster: () => import('./cluster.ts'),
   load: () => import('./load.ts'),
   engine: () => import('./engine.ts'),

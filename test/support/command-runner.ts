@@ -4,6 +4,7 @@
  */
 
 import { Args } from '../../src/commands/args.ts';
+import { BulksReply } from '../../src/commands/bulks-reply.ts';
 import { Client, type ClientConnection } from '../../src/commands/client.ts';
 import type { Command } from '../../src/commands/command.ts';
 import { CommandError, wrongArity } from '../../src/commands/errors.ts';
@@ -75,6 +76,21 @@ export class CommandRunner {
   /** Runs one command and returns its reply as plain values. */
   async run(...words: readonly Word[]): Promise<unknown> {
     return show(await this.reply(...words));
+  }
+
+  /** As `run`, in slices even when the command would answer at once. */
+  async inSlices(...words: readonly Word[]): Promise<unknown> {
+    const args = argsOf(words);
+    const row = this.table.resolve(args);
+    if (row?.runSliced === undefined) throw new Error(`no slices of ${args.text(0)}`);
+    return show(await this.runSliced(row, args));
+  }
+
+  /** Whether a command would be run in slices. */
+  isLong(...words: readonly Word[]): boolean {
+    const args = argsOf(words);
+    const row = this.table.resolve(args);
+    return row?.isLong?.(this.view(), args) === true;
   }
 
   /** Runs a line of words separated by blanks. */
@@ -185,6 +201,20 @@ function argsOf(words: readonly Word[]): Args {
   return Args.of(...words.map((word) => (typeof word === 'number' ? String(word) : word)));
 }
 
+/** The strings of a long reply as text. */
+function bulksOf(reply: BulksReply): string[] {
+  const bytes = Buffer.concat(reply.chunks());
+  const texts: string[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const lineEnd = bytes.indexOf('\r\n', at);
+    const start = lineEnd + 2;
+    const end = start + Number(bytes.toString('latin1', at + 1, lineEnd));
+    texts.push(bytes.toString('latin1', start, end));
+    at = end + 2;
+  }
+  return texts;
+}
+
 function unused(): never {
   throw new Error('the tests of commands have no such thing');
 }
@@ -198,6 +228,7 @@ export function show(reply: Reply): unknown {
   if (reply instanceof NullArray) return null;
   if (reply instanceof DecimalReply) return reply.text;
   if (reply instanceof DoubleReply || reply instanceof BooleanReply) return reply.value;
+  if (reply instanceof BulksReply) return bulksOf(reply);
   if (reply instanceof SetReply) return reply.members.map(show);
   if (reply instanceof MapReply) return reply.entries.map(([name, value]) => [show(name), show(value)]);
   if (reply instanceof EntriesReply) return reply.entries.map(([a, b]) => [show(a), show(b)]);
