@@ -74,6 +74,9 @@ import { equalVersions, type Version } from './version.ts';
 
 export type { LightReader, ReadFailure, ReadOutcome, ReadTask, RowChange, RowTask, Whole } from './row-tasks.ts';
 
+/** How long changes of a row wait at most until another owner has it whole: for those under way, a read and the delivery. */
+const LONGEST_PARKED_MS = 3 * PHASE_TIMEOUT_MS + 500;
+
 /** How often it is looked whether the changes of a row that are under way are done. */
 const IDLE_POLL_MS = 2;
 
@@ -257,10 +260,14 @@ export class Coordinator {
       parked.push(() => this.submit(row, task, deadlineMs));
       return;
     }
+    this.start(row, task, deadlineMs);
+  }
+
+  private start(row: RowName, task: RowTask, deadlineMs: number): void {
     if (this.isClosed || !this.isReady) {
       this.whenReady(
         deadlineMs,
-        () => this.submit(row, task, deadlineMs),
+        () => this.start(row, task, deadlineMs),
         () => task.done({ kind: 'no-quorum' }),
       );
       return;
@@ -386,7 +393,8 @@ export class Coordinator {
       else if (outcome.kind === 'done') reader.found(outcome.version, outcome.state);
       else if (outcome.kind === 'overloaded' || !again()) reader.failed(outcome.kind);
     });
-    if (isElsewhere !== true) this.submit(row, new Settle(reader, again), deadlineMs);
+    // Changes of a row may wait for this very read (`deliverHint`).
+    if (isElsewhere !== true) this.start(row, new Settle(reader, again), deadlineMs);
   }
 
   private readerOf(id: number): ReadTask {
@@ -543,12 +551,17 @@ export class Coordinator {
       return;
     }
     this.parked.set(row, []);
+    let isOver = false;
     const over = (answer: OwnerAnswer<Uint8Array>): void => {
+      if (isOver) return;
+      isOver = true;
+      longest.cancel();
       const waiting = this.parked.get(row) ?? [];
       this.parked.delete(row);
       for (const run of waiting) run();
       answered(answer);
     };
+    const longest = this.env.timers.after(LONGEST_PARKED_MS, () => over(REFUSED));
     const untilMs = this.nowMs() + PHASE_TIMEOUT_MS;
     const read = (): void =>
       this.read(row, this.nowMs() + PHASE_TIMEOUT_MS, (outcome) => {

@@ -252,3 +252,22 @@ void test('with two owners left, one of them behind, changes go through: the pro
   assert.notDeepEqual(third.owner.held(ROW)?.version, ZERO_VERSION);
   cluster.close();
 });
+
+void test('while an owner is brought up to date owners may disagree: what settles that does not wait for it', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwning(), random: new Prng(7) });
+  const states = [1, 2, 3].map((count) => edited(cluster.node(1).store, undefined, ballot(count), fill) as Uint8Array);
+  for (const { id, owner } of cluster.nodes) accept(owner, ballot(4 - id), states[3 - id]);
+  const first = cluster.node(1);
+  const marker = first.owner.held(ROW)?.value;
+  assert.ok(isDelta(marker));
+  const answers: string[] = [];
+  const request = { kind: 'accept', row: ROW, ballot: ballot(3), value: marker, next: ballot(3) } as const;
+  first.coordinator.deliverHint(3, request, ({ kind }) => answers.push(kind));
+  const task = new Editing(first.store, put('new', 'v'));
+  first.coordinator.submit(ROW, task, 3_000);
+  await cluster.run(1_000);
+  assert.deepEqual(answers, ['accepted']);
+  assert.equal(task.outcome, 'done');
+  assert.deepEqual(whole(cluster.node(3).owner), whole(first.owner));
+  cluster.close();
+});
