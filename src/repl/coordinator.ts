@@ -257,7 +257,8 @@ export class Coordinator {
   submit(row: RowName, task: RowTask, deadlineMs: number): void {
     const parked = this.parked.size === 0 ? undefined : this.parked.get(row);
     if (parked !== undefined) {
-      parked.push(() => this.submit(row, task, deadlineMs));
+      if (parked.length >= MAX_CHANGES) task.done({ kind: 'overloaded' });
+      else parked.push(() => this.submit(row, task, deadlineMs));
       return;
     }
     this.start(row, task, deadlineMs);

@@ -107,8 +107,9 @@ export class Elements {
     this.metaBefore = meta;
     this.metaBytes = meta;
     if (before === undefined) return;
-    this.staged.push(...before.staged);
-    this.dropped.push(...before.dropped);
+    // One by one: as arguments of one call so many may not fit on the stack.
+    for (const change of before.staged) this.staged.push(change);
+    for (const range of before.dropped) this.dropped.push(range);
   }
 
   get meta(): Uint8Array {

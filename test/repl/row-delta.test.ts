@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Found, lookup, type Store } from '../../src/engine/store.ts';
+import { EMPTY } from '../../src/bytes.ts';
 import type { RowTask } from '../../src/repl/coordinator.ts';
 import { CellElements } from '../../src/repl/element-cells.ts';
 import { ELEMENT, type Elements } from '../../src/repl/elements.ts';
@@ -127,6 +128,17 @@ void test('changes of one ACCEPT build on one another; a lock and a deadline tou
   assert.deepEqual(owner.whole(ROW, two as Uint8Array), expected);
   assert.equal(accept(owner, ballot(2), two), 'accepted');
   assert.deepEqual(whole(owner), expected);
+});
+
+void test('changes of one ACCEPT may be more than fit on a stack', () => {
+  const { store, owner } = newOwner();
+  accept(owner, ballot(1), edited(store, undefined, ballot(1), fill));
+  const one = edited(store, owner.held(ROW)?.value, ballot(2), (elements) => {
+    for (let i = 0; i < 150_000; i++) elements.add(ELEMENT, Buffer.from(`m${i}`), EMPTY);
+  });
+  const two = edited(store, one, ballot(2), put('a', '1'));
+  assert.ok(isDelta(two));
+  assert.equal(accept(owner, ballot(2), two), 'accepted');
 });
 
 void test('random changes: told against versions, told whole, and by turns, owners have the same bytes', () => {
