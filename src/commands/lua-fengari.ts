@@ -107,6 +107,7 @@ export interface LuaTable {
 /** A place that holds a value. */
 export interface LuaSlot {
   sethvalue(table: LuaTable): void;
+  setnilvalue(): void;
 }
 
 /** What of fengari's insides is used to make tables. */

@@ -128,10 +128,16 @@ export class LuaHost {
     const { lua, tableOf } = this.fengari;
     this.keysSlot.sethvalue(tableOf(L, keys));
     this.argvSlot.sethvalue(tableOf(L, argv));
-    return this.invoke(script.sha, CHUNK_NAME, world, () => {
-      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
-      return 0;
-    });
+    try {
+      return this.invoke(script.sha, CHUNK_NAME, world, () => {
+        lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
+        return 0;
+      });
+    } finally {
+      // Functions get theirs as arguments: for them there are no such globals.
+      this.keysSlot.setnilvalue();
+      this.argvSlot.setnilvalue();
+    }
   }
 
   /** Runs a function of a library; as `run`. */
@@ -306,6 +312,7 @@ export class LuaHost {
     lua.lua_createtable(L, 0, 0);
     lua.lua_rawset(L, -3);
     const slot = slotOf(L, -1, name);
+    slot.setnilvalue();
     lua.lua_settop(L, -2);
     return slot;
   }

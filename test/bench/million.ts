@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { encodeCommand, RawClient, type Word } from '../support/raw-client.ts';
 import { RespError } from '../support/resp-decoder.ts';
 import { type ServerProcess, startKvorum } from '../support/server-process.ts';
+import { cpuUs } from './process-cpu.ts';
 import { fixed, machine, markdownTable, median } from './statistics.ts';
 import { TURNS_SEEN, type TurnsSeen } from './turn-probe.ts';
 
@@ -21,6 +22,8 @@ const HELP = `npm run bench -- million [options]
 /** Elements of one command that fills a collection, and commands sent together. */
 const AT_ONCE = 50;
 const PIPELINE = 20;
+
+const QUEUE_PIPELINE = 200;
 
 /** Steps of a queue whose cost is told apart. */
 const QUEUE_STEP = 100_000;
@@ -41,32 +44,35 @@ class Bench {
     this.elements = elements;
   }
 
-  /** Runs commands one after another, some in flight together, and notes what they cost. `of`: what the cost is divided by. */
-  async step(name: string, commands: Commands, of = 1): Promise<number> {
-    await this.turns();
-    const started = performance.now();
-    await this.send(commands);
-    const ms = performance.now() - started;
-    const { turns, longestMs, long } = await this.turns();
-    const cost = of === 1 ? '' : fixed((ms * 1000) / of, 2);
-    this.lines.push([name, fixed(ms, 1), cost, fixed(longestMs, 1), `${long} of ${turns}`]);
-    console.error(this.lines.at(-1)?.join('  '));
-    return ms;
+  /** Runs commands, `together` of them in flight; returns the processor time of the server for one of `of` operations, in µs. */
+  async step(name: string, commands: Commands, of = 1, together = PIPELINE): Promise<number> {
+    return this.measured(name, of, async () => {
+      await this.send(commands, together);
+      return name;
+    });
   }
 
   /** As `step`, of one command whose reply may have millions of parts: they are counted, not kept. */
   async long(words: readonly Word[]): Promise<void> {
+    const name = words.join(' ');
+    await this.measured(name, 1, async () => `${name} → ${await drained(this.server.port, words)}`);
+  }
+
+  private async measured(name: string, of: number, work: () => Promise<string>): Promise<number> {
     await this.turns();
     const started = performance.now();
-    const what = await drained(this.server.port, words);
+    const usedBefore = cpuUs(this.server.pid);
+    const told = await work();
     const ms = performance.now() - started;
+    const each = (cpuUs(this.server.pid) - usedBefore) / of;
     const { turns, longestMs, long } = await this.turns();
-    this.lines.push([`${words.join(' ')} → ${what}`, fixed(ms, 1), '', fixed(longestMs, 1), `${long} of ${turns}`]);
+    this.lines.push([told, fixed(ms, 1), of === 1 ? '' : fixed(each, 2), fixed(longestMs, 1), `${long} of ${turns}`]);
     console.error(this.lines.at(-1)?.join('  '));
+    return each;
   }
 
   /** Without being measured. */
-  async send(commands: Commands): Promise<void> {
+  async send(commands: Commands, together = PIPELINE): Promise<void> {
     let waiting: (readonly Word[])[] = [];
     const flush = async (): Promise<void> => {
       this.client.send(Buffer.concat(waiting.map(encodeCommand)));
@@ -76,7 +82,7 @@ class Bench {
       }
       waiting = [];
     };
-    for (const words of commands) if (waiting.push(words) === PIPELINE) await flush();
+    for (const words of commands) if (waiting.push(words) === together) await flush();
     if (waiting.length > 0) await flush();
   }
 
@@ -152,10 +158,9 @@ async function queue(bench: Bench): Promise<void> {
     const costs: number[] = [];
     for (let from = 0; from < bench.elements; from += QUEUE_STEP) {
       const count = Math.min(QUEUE_STEP, bench.elements - from);
-      const ms = await bench.step(`${words.join(' ')}, from ${from}`, repeated(words, count), count);
-      costs.push((ms * 1000) / count);
+      costs.push(await bench.step(`${words.join(' ')}, from ${from}`, repeated(words, count), count, QUEUE_PIPELINE));
     }
-    console.log(`${words[0]}: µs each, of each ${QUEUE_STEP}: ${costs.map((cost) => fixed(cost, 2)).join(' ')}`);
+    console.log(`${words[0]}: CPU µs each, of each ${QUEUE_STEP}: ${costs.map((cost) => fixed(cost, 2)).join(' ')}`);
   }
 }
 
@@ -261,7 +266,7 @@ export async function run(words: readonly string[]): Promise<void> {
       if (chosen.length === 0 || chosen.includes(name)) await part(bench);
     }
     await client.close();
-    console.log(`\n${markdownTable(['step', 'ms', 'µs each', 'longest turn ms', 'over 10 ms'], bench.lines)}`);
+    console.log(`\n${markdownTable(['step', 'ms', 'CPU µs each', 'longest turn ms', 'over 10 ms'], bench.lines)}`);
     console.log(
       '\nTurns: processor time of the main thread between two ticks of a timer that is due each millisecond.',
     );
