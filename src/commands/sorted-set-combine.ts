@@ -5,9 +5,10 @@
  * The smallest is taken first, as in Redis: the order in which scores are added shows in their last digits.
  */
 
-import { latin1 } from '../bytes.ts';
-import { ELEMENT, type Elements } from '../repl/elements.ts';
+import { compareBytes } from '../bytes.ts';
+import { ELEMENT, type Elements, type ElementSteps } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
+import { Miss } from '../repl/miss.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
@@ -40,6 +41,9 @@ type Aggregate = 'SUM' | 'MIN' | 'MAX';
 
 /** Members written into a long reply between two rests: about a millisecond. */
 const WRITTEN_BETWEEN_RESTS = 3000;
+
+/** Members united between two rests: about a millisecond. */
+const UNITED_BETWEEN_RESTS = 1000;
 
 const UNION_COST = 'O(N)+O(M*log(M)) for N members of all sets and M of the result';
 const INTER_COST = 'O(N*K)+O(M*log(M)) for N members of the smallest of K sets and M of the result';
@@ -270,34 +274,64 @@ function bySize(sources: readonly Source[]): Source[] {
   return sources.toSorted((a, b) => a.count - b.count);
 }
 
+/** A walk over one of the sets that are united. */
+interface UnitedWalk {
+  readonly source: Source;
+  readonly steps: ElementSteps;
+  /** It stands on an element that is not in the result yet. */
+  ahead: boolean;
+  ended: boolean;
+}
+
+/** Members stand in one order in all sets, so the walks go side by side; opened together they see one moment. */
 function* union(sources: readonly Source[], aggregate: Aggregate): Sliced<Scored[]> {
-  const members = new Map<string, { readonly member: Uint8Array; score: number }>();
-  const sorted = bySize(sources);
-  const isOnly = sorted.length === 1;
   const all: Scored[] = [];
-  // All walks are opened at once, so that they see one moment.
-  const walks = sorted.map(({ elements }) => elements?.walk(ELEMENT));
+  const walks: UnitedWalk[] = [];
+  for (const source of bySize(sources)) {
+    const steps = source.elements?.walk(ELEMENT);
+    if (steps !== undefined) walks.push({ source, steps, ahead: false, ended: false });
+  }
   try {
-    for (const [i, source] of sorted.entries()) {
-      const steps = walks[i];
-      if (steps === undefined) continue;
-      yield* eachStepSliced(steps, (key, value) => {
-        const score = weigh(source, scoreIn(source, value));
-        const name = isOnly ? '' : latin1(key);
-        const known = isOnly ? undefined : members.get(name);
-        if (known !== undefined) {
-          known.score = aggregated(aggregate, known.score, score);
-          return;
-        }
-        const member = { member: memberCopy(key), score };
-        if (!isOnly) members.set(name, member);
-        all.push(member);
-      });
+    for (;;) {
+      try {
+        for (const walk of walks) stepAhead(walk);
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        yield thrown.load();
+        continue;
+      }
+      const member = takeLeast(walks, aggregate);
+      if (member === undefined) return all;
+      if (all.push(member) % UNITED_BETWEEN_RESTS === 0) yield undefined;
     }
   } finally {
-    for (const steps of walks) steps?.close();
+    for (const { steps } of walks) steps.close();
   }
-  return all;
+}
+
+/** Throws `Miss`; then it is called again. */
+function stepAhead(walk: UnitedWalk): void {
+  if (walk.ahead || walk.ended) return;
+  walk.ahead = walk.steps.next();
+  walk.ended = !walk.ahead;
+}
+
+/** The first member on which any of the walks stands; undefined: all have ended. */
+function takeLeast(walks: readonly UnitedWalk[], aggregate: Aggregate): Scored | undefined {
+  let least: Uint8Array | undefined;
+  for (const { ahead, steps } of walks) {
+    if (ahead && (least === undefined || compareBytes(steps.key, least) < 0)) least = steps.key;
+  }
+  if (least === undefined) return undefined;
+  let score: number | undefined;
+  for (const walk of walks) {
+    const { source, steps } = walk;
+    if (!walk.ahead || compareBytes(steps.key, least) !== 0) continue;
+    const weighed = weigh(source, scoreIn(source, steps.value));
+    score = score === undefined ? weighed : aggregated(aggregate, score, weighed);
+    walk.ahead = false;
+  }
+  return { member: memberCopy(least), score: score ?? 0 };
 }
 
 /** Calls `visit` with each member that all sources have, and its score in each, until it returns false. Throws `Miss`. */
