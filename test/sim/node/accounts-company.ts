@@ -52,13 +52,9 @@ export class AccountsCompany extends Company {
   }
 
   private async transferIfUnchanged(talker: Talker, from: Account, to: Account, amount: number): Promise<void> {
-    const first = await talker.ask([['WATCH', from.key, to.key], from.read, to.read]);
-    if (first.kind !== 'done') return;
-    const [, had, has] = first.replies;
-    if (had instanceof Error || has instanceof Error) {
-      talker.move();
-      return;
-    }
+    const first = await talker.askAll([['WATCH', from.key, to.key], from.read, to.read]);
+    if (first === undefined) return;
+    const [, had, has] = first;
     const told = await talker.ask(together(from.add(-amount), to.add(amount)));
     if (told.kind !== 'done' || told.reply === null) return;
     const [left, gained] = elementsOf(told.reply);

@@ -58,13 +58,12 @@ export class MarksCompany extends Company {
   /** Reads, and appends to all if nothing has changed meanwhile. */
   private async watchAndAppend(talker: Talker, keys: readonly string[]): Promise<void> {
     const operation = this.begin(keys, true);
-    const first = await talker.ask([['WATCH', ...keys], ...keys.map(reading)]);
-    if (first.kind !== 'done' || first.replies.some((reply) => reply instanceof Error)) {
+    const first = await talker.askAll([['WATCH', ...keys], ...keys.map(reading)]);
+    if (first === undefined) {
       operation.outcome = 'nothing';
-      talker.move();
       return;
     }
-    const seen = new Map(keys.map((key, i) => [key, marksOf(first.replies[1 + i] ?? null)]));
+    const seen = new Map(keys.map((key, i) => [key, marksOf(first[1 + i] ?? null)]));
     const told = await talker.ask(together(...keys.map((key) => appending(key, operation.id))));
     if (this.end(operation, told)) operation.seen = seen;
   }

@@ -73,7 +73,7 @@ export class Talker {
   }
 
   /**
-   * Sends commands in one piece; only the last one's reply counts, and errors before it only when it fails as well.
+   * Sends commands in one piece; only the last one's reply counts. `askAll`: none of them may fail.
    * `waitMs`: longer than usual, for commands that block. `refusal`: an error that says that nothing happened. Unless it
    * was answered, the next commands go to another node.
    */
@@ -89,6 +89,15 @@ export class Talker {
     if (told.kind === 'done') this.answered++;
     else this.move();
     return told;
+  }
+
+  /** As `ask`, for commands that change nothing: the replies of all, or undefined when any of them failed. */
+  async askAll(commands: readonly (readonly string[])[]): Promise<readonly RawReply[] | undefined> {
+    const told = await this.ask(commands);
+    if (told.kind !== 'done') return undefined;
+    if (!told.replies.some((reply) => reply instanceof Error)) return told.replies;
+    this.move();
+    return undefined;
   }
 
   /** Time passes, and perhaps it goes on at another node. */

@@ -41,13 +41,13 @@ export class TokensCompany extends Company {
   }
 
   private async renameIfFree(talker: Talker, from: string, to: string): Promise<void> {
-    const first = await talker.ask([
+    const first = await talker.askAll([
       ['WATCH', from, to],
       ['EXISTS', from],
       ['EXISTS', to],
     ]);
-    if (first.kind !== 'done') return;
-    if (first.replies[1] === 1 && first.replies[2] === 0) await talker.ask(together(['RENAME', from, to]));
+    if (first === undefined) return;
+    if (first[1] === 1 && first[2] === 0) await talker.ask(together(['RENAME', from, to]));
     else talker.move();
   }
 
