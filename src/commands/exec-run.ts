@@ -10,7 +10,7 @@ import type { ForwardTask } from '../repl/forward.ts';
 import { modifiedOf } from '../repl/given-rows.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
-import { isLockedState } from '../repl/row-state.ts';
+import { isDelta, isLockedState } from '../repl/row-state.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
@@ -153,7 +153,9 @@ export class ExecRun implements RowTask, ForwardTask {
     const { calls } = this.plan;
     this.locked = isLockedState(state) ? state : undefined;
     if (this.locked !== undefined) return state;
-    this.reply = handler.runAll(calls, this.marks, this.client.context, this.row, state, ballot);
+    const reply = handler.runAll(calls, this.marks, this.client.context, this.row, state, ballot);
+    // The elements of a large collection are the engine's, and valid until the turn ends.
+    this.reply = isDelta(state) ? ownBytes(reply) : reply;
     this.modified = modifiedOf(handler.state);
     this.notes = handler.notes;
     return handler.state;

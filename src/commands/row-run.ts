@@ -21,7 +21,7 @@ import { type Level, levelOfCounts, levelText, QUORUM } from '../repl/level.ts';
 import type { LevelRun, WriteTask } from '../repl/level-run.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
-import { deletedRowState, isLockedState } from '../repl/row-state.ts';
+import { deletedRowState, isDelta, isLockedState } from '../repl/row-state.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import { Args } from './args.ts';
 import type { Client } from './client.ts';
@@ -79,6 +79,8 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
   private readonly host: RunHost;
   private readonly memory = new Uint8Array(KEPT_WORD_BYTES);
   private reply: Reply = null;
+  /** The last reply of the handler is in memory of its own. */
+  private isOwned = false;
   private modified: Version = ZERO_VERSION;
   /** Events of the last run. */
   private notes: readonly Note[] = NO_NOTES;
@@ -208,7 +210,9 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const startMs = coordinator.nowMs();
     const reply = handler.run(this, this.client.context, this.row, state, ballot);
     this.workUs += (coordinator.nowMs() - startMs) * 1000;
-    return reply;
+    // The elements of a large collection are the engine's, and valid until the turn ends.
+    this.isOwned = isDelta(state);
+    return this.isOwned ? ownBytes(reply) : reply;
   }
 
   /**
@@ -310,6 +314,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     this.reply = null;
     this.workUs = 0;
     this.isOfSession = false;
+    this.isOwned = false;
     this.passed = 0;
     this.locked = undefined;
     host.release(this);
@@ -318,6 +323,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
 
   /** What stands in the words that will be used again is copied; states are in memory of their own. */
   private own(reply: Reply): Reply {
+    if (this.isOwned) return reply;
     if (typeof reply !== 'object' || reply === null || reply instanceof SimpleString) return reply;
     if (reply instanceof Uint8Array) return reply.buffer === this.args.bytes.buffer ? copyOf(reply) : reply;
     return ownBytes(reply);

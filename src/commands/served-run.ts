@@ -3,7 +3,7 @@
 import type { RowTask } from '../repl/coordinator.ts';
 import { modifiedOf } from '../repl/given-rows.ts';
 import type { RowName } from '../repl/owner-message.ts';
-import { isLockedState } from '../repl/row-state.ts';
+import { isDelta, isLockedState } from '../repl/row-state.ts';
 import type { ChangeOutcome } from '../repl/register-core.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
@@ -11,7 +11,7 @@ import type { ClusterTransactions } from './cluster-transactions.ts';
 import type { Context } from './command.ts';
 import { encodeForwardAnswer } from './forward-codec.ts';
 import { NO_NOTES, type Note } from './notify-events.ts';
-import type { Reply } from './reply.ts';
+import { ownBytes, type Reply } from './reply.ts';
 import type { RowCommand, RowHandler } from './row-handler.ts';
 
 export class ServedRun implements RowTask {
@@ -61,8 +61,12 @@ export class ServedRun implements RowTask {
     const { handler, context, row, calls, marks } = this;
     this.locked = isLockedState(state) ? state : undefined;
     if (this.locked !== undefined) return state;
-    if (marks === undefined) this.reply = handler.run(calls[0] as RowCommand, context, row, state, ballot);
-    else this.reply = handler.runAll(calls, marks, context, row, state, ballot);
+    const reply =
+      marks === undefined
+        ? handler.run(calls[0] as RowCommand, context, row, state, ballot)
+        : handler.runAll(calls, marks, context, row, state, ballot);
+    // The elements of a large collection are the engine's, and valid until the turn ends.
+    this.reply = isDelta(state) ? ownBytes(reply) : reply;
     this.modified = modifiedOf(handler.state);
     this.notes = handler.notes;
     return handler.state;

@@ -197,7 +197,7 @@ export class CommandRunner {
   }
 }
 
-function argsOf(words: readonly Word[]): Args {
+export function argsOf(words: readonly Word[]): Args {
   return Args.of(...words.map((word) => (typeof word === 'number' ? String(word) : word)));
 }
 
