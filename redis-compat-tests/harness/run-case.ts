@@ -146,7 +146,7 @@ class Side {
     const items: Tree[] = [];
     if (step.count > 0) items.push(await connection.sendBytes(step.words[0] as Buffer));
     else connection.write(step.words[0] as Buffer);
-    if (step.connection === LISTENER)
+    if (this.isEverywhere && step.connection === LISTENER)
       for (const mirror of await this.openMirrors()) mirror.write(step.words[0] as Buffer);
     while (items.length < step.count) items.push(await connection.next());
     if (step.closes) items.push(await connection.next());
