@@ -2,7 +2,7 @@
  * Random commands against redis-server and Kvorum with every reply compared: what nobody thought of writing a case for.
  * Drawn from a seed; a difference prints the commands since the last flush that touched its keys.
  *
- *     node dist/redis-compat-tests/random-commands.js [--seed N] [--commands 200000] [--self]
+ *     node dist/redis-compat-tests/random-commands.js [--seed N] [--commands 200000] [--self] [--nodes 3]
  */
 
 import { parseArgs } from 'node:util';
@@ -36,11 +36,14 @@ const PATTERNS = ['*', 'k*', 'k?', 'k[0-3]', 'k[^0-3]', '\\k0', '[', 'k[', '*1',
 export class CommandSource {
   private readonly random: SeededRandom;
   private readonly nowMs: number;
+  private readonly swaps: boolean;
   private watching = false;
 
-  constructor(random: SeededRandom, nowMs: number) {
+  /** `swaps`: SWAPDB is among them, which a cluster refuses. */
+  constructor(random: SeededRandom, nowMs: number, swaps = true) {
     this.random = random;
     this.nowMs = nowMs;
+    this.swaps = swaps;
   }
 
   next(): RandomCommand {
@@ -48,7 +51,7 @@ export class CommandSource {
     if (words[0] === 'WATCH') this.watching = true;
     if (words[0] === 'EXEC' || words[0] === 'UNWATCH' || words[0] === 'DISCARD') this.watching = false;
     // A watched key that comes and goes between two SWAPDB is the one thing WATCH does not see here.
-    if (words[0] === 'SWAPDB' && this.watching) words.splice(0, 3, 'PING');
+    if (words[0] === 'SWAPDB' && (this.watching || !this.swaps)) words.splice(0, 3, 'PING');
     // Now and then a word too many or too few, or other letters.
     const odd = this.random.next();
     if (odd < 0.01 && words.length > 1 && words[0] !== 'SPOP') words.pop();
@@ -230,11 +233,12 @@ export interface RandomComparison {
   readonly seed: number;
   readonly count: number;
   readonly protocol: 2 | 3;
+  readonly swaps?: boolean;
 }
 
 /** Sends the same commands to both ports and returns the first differences with what led to them. */
 export async function compareRandomly(options: RandomComparison): Promise<string[]> {
-  const source = new CommandSource(new SeededRandom(options.seed), Date.now());
+  const source = new CommandSource(new SeededRandom(options.seed), Date.now(), options.swaps);
   const both = await Promise.all([TestConnection.open(options.oracle), TestConnection.open(options.subject)]);
   const sendBoth = (...words: readonly string[]): Promise<Tree[]> =>
     Promise.all(both.map((connection) => connection.send(...words)));
@@ -293,10 +297,11 @@ async function main(): Promise<void> {
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       commands: { type: 'string', default: '200000' },
       self: { type: 'boolean', default: false },
+      nodes: { type: 'string', default: '1' },
     },
   });
   console.log(`seed ${values.seed}`);
-  const servers = await startServers(values.self ? 'self' : 1);
+  const servers = await startServers(values.self ? 'self' : Number(values.nodes));
   try {
     const differences: string[] = [];
     for (const protocol of [2, 3] as const)
@@ -307,6 +312,7 @@ async function main(): Promise<void> {
           seed: Number(values.seed),
           count: Number(values.commands) / 2,
           protocol,
+          swaps: values.nodes === '1',
         })),
       );
     for (const difference of differences) console.log(difference);
