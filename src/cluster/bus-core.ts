@@ -17,11 +17,13 @@
  * - A request id is a number that grows × MAX_IN_FLIGHT + a slot, which no other request in flight has: both sides find
  *   by the slot what belongs to an id, and a request that takes the slot of an earlier one says that nobody waits for
  *   that one's answer any more.
+ * - A batch is one request to this core; some of its answers may come before the last one, which ends it (bus-batch.ts).
  * - A request ends exactly once; an answer that comes later, or to a request of an earlier connection, is dropped.
  * - What is queued is bounded in bytes for each priority, what is on its way by the connection's own buffer: while
  *   that is full nothing is written, and when a queue is full new requests of its priority are `unsent` at once. So
  *   are all while the peer is known to be out of reach: whoever asks turns to another owner without waiting.
- * - Higher priorities are always written first, and within one the order of asking is kept.
+ * - Higher priorities are always written first, and within one the order of asking is kept (a batch is asked at its turn's
+ *   end).
  */
 
 import { assert } from '../assert.ts';
@@ -33,6 +35,7 @@ import {
   messageType,
   PRIORITIES,
   type Message,
+  type PayloadWriter,
   type Priority,
 } from './frame.ts';
 
@@ -67,6 +70,11 @@ export interface Outgoing {
   readonly payload: Uint8Array;
 }
 
+/** An `Outgoing` whose payload is put together where it is written. */
+export interface Batched extends Omit<Outgoing, 'payload'> {
+  readonly payload: Uint8Array | PayloadWriter;
+}
+
 /** A request of the peer. */
 export interface Inbound {
   readonly connection: number;
@@ -92,6 +100,8 @@ export interface BusPort<T> {
   /** Sends the frame. True: the connection could not take all of it at once; `drained` is called when it has. */
   send(): boolean;
   ended(token: T, outcome: BusOutcome): void;
+  /** Some answers of a batch; it has not ended. Throws `DamagedError`. */
+  parts(token: T, message: Message): void;
   deliver(inbound: Inbound | undefined, message: Message): void;
   /** The peer broke the rules: close the connection. */
   close(reason: string): void;
@@ -107,7 +117,15 @@ export interface Outbound<T> {
   readonly priority: Priority;
   readonly deadlineMs: number;
   readonly epoch: number;
-  payload: Uint8Array;
+  payload: Uint8Array | PayloadWriter;
+}
+
+/** What is said to a request. `isLast`: it is answered with it; else more follows, which only a batch may be told. */
+export interface Answered {
+  readonly method: number;
+  readonly epoch: number;
+  readonly payload: Uint8Array | PayloadWriter;
+  readonly isLast: boolean;
 }
 
 export interface BusLimits {
@@ -181,16 +199,22 @@ export class BusCore<T> {
     this.enqueue(outbound(messageType.REQUEST, token, 0, outgoing), nowMs);
   }
 
+  /** As `request`, of requests that are answered one by one. */
+  batch(token: T, batch: Batched, nowMs: number): void {
+    this.enqueue(outbound(messageType.BATCH, token, 0, batch), nowMs);
+  }
+
   notice(outgoing: Outgoing, nowMs: number): void {
     this.enqueue(outbound<T>(messageType.NOTICE, undefined, 0, outgoing), nowMs);
   }
 
   /** The answer to a request that was delivered; dropped when its connection is gone, it was answered or is overdue. */
-  answer(to: Inbound, outgoing: Pick<Outgoing, 'method' | 'epoch' | 'payload'>, nowMs: number): void {
+  answer(to: Inbound, answered: Answered, nowMs: number): void {
     const { requestId, priority, deadlineMs } = to;
-    if (to.connection !== this.connection || !this.takeUnanswered(requestId)) return;
-    const { method, epoch, payload } = outgoing;
-    const type = messageType.ANSWER;
+    const { method, epoch, payload, isLast } = answered;
+    if (to.connection !== this.connection) return;
+    if (isLast ? !this.takeUnanswered(requestId) : !this.isUnanswered(requestId)) return;
+    const type = isLast ? messageType.ANSWER : messageType.PARTS;
     this.enqueue({ type, token: undefined, requestId, method, priority, deadlineMs, epoch, payload }, nowMs);
   }
 
@@ -301,7 +325,7 @@ export class BusCore<T> {
     for (let level = 0; level < PRIORITIES && bytes < frameTargetBytes; level++) {
       const queue = this.queues[level] as BusQueue<Outbound<T>>;
       for (let out = queue.shift(); out !== undefined; out = bytes < frameTargetBytes ? queue.shift() : undefined) {
-        if (out.type === messageType.REQUEST) this.number(out);
+        if (out.token !== undefined) this.number(out);
         bytes += MESSAGE_HEADER_BYTES + out.payload.length;
         this.leaves(out);
         const leftMs = out.deadlineMs === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(out.deadlineMs - nowMs));
@@ -353,7 +377,15 @@ export class BusCore<T> {
         if (out !== undefined) this.end(out, { kind: 'answered', message });
         return;
       }
+      case messageType.PARTS: {
+        const out = this.sent[slotOf(message.requestId)];
+        if (out?.token === undefined || out.requestId !== message.requestId) return;
+        if (out.type === messageType.BATCH) this.port.parts(out.token, message);
+        else this.port.close('answers to a request that is no batch');
+        return;
+      }
       case messageType.REQUEST:
+      case messageType.BATCH:
         this.receivedRequest(message, nowMs);
         return;
       case messageType.NOTICE:
@@ -398,11 +430,14 @@ export class BusCore<T> {
 
   /** Whether this request of the peer waits for an answer, which it does no more. */
   private takeUnanswered(requestId: number): boolean {
-    const slot = slotOf(requestId);
-    if (requestId === 0 || this.unanswered[slot] !== requestId) return false;
-    this.unanswered[slot] = 0;
+    if (!this.isUnanswered(requestId)) return false;
+    this.unanswered[slotOf(requestId)] = 0;
     this.unansweredCount--;
     return true;
+  }
+
+  private isUnanswered(requestId: number): boolean {
+    return requestId !== 0 && this.unanswered[slotOf(requestId)] === requestId;
   }
 }
 
@@ -410,7 +445,7 @@ function slotOf(requestId: number): number {
   return requestId & (MAX_IN_FLIGHT - 1);
 }
 
-function outbound<T>(type: Message['type'], token: T | undefined, requestId: number, outgoing: Outgoing): Outbound<T> {
+function outbound<T>(type: Message['type'], token: T | undefined, requestId: number, outgoing: Batched): Outbound<T> {
   const { method, priority, deadlineMs, epoch, payload } = outgoing;
   return { type, token, requestId, method, priority, deadlineMs, epoch, payload };
 }

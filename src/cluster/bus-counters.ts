@@ -4,6 +4,8 @@ export class BusCounters {
   framesOut = 0;
   messagesIn = 0;
   messagesOut = 0;
+  /** Requests that came in batches. */
+  partsIn = 0;
   bytesIn = 0;
   bytesOut = 0;
   /** Connections that were made once more between two nodes that had been connected. */

@@ -9,16 +9,23 @@
 
 import { must } from '../assert.ts';
 import { EMPTY, utf8 } from '../bytes.ts';
-import { BusCore, type BusOutcome, type BusPort, type Inbound, type Outbound, type Outgoing } from './bus-core.ts';
+import { ArrivedBatch, Batch, isBatched, type Ended } from './bus-batch.ts';
+import {
+  BusCore,
+  MAX_UNANSWERED,
+  type BusOutcome,
+  type BusPort,
+  type Inbound,
+  type Outbound,
+  type Outgoing,
+} from './bus-core.ts';
 import type { BusCounters } from './bus-counters.ts';
 import type { BusLink, LinkPeer } from './bus-link.ts';
-import { busMethod } from './bus-method.ts';
+import { busMethod, METHOD_ANSWERED, METHOD_BUSY } from './bus-method.ts';
 import { HEARTBEAT_MS, RTT_MS, SILENCE_MS, smoothed, UNHEALTHY_MS } from './bus-silence.ts';
 
 import { messageType, priority, type FrameWriter, type Message } from './frame.ts';
 import type { NodeName } from './swim-message.ts';
-
-export type Ended = (outcome: BusOutcome) => void;
 
 /** What peers share: the bus. */
 export interface PeerOwner {
@@ -31,6 +38,8 @@ export interface PeerOwner {
   /** Looks at the clock: a turn or a piece of input begins. */
   tick(): void;
   random(): number;
+  /** Epoch that answers carry. */
+  epoch(): number;
   /** Milliseconds of listening. */
   listeningMs(): number;
   /** Connect, and say `met` or `missed` to the peer. */
@@ -45,7 +54,19 @@ export interface PeerOwner {
   healthChanged(peer: BusPeer): void;
 }
 
-export class BusPeer implements LinkPeer, BusPort<Ended> {
+/** What an answer says: its method and its bytes. */
+export interface Said {
+  readonly method: number;
+  readonly epoch: number;
+  readonly payload: Uint8Array;
+}
+
+/** Requests of one connection that came in batches and are not answered yet. */
+interface OpenParts {
+  count: number;
+}
+
+export class BusPeer implements LinkPeer, BusPort<Ended | Batch> {
   readonly name: NodeName;
   /** Where it is called. */
   address: string;
@@ -67,7 +88,12 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
   link: BusLink | undefined;
   /** In listening time: since when it is known here. */
   readonly sinceMs: number;
-  private readonly core: BusCore<Ended>;
+  private readonly core: BusCore<Ended | Batch>;
+  /** What this turn asks, by method and deadline. */
+  private batches: Batch[] = [];
+  /** Batches of the peer that have answers to be told. */
+  private answered: { readonly batch: ArrivedBatch; readonly inbound: Inbound }[] = [];
+  private open: OpenParts = { count: 0 };
   private readonly owner: PeerOwner;
   private heardMs = 0;
   private sentMs = 0;
@@ -81,7 +107,7 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     this.address = options.address;
     this.toldAddress = options.address;
     this.owner = options.owner;
-    this.core = new BusCore<Ended>({ port: this, random: () => this.owner.random() });
+    this.core = new BusCore<Ended | Batch>({ port: this, random: () => this.owner.random() });
     this.sinceMs = options.owner.listeningMs();
   }
 
@@ -105,8 +131,24 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
   // --- asked by the bus --------------------------------------------------------------------------------------------
 
   request(outgoing: Outgoing, ended: Ended): void {
+    if (this.core.isUp && isBatched(outgoing)) {
+      this.batchFor(outgoing).add(outgoing, ended);
+      if (!this.isListed) this.owner.hasOutput(this);
+      return;
+    }
     this.core.request(ended, outgoing, this.owner.nowMs);
     this.settleOutput();
+  }
+
+  private batchFor(outgoing: Outgoing): Batch {
+    const { batches } = this;
+    for (let i = batches.length - 1; i >= 0; i--) {
+      const batch = batches[i] as Batch;
+      if (batch.takes(outgoing)) return batch;
+    }
+    const batch = new Batch(outgoing);
+    batches.push(batch);
+    return batch;
   }
 
   notice(outgoing: Outgoing): void {
@@ -114,13 +156,51 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     this.settleOutput();
   }
 
-  answer(to: Inbound, outgoing: Pick<Outgoing, 'method' | 'epoch' | 'payload'>): void {
-    this.core.answer(to, outgoing, this.owner.nowMs);
+  answer(to: Inbound, said: Said): void {
+    const { method, epoch, payload } = said;
+    this.core.answer(to, { method, epoch, payload, isLast: true }, this.owner.nowMs);
     this.settleOutput();
   }
 
+  /** A batch of the peer; undefined: too many of its requests wait here, and it was told. Throws `DamagedError`. */
+  takeBatch(inbound: Inbound, message: Message): ArrivedBatch | undefined {
+    const { open } = this;
+    const batch = new ArrivedBatch(message, (isFirst) => {
+      open.count--;
+      if (isFirst) this.answered.push({ batch, inbound });
+      if (!this.isListed) this.owner.hasOutput(this);
+    });
+    if (open.count + batch.count > MAX_UNANSWERED) {
+      this.answer(inbound, { method: METHOD_BUSY, epoch: message.epoch, payload: EMPTY });
+      return undefined;
+    }
+    open.count += batch.count;
+    this.owner.counters.partsIn += batch.count;
+    return batch;
+  }
+
   flush(): void {
-    this.core.flush(this.owner.nowMs);
+    const { core } = this;
+    const { nowMs } = this.owner;
+    const { batches, answered } = this;
+    if (answered.length > 0) {
+      this.answered = [];
+      const epoch = this.owner.epoch();
+      for (const { batch, inbound } of answered) {
+        batch.tell((payload, isLast) => {
+          core.answer(inbound, { method: METHOD_ANSWERED, epoch, payload, isLast }, nowMs);
+        });
+      }
+    }
+    if (batches.length > 0) this.sendBatches(nowMs);
+    core.flush(nowMs);
+  }
+
+  private sendBatches(nowMs: number): void {
+    const { core, batches, owner } = this;
+    this.batches = [];
+    for (const batch of batches) core.batch(batch, batch, nowMs);
+    if (core.wakeAtMs < owner.wakeAtMs) owner.wakes(core.wakeAtMs);
   }
 
   wake(): void {
@@ -145,6 +225,7 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     this.sentMs = nowMs;
     this.pingedMs = Number.NEGATIVE_INFINITY;
     this.doubtedMs = Number.POSITIVE_INFINITY;
+    this.open = { count: 0 };
     link.give(this);
     this.core.connected();
     this.owner.hasOutput(this);
@@ -159,6 +240,7 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     link.close(reason);
     this.settleHealth();
     this.core.disconnected(this.owner.nowMs);
+    this.sendBatches(this.owner.nowMs);
     this.owner.wakes(this.core.wakeAtMs);
   }
 
@@ -190,7 +272,7 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
   received(message: Message): void {
     this.core.received(message, this.owner.nowMs);
     // The core itself answers when too many requests wait.
-    if (message.type === messageType.REQUEST) this.settleOutput();
+    if (message.type === messageType.REQUEST || message.type === messageType.BATCH) this.settleOutput();
   }
 
   drained(): void {
@@ -249,7 +331,7 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     this.owner.call(this);
   }
 
-  add(out: Outbound<Ended>, timeLeftMs: number): void {
+  add(out: Outbound<Ended | Batch>, timeLeftMs: number): void {
     this.owner.counters.messagesOut++;
     this.owner.writer.add(out, timeLeftMs);
   }
@@ -259,10 +341,15 @@ export class BusPeer implements LinkPeer, BusPort<Ended> {
     return must(this.link, 'a core that is up has a link').send();
   }
 
-  ended(ended: Ended, outcome: BusOutcome): void {
+  ended(token: Ended | Batch, outcome: BusOutcome): void {
     if (outcome.kind === 'unsent') this.owner.counters.requestsUnsent++;
     else if (outcome.kind === 'unknown') this.owner.counters.requestsUnknown++;
-    ended(outcome);
+    if (token instanceof Batch) token.ended(outcome);
+    else token(outcome);
+  }
+
+  parts(token: Ended | Batch, message: Message): void {
+    if (token instanceof Batch) token.parts(message);
   }
 
   deliver(inbound: Inbound | undefined, message: Message): void {

@@ -17,15 +17,16 @@
 import { assert } from '../assert.ts';
 import { EMPTY, textOf, utf8 } from '../bytes.ts';
 import type { Env, Listener, Timer, TlsIdentity } from '../env.ts';
+import type { ArrivedBatch, Ended } from './bus-batch.ts';
 import { UNSENT, type Inbound, type Outgoing } from './bus-core.ts';
 import { BusCounters } from './bus-counters.ts';
 import type { BusLink } from './bus-link.ts';
 import { BusMeeting, type EndedAt, type Errand, type MeetingHost } from './bus-meeting.ts';
 import { busMethod, METHOD_ANSWERED, METHOD_FAILED } from './bus-method.ts';
-import { BusPeer, type Ended, type PeerOwner } from './bus-peer.ts';
+import { BusPeer, type PeerOwner } from './bus-peer.ts';
 import { BusQueue } from './bus-queue.ts';
 import { ListeningClock, ROUND_MS } from './bus-silence.ts';
-import { FrameWriter, type Message } from './frame.ts';
+import { FrameWriter, messageType, type Message } from './frame.ts';
 import { INSTANCE_BYTES, type HelloPeer, type HelloSelf } from './hello.ts';
 import type { NodeName } from './swim-message.ts';
 
@@ -35,11 +36,11 @@ const BACKLOG = 511;
 /** The node with the larger identity waits so long to be called before it calls. */
 const CALL_GRACE_MS = 200;
 
-/** Addresses of which it is remembered who is there. */
-const MAX_ALIASES = 4_096;
-
 /** Methods are small numbers. */
 const MAX_METHOD = 255;
+
+/** Addresses of which it is remembered who is there. */
+const MAX_ALIASES = 4_096;
 
 export interface BusOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random' | 'network' | 'log'>;
@@ -73,6 +74,8 @@ export interface Arrival {
 }
 
 export type RequestHandler = (arrival: Arrival, answer: Answer) => void;
+/** The arrival's message is the batch as a whole; its payload is valid only during the call, `batch` until all is answered. */
+export type BatchHandler = (arrival: Arrival, batch: ArrivedBatch) => void;
 export type NoticeHandler = (arrival: Arrival) => void;
 export type HealthListener = (name: NodeName, healthy: boolean) => void;
 
@@ -90,6 +93,7 @@ export class Bus {
   private readonly listening: ListeningClock;
   private readonly instance: Uint8Array;
   private readonly requestHandlers: (RequestHandler | undefined)[] = [];
+  private readonly batchHandlers: (BatchHandler | undefined)[] = [];
   private readonly noticeHandlers: (NoticeHandler | undefined)[] = [];
   private readonly healthListeners = new Set<HealthListener>();
   /** Who was met at an address. */
@@ -146,6 +150,11 @@ export class Bus {
     assert(method > 0 && method <= MAX_METHOD, 'a method');
     assert(this.requestHandlers[method] === undefined, 'one handler a method');
     this.requestHandlers[method] = handler;
+  }
+
+  /** For a method that has a handler: takes those of its requests together that came as a batch. Requires: before `listen`. */
+  onBatch(method: number, handler: BatchHandler): void {
+    this.batchHandlers[method] = handler;
   }
 
   /** Requires: before `listen`, one handler a method. */
@@ -226,6 +235,7 @@ export class Bus {
       frames_out: counters.framesOut,
       messages_in: counters.messagesIn,
       messages_out: counters.messagesOut,
+      parts_in: counters.partsIn,
       bytes_in: counters.bytesIn,
       bytes_out: counters.bytesOut,
       reconnections: counters.reconnections,
@@ -314,6 +324,7 @@ export class Bus {
       clockMs: () => this.clockMs(),
       tick: () => this.tick(),
       random: () => this.options.env.random.next(),
+      epoch: () => this.options.epoch?.() ?? 0,
       listeningMs: () => this.listening.nowMs,
       call: (peer) => this.meeting.call(peer),
       hasOutput: (peer) => this.hasOutput(peer),
@@ -404,10 +415,28 @@ export class Bus {
       peer.answer(inbound, { method: answered, epoch: this.options.epoch?.() ?? 0, payload });
     };
     const handler = this.requestHandlers[method];
+    if (message.type === messageType.BATCH && handler !== undefined && this.mayTell(peer, method)) {
+      const batch = peer.takeBatch(inbound, message);
+      if (batch !== undefined) this.arrivedBatch(peer, batch, handler);
+      return;
+    }
     if (method === busMethod.PING) answer(EMPTY);
     else if (!this.mayTell(peer, method)) answer(utf8('this node belongs to another cluster'), METHOD_FAILED);
     else if (handler === undefined) answer(utf8(`this node knows no method ${method}`), METHOD_FAILED);
     else handler({ from: peer.name, address: peer.toldAddress, message }, answer);
+  }
+
+  private arrivedBatch(peer: BusPeer, batch: ArrivedBatch, handler: RequestHandler): void {
+    const { name: from, toldAddress: address } = peer;
+    const { message, count } = batch;
+    const together = this.batchHandlers[message.method];
+    if (together !== undefined) {
+      together({ from, address, message }, batch);
+      return;
+    }
+    for (let place = 0; place < count; place++) {
+      handler({ from, address, message: batch.part(place) }, (payload, method) => batch.answer(place, payload, method));
+    }
   }
 
   // --- time --------------------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ export const MESSAGE_HEADER_BYTES = 28;
 /** The largest frame, and so the largest message: what a peer may make a node hold in memory at once. */
 export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 
-export const messageType = { HELLO: 1, REQUEST: 2, ANSWER: 3, NOTICE: 4 } as const;
+/** BATCH: requests that travel as one; PARTS: some of their answers (bus-batch.ts). */
+export const messageType = { HELLO: 1, REQUEST: 2, ANSWER: 3, NOTICE: 4, BATCH: 5, PARTS: 6 } as const;
 export type MessageType = (typeof messageType)[keyof typeof messageType];
 
 /** Lower goes first: the cluster's own life, then clients, then what can wait (hints, repair, handoff). */
@@ -55,8 +56,18 @@ export interface Message {
   readonly payload: Uint8Array;
 }
 
+/** A payload that is put together where it is written. */
+export interface PayloadWriter {
+  /** Bytes. */
+  readonly length: number;
+  /** Writes them to into[at…]; once. */
+  write(into: Uint8Array, at: number): void;
+}
+
 /** What a message needs to be written; its payload is copied. */
-export type WrittenMessage = Omit<Message, 'timeLeftMs'>;
+export interface WrittenMessage extends Omit<Message, 'timeLeftMs' | 'payload'> {
+  readonly payload: Uint8Array | PayloadWriter;
+}
 
 /** The memory that a writer keeps between frames: more than a usual frame, less than what is a pity to hold. */
 const WRITER_BYTES = 512 * 1024;
@@ -83,7 +94,8 @@ export class FrameWriter {
     writeU64(memory, start + 8, requestId);
     writeU32(memory, start + 16, Math.min(0xffff_ffff, timeLeftMs));
     writeU64(memory, start + 20, epoch);
-    memory.set(payload, payloadStart);
+    if (payload instanceof Uint8Array) memory.set(payload, payloadStart);
+    else payload.write(memory, payloadStart);
     this.end = end;
   }
 
@@ -166,9 +178,57 @@ export class ReceivedMessage implements Message {
   }
 }
 
+/** One request or answer out of a message that carries many. */
+export class PartMessage implements Message {
+  readonly method: number;
+  readonly #whole: Message;
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #end: number;
+  #payload: Uint8Array | undefined = undefined;
+
+  /** The payload is bytes[start, end). */
+  constructor(whole: Message, method: number, bytes: Uint8Array, start: number, end: number) {
+    this.method = method;
+    this.#whole = whole;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  get type(): MessageType {
+    return this.#whole.type;
+  }
+
+  get priority(): Priority {
+    return this.#whole.priority;
+  }
+
+  get requestId(): number {
+    return this.#whole.requestId;
+  }
+
+  get timeLeftMs(): number {
+    return this.#whole.timeLeftMs;
+  }
+
+  get epoch(): number {
+    return this.#whole.epoch;
+  }
+
+  get payload(): Uint8Array {
+    this.#payload ??= this.#bytes.subarray(this.#start, this.#end);
+    return this.#payload;
+  }
+
+  isByte(byte: number): boolean {
+    return this.#end - this.#start === 1 && this.#bytes[this.#start] === byte;
+  }
+}
+
 /** Whether the message's payload is this one byte. */
 export function isByte(message: Message, byte: number): boolean {
-  if (message instanceof ReceivedMessage) return message.isByte(byte);
+  if (message instanceof PartMessage || message instanceof ReceivedMessage) return message.isByte(byte);
   return message.payload.length === 1 && message.payload[0] === byte;
 }
 
@@ -286,7 +346,7 @@ function readFrame(bytes: Uint8Array, start: number, end: number, take: (message
     if (next > end) throw new DamagedError('a message beyond its frame');
     const type = bytes[at + 4] as MessageType;
     const level = bytes[at + 5] as Priority;
-    if (type < 1 || type > 4 || level >= PRIORITIES) throw new DamagedError('a message of no known type');
+    if (type < 1 || type > 6 || level >= PRIORITIES) throw new DamagedError('a message of no known type');
     const requestId = readU64(bytes, at + 8);
     const epoch = readU64(bytes, at + 20);
     if (!isNumber(requestId) || !isNumber(epoch)) throw new DamagedError('a number above 2^53');

@@ -75,21 +75,22 @@ function begin(kind: number, row: RowName, more: number): Buffer {
   return bytes;
 }
 
-/** The request; its state is a view into `payload`. Throws `DamagedError`. */
-export function decodeRequest(payload: Uint8Array): OwnerRequest<Uint8Array> {
-  if (payload.length < NAME_AT + MIN_NAME_BYTES) throw new DamagedError('a request without a row');
-  const at = NAME_AT + readU32(payload, 1);
-  const left = payload.length - at;
-  if (at < NAME_AT + MIN_NAME_BYTES || left < 0) throw new DamagedError('a request with half a row’s name');
-  const row = latin1(payload, NAME_AT, at);
-  const kind: number = payload[0] as number;
+/** The request in payload[start, end); its state is a view into `payload`. Throws `DamagedError`. */
+export function decodeRequest(payload: Uint8Array, start = 0, end = payload.length): OwnerRequest<Uint8Array> {
+  if (end - start < NAME_AT + MIN_NAME_BYTES) throw new DamagedError('a request without a row');
+  const nameAt = start + NAME_AT;
+  const at = nameAt + readU32(payload, start + 1);
+  const left = end - at;
+  if (at < nameAt + MIN_NAME_BYTES || left < 0) throw new DamagedError('a request with half a row’s name');
+  const row = latin1(payload, nameAt, at);
+  const kind: number = payload[start] as number;
   switch (kind) {
     case requestKind.PREPARE:
       expect(left === 2 * VERSION_BYTES);
       return { kind: 'prepare', row, ballot: version(payload, at), have: version(payload, at + VERSION_BYTES) };
     case requestKind.ACCEPT: {
       expect(left > 2 * VERSION_BYTES);
-      const value = readState(payload, at + 2 * VERSION_BYTES);
+      const value = readState(payload, at + 2 * VERSION_BYTES, end);
       return { kind: 'accept', row, ballot: version(payload, at), value, next: version(payload, at + VERSION_BYTES) };
     }
     case requestKind.READ:
@@ -199,9 +200,9 @@ function writeState(bytes: Uint8Array, at: number, state: Uint8Array | undefined
   if (state !== undefined) bytes.set(state, at + 1);
 }
 
-/** From bytes[at] to the end. Requires: at < bytes.length. */
-function readState(bytes: Uint8Array, at: number): Uint8Array | undefined {
-  if (bytes[at] === 1) return bytes.subarray(at + 1);
-  expect(bytes[at] === 0 && at + 1 === bytes.length);
+/** From bytes[at] to `end`. Requires: at < end. */
+function readState(bytes: Uint8Array, at: number, end = bytes.length): Uint8Array | undefined {
+  if (bytes[at] === 1) return bytes.subarray(at + 1, end);
+  expect(bytes[at] === 0 && at + 1 === end);
   return undefined;
 }

@@ -9,8 +9,10 @@
  * the slot's owners are still the same, so that what it tells is of after the fence of a move.
  */
 
+import { assert } from '../assert.ts';
 import { copyOf, utf8 } from '../bytes.ts';
 import type { Answer, Arrival, Bus } from '../cluster/bus.ts';
+import type { ArrivedBatch } from '../cluster/bus-batch.ts';
 import { busMethod, METHOD_FAILED } from '../cluster/bus-method.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { NodeName } from '../cluster/swim-message.ts';
@@ -21,6 +23,7 @@ import type { Store } from '../engine/store.ts';
 import type { Env } from '../env.ts';
 import type { KeyspaceState } from './keyspace.ts';
 import { decodeRequest, encodeAnswer } from './owner-codec.ts';
+import type { OwnerAnswer } from './owner-message.ts';
 import type { Owner } from './owner.ts';
 import {
   ANY_DATABASE,
@@ -71,8 +74,9 @@ export class OwnerDoor {
   }
 
   /** Takes the methods of owners on the bus. Call before it listens. */
-  serve(bus: Pick<Bus, 'onRequest'>): void {
+  serve(bus: Pick<Bus, 'onRequest' | 'onBatch'>): void {
     bus.onRequest(busMethod.OWNER, this.onOwner);
+    bus.onBatch(busMethod.OWNER, this.onOwners);
     bus.onRequest(busMethod.MOVE, (arrival, answer) => {
       this.meet(arrival, answer, (payload, epoch) => answerMove(payload, epoch, this.epoch, this.owner));
     });
@@ -108,6 +112,32 @@ export class OwnerDoor {
     } catch (error) {
       this.fail(arrival, answer, error);
     }
+  };
+
+  /** As `onOwner`; what can be told at once awaits the disk together. */
+  private readonly onOwners = (arrival: Arrival, batch: ArrivedBatch): void => {
+    const { owner } = this;
+    const { epoch, payload } = arrival.message;
+    this.hear(arrival);
+    const group = { sequence: 0 };
+    const told: (Uint8Array | undefined)[] = [];
+    for (let place = 0; place < batch.count; place++) {
+      told.push(undefined);
+      try {
+        const request = decodeRequest(payload, batch.start(place), batch.end(place));
+        const answer = owner.tell(request, epoch, group);
+        if (answer === undefined) owner.ask(request, epoch, (late) => batch.answer(place, bytesOf(late)));
+        else told[place] = bytesOf(answer);
+      } catch (error) {
+        this.fail(arrival, (text, method) => batch.answer(place, text, method), error);
+      }
+    }
+    owner.whenDurable(group.sequence, () => {
+      for (let place = 0; place < told.length; place++) {
+        const answer = told[place];
+        if (answer !== undefined) batch.answer(place, answer);
+      }
+    });
   };
 
   private hear(arrival: Arrival): void {
@@ -216,4 +246,9 @@ export class OwnerDoor {
     }
     return told;
   }
+}
+
+function bytesOf(answer: OwnerAnswer<Uint8Array>): Uint8Array {
+  assert(answer.kind !== 'unsent', 'an owner that was asked');
+  return encodeAnswer(answer);
 }

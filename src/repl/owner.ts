@@ -72,6 +72,11 @@ const CLUSTER_KEY = localKey('cluster');
 
 export type Answered = (answer: OwnerAnswer<Uint8Array>) => void;
 
+/** Answers that leave together, once all that they show is durable. */
+export interface DurableGroup {
+  sequence: number;
+}
+
 export interface OwnerOptions {
   readonly env: Pick<Env, 'timers' | 'log'>;
   readonly store: Store;
@@ -112,6 +117,11 @@ export class Owner {
   private emptied: { readonly clusterId: string; readonly epoch: number } | undefined = undefined;
   private isReading = false;
   private isClosed = false;
+  /** What `tell` has to say. */
+  private told: OwnerAnswer<Uint8Array> | undefined = undefined;
+  private readonly noteTold = (told: OwnerAnswer<Uint8Array>): void => {
+    this.told = told;
+  };
   private mayHaveForgotten: boolean;
   private known: Topology | undefined = undefined;
   private knownSelf = 0;
@@ -226,6 +236,24 @@ export class Owner {
   }
 
   /**
+   * As `ask`, at once or not at all: undefined when it has to wait for something, and then nothing was done. What it says
+   * may show what is not durable yet: it must not leave before `group.sequence`, which is raised to what it shows, is.
+   */
+  tell(request: OwnerRequest<Uint8Array>, epoch: number, group: DurableGroup): OwnerAnswer<Uint8Array> | undefined {
+    if (isMarkRow(request.row)) return undefined;
+    const refusal = this.refusalOf(request.row, epoch);
+    if (refusal === REFUSED) return undefined;
+    if (refusal !== undefined) return refusal;
+    this.told = undefined;
+    try {
+      this.take(request, epoch, this.noteTold, group);
+    } catch (error) {
+      return this.unableFor(error);
+    }
+    return this.told;
+  }
+
+  /**
    * This node's own copy, in memory of its own, a large collection told against itself (row-delta.ts); undefined when it is
    * not in memory or not this node's to tell.
    */
@@ -299,32 +327,35 @@ export class Owner {
     return true;
   }
 
-  private take(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
+  /** `group`: as in `tell`; without one answers wait until they are durable. */
+  private take(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered, group?: DurableGroup): void {
     // A coordinator has just looked at its own copy of what it changes.
     const isLookedUp = request.kind === 'accept' && this.rows.isLookedUp(request.row);
     if (!isLookedUp && this.rows.lookUp(request.row) === lookup.MISS) {
-      this.fetch(request, epoch, answer);
+      if (group === undefined) this.fetch(request, epoch, answer);
       return;
     }
-    if (this.courtesies.size > 0 && request.kind !== 'read' && this.waitsForMark(request, epoch, answer)) return;
+    if (this.courtesies.size > 0 && request.kind !== 'read') {
+      if (group !== undefined || this.waitsForMark(request, epoch, answer)) return;
+    }
     switch (request.kind) {
       case 'prepare':
-        this.prepare(request, epoch, answer);
+        this.prepare(request, epoch, answer, group);
         break;
       case 'accept':
-        this.accept(request, epoch, answer);
+        this.accept(request, epoch, answer, group);
         break;
       case 'read':
-        this.read(request, epoch, answer);
+        this.read(request, epoch, answer, group);
         break;
     }
   }
 
-  private prepare(request: PrepareRequest, epoch: number, answer: Answered): void {
+  private prepare(request: PrepareRequest, epoch: number, answer: Answered, group?: DurableGroup): void {
     const { rows } = this;
     const same = equalVersions(rows.held, request.have);
     if (!same && !rows.readState()) {
-      this.fetch(request, epoch, answer);
+      if (group === undefined) this.fetch(request, epoch, answer);
       return;
     }
     // A change that could not be written here had better not begin: its outcome would be unknown.
@@ -342,10 +373,10 @@ export class Owner {
     }
     if (isMarkRow(request.row)) this.beginCourtesy(slotOfRow(request.row));
     const value = same ? undefined : rows.stateRead;
-    this.give(rows.sequence, { kind: 'promised', version: rows.held, value }, answer);
+    this.give(rows.sequence, { kind: 'promised', version: rows.held, value }, answer, group);
   }
 
-  private accept(request: AcceptRequest<Uint8Array>, epoch: number, answer: Answered): void {
+  private accept(request: AcceptRequest<Uint8Array>, epoch: number, answer: Answered, group?: DurableGroup): void {
     const { store, rows } = this;
     if (store.refusal !== undefined) {
       this.counts.refused++;
@@ -353,7 +384,7 @@ export class Owner {
       return;
     }
     if (store.writeDelayMs > 0) {
-      this.wait(request, epoch, answer);
+      if (group === undefined) this.wait(request, epoch, answer);
       return;
     }
     const { row, ballot, next, value } = request;
@@ -373,11 +404,11 @@ export class Owner {
     const verdict = this.acceptor.accept(row, ballot, next, rows.floor, base);
     switch (verdict.kind) {
       case 'apply':
-        this.give(this.apply(isMark, ballot, state), ACCEPTED, answer);
+        this.give(this.apply(isMark, ballot, state), ACCEPTED, answer, group);
         if (isMark) this.endCourtesy(slotOfRow(row));
         break;
       case 'repeat':
-        this.give(rows.sequence, ACCEPTED, answer);
+        this.give(rows.sequence, ACCEPTED, answer, group);
         break;
       case 'conflict':
         this.counts.conflicts++;
@@ -392,20 +423,23 @@ export class Owner {
     return isMark ? this.marks.apply(ballot, state) : this.rows.apply(ballot, state);
   }
 
-  private read(request: ReadRequest, epoch: number, answer: Answered): void {
+  private read(request: ReadRequest, epoch: number, answer: Answered, group?: DurableGroup): void {
     const { rows } = this;
     if (!request.digest && !(request.light === true ? rows.readHere() : rows.readState())) {
-      this.fetch(request, epoch, answer);
+      if (group === undefined) this.fetch(request, epoch, answer);
       return;
     }
     this.counts.reads++;
     const value = request.digest ? undefined : rows.stateRead;
-    this.give(rows.sequence, { kind: 'held', version: rows.held, value }, answer);
+    this.give(rows.sequence, { kind: 'held', version: rows.held, value }, answer, group);
   }
 
-  /** Gives the answer once this sequence is durable. */
-  private give(sequence: number, told: OwnerAnswer<Uint8Array>, answer: Answered): void {
-    if (sequence <= this.store.durableSequence) answer(told);
+  /** Gives the answer once this sequence is durable; with a group at once, and the group awaits it. */
+  private give(sequence: number, told: OwnerAnswer<Uint8Array>, answer: Answered, group?: DurableGroup): void {
+    if (group !== undefined) {
+      if (sequence > group.sequence) group.sequence = sequence;
+      answer(told);
+    } else if (sequence <= this.store.durableSequence) answer(told);
     else this.answers.add(sequence, told, answer);
   }
 

@@ -54,7 +54,10 @@ class End implements BusPort<string> {
   }
 
   add(out: Outbound<string>, timeLeftMs: number): void {
-    const { type, requestId, method, epoch, payload } = out;
+    const { type, requestId, method, epoch } = out;
+    const payload = new Uint8Array(out.payload.length);
+    if (out.payload instanceof Uint8Array) payload.set(out.payload);
+    else out.payload.write(payload, 0);
     this.frame.push({ type, requestId, method, epoch, payload, timeLeftMs, priority: out.priority });
   }
 
@@ -67,6 +70,10 @@ class End implements BusPort<string> {
   ended(token: string, outcome: BusOutcome): void {
     this.ends.push(`${token} ${outcome.kind}`);
     if (this.again-- > 0) this.request(`${this.asked++}`, { deadlineMs: this.nowMs + 20 });
+  }
+
+  parts(token: string, message: Message): void {
+    this.ends.push(`${token} part ${message.payload.length}`);
   }
 
   deliver(inbound: Inbound | undefined, message: Message): void {
@@ -93,7 +100,7 @@ class End implements BusPort<string> {
   }
 
   answers(to: Inbound): void {
-    this.core.answer(to, outgoing(), this.nowMs);
+    this.core.answer(to, { ...outgoing(), isLast: true }, this.nowMs);
   }
 
   at(nowMs: number): void {

@@ -24,7 +24,7 @@ void test('two nodes that know each other: one connection, requests and notices 
   b.ask('a', 'three');
   a.bus.notice('b', a.outgoing('news', { method: busMethod.SWIM }));
   await town.pass(10);
-  assert.deepEqual(b.came, ['16 a one', '16 a two', '2 a a:17001 news']);
+  assert.deepEqual(b.came, ['2 a a:17001 news', '16 a one', '16 a two']);
   assert.deepEqual(a.came, ['16 b three']);
   assert.deepEqual(a.outcomes, ['one answered: one ok', 'two answered: two ok']);
   assert.deepEqual(b.outcomes, ['three answered: three ok']);

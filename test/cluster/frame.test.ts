@@ -14,7 +14,7 @@ import {
 } from '../../src/cluster/frame.ts';
 
 const message: fc.Arbitrary<Message> = fc.record({
-  type: fc.integer({ min: 1, max: 4 }) as fc.Arbitrary<MessageType>,
+  type: fc.integer({ min: 1, max: 6 }) as fc.Arbitrary<MessageType>,
   priority: fc.integer({ min: 0, max: 2 }) as fc.Arbitrary<Priority>,
   method: fc.integer({ min: 0, max: 0xffff }),
   requestId: fc.maxSafeNat(),

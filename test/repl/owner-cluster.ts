@@ -117,7 +117,7 @@ export class TestNode {
     const { store, state, hlc } = this;
     this.owner = new Owner({ env, store, state, hlc, promisedBefore: ZERO_VERSION, view });
     this.door = new OwnerDoor({ env, owner: this.owner, store, state, view, heard: () => undefined });
-    this.door.serve({ onRequest: (method, handler) => this.handlers.set(method, handler) });
+    this.door.serve({ onBatch: () => undefined, onRequest: (method, handler) => this.handlers.set(method, handler) });
     const bus = { request: this.request.bind(this) };
     this.coordinator = new Coordinator({
       env,
