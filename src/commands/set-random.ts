@@ -1,6 +1,8 @@
 /** Members drawn at random: SPOP, SRANDMEMBER. */
 
-import { ELEMENT } from '../repl/elements.ts';
+import type { Random } from '../env.ts';
+import { CellElements } from '../repl/element-cells.ts';
+import { ELEMENT, type Elements } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
@@ -46,11 +48,11 @@ function pop(view: View, args: Args, { server }: Context): Reply {
   if (!row.live) return count === undefined ? null : new SetReply([]);
   const members = view.elements(row);
   if (count === undefined) {
-    const picked = pickOne(walkable(members), random);
-    if (picked === undefined) return null;
-    members.drop(ELEMENT, picked.key);
+    const key = drawKey(members, random);
+    if (key === undefined) return null;
+    members.drop(ELEMENT, key);
     removeIfEmpty(view, row);
-    return memberOf(picked.key);
+    return memberOf(key);
   }
   const picked = inOneGo(pickDifferent(walkable(members), count, random));
   if (picked.length === members.count) view.remove(row);
@@ -68,8 +70,18 @@ function positiveCount(args: Args): number {
 
 function pickMember(view: View, args: Args, { server }: Context): Reply {
   const members = membersAt(view, args);
-  const picked = members === undefined ? undefined : pickOne(walkable(members), server.env.random);
-  return picked === undefined ? null : memberOf(picked.key);
+  const key = members === undefined ? undefined : drawKey(members, server.env.random);
+  return key === undefined ? null : memberOf(key);
+}
+
+/** The key of any member; its bytes stay as they are. Throws `Miss`. */
+function drawKey(members: Elements, random: Random): Uint8Array | undefined {
+  const { base, count, staged, dropped } = members;
+  if (base instanceof CellElements && staged.length === 0 && dropped.length === 0) {
+    const bag = base.bag(count);
+    if (bag !== undefined) return bag.at(Math.floor(random.next() * count));
+  }
+  return pickOne(walkable(members), random)?.key;
 }
 
 function* pickMembers(view: View, args: Args, context: Context): Sliced<Reply> {

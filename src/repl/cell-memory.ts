@@ -8,6 +8,7 @@
  */
 
 import { compareBytes, copyOf } from '../bytes.ts';
+import { ElementBag, MAX_BAGGED } from './element-bag.ts';
 import { ElementRanks } from './element-ranks.ts';
 import { type DroppedRange, ELEMENT, keyAfter, type StagedElement, type TagRange } from './elements.ts';
 import { ListBlocks } from './list-blocks.ts';
@@ -39,6 +40,10 @@ export class CellNote {
   private readonly edges = new Map<number, Edges>();
   private readonly ranksByTag = new Map<number, ElementRanks>();
   blocks: ListBlocks | undefined = undefined;
+  /** The keys of all elements with tag ELEMENT. */
+  bag: ElementBag | undefined = undefined;
+  /** Elements drawn at random so far. */
+  draws = 0;
   usedAt = 0;
   /** Changes followed so far: what a walk of earlier tells of its edge may no longer be so. */
   changes = 0;
@@ -48,7 +53,7 @@ export class CellNote {
   }
 
   get bytes(): number {
-    let bytes = this.blocks?.bytes ?? 0;
+    let bytes = (this.blocks?.bytes ?? 0) + (this.bag?.bytes ?? 0);
     for (const ranks of this.ranksByTag.values()) bytes += ranks.bytes;
     return bytes;
   }
@@ -85,7 +90,9 @@ export class CellNote {
   lost(tag: number): void {
     this.changes++;
     this.ranksByTag.delete(tag);
-    if (tag === ELEMENT) this.blocks = undefined;
+    if (tag !== ELEMENT) return;
+    this.blocks = undefined;
+    this.bag = undefined;
   }
 
   changed({ tag, key, value, stored }: StagedElement): void {
@@ -96,7 +103,15 @@ export class CellNote {
       if (edges.upper !== undefined && compareBytes(key, edges.upper) >= 0) edges.upper = keyAfter(key);
     }
     this.ranksByTag.get(tag)?.changed(key, Number(value !== undefined) - Number(stored));
-    if (tag === ELEMENT && (value !== undefined || stored)) this.blocks?.changed(readStamp(key, 0), value, stored);
+    if (tag !== ELEMENT || (value === undefined && !stored)) return;
+    this.blocks?.changed(readStamp(key, 0), value, stored);
+    if (this.bag !== undefined && (value === undefined || !stored)) this.changeBag(this.bag, key, value !== undefined);
+  }
+
+  private changeBag(bag: ElementBag, key: Uint8Array, isThere: boolean): void {
+    if (!isThere) bag.remove(key);
+    else if (bag.count < MAX_BAGGED) bag.add(copyOf(key));
+    else this.bag = undefined;
   }
 }
 

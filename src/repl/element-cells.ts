@@ -15,13 +15,17 @@ import { compareBytes, copyOf, EMPTY } from '../bytes.ts';
 import { writeU32 } from '../cluster/big-endian.ts';
 import { type Batch, type Cursor, Found, lookup, type Store } from '../engine/store.ts';
 import type { CellMemory, CellNote } from './cell-memory.ts';
+import { ElementBag, MAX_BAGGED } from './element-bag.ts';
 import type { PackedElement } from './element-pack.ts';
 import type { ElementRanks } from './element-ranks.ts';
 import { ELEMENT_HEADER } from './head.ts';
 import { CELL_ELEMENT, writeStamp } from './row-key.ts';
-import type { ElementBase, ElementSteps, TagRange } from './elements.ts';
+import { ELEMENT, eachStep, type ElementBase, type ElementSteps, type TagRange } from './elements.ts';
 import type { ListBlocks } from './list-blocks.ts';
 import { Miss } from './miss.ts';
+
+/** A bag is made after a draw for each so many elements. */
+const DRAWS_SHARE = 16;
 
 /** Bytes of a cell's key between the head of the row and the element's. */
 const CELL_PREFIX_BYTES = 10;
@@ -200,6 +204,23 @@ export class CellElements implements ElementBase {
       memory.grew(ranks.bytes);
     }
     return ranks.total === total ? ranks : undefined;
+  }
+
+  /**
+   * The keys of all elements with tag ELEMENT, of which there are `total` in the store, for who draws one of them; undefined:
+   * they are not kept. They are gathered once so many were drawn that the walk costs little beside it. Throws `Miss`.
+   */
+  bag(total: number): ElementBag | undefined {
+    const note = total > MAX_BAGGED ? undefined : this.note();
+    if (note === undefined) return undefined;
+    if (note.bag?.count === total) return note.bag;
+    if (++note.draws * DRAWS_SHARE < total) return undefined;
+    const bag = new ElementBag();
+    eachStep(this.steps(ELEMENT, {}), (key) => bag.add(copyOf(key)));
+    note.draws = 0;
+    note.bag = bag;
+    this.memory?.grew(bag.bytes);
+    return bag.count === total ? bag : undefined;
   }
 
   /** Every element, whatever its tag, in memory of its own. Throws `Miss`. */
