@@ -40,6 +40,7 @@ import { readDelta } from './row-delta.ts';
 import { expiryKey, readStamp, STRING_ELEMENT, SYSTEM_DATABASE, writeStamp } from './row-key.ts';
 import type { RowRecords } from './row-records.ts';
 import { deletedRowState, newRowState, type RowState } from './row-state.ts';
+import { packWhole } from './row-whole.ts';
 import { ceilingVersion, compareVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
 import { Row, standsApart } from './view.ts';
 
@@ -248,9 +249,11 @@ export class OwnerRows {
       if (sequence > this.sequence) this.sequence = sequence;
     });
     try {
-      return packCollection(count, meta, [...cells.all()]);
+      return packWhole(count, meta, [...cells.all()]);
     } catch (thrown) {
       if (!(thrown instanceof Miss)) throw thrown;
+      // One that nobody has fetched ends its walk.
+      this.missedCells?.load().catch(() => undefined);
       this.missedCells = thrown;
       return undefined;
     }

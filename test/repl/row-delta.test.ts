@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Found, lookup, type Store } from '../../src/engine/store.ts';
 import { EMPTY } from '../../src/bytes.ts';
 import type { RowTask } from '../../src/repl/coordinator.ts';
-import { CellElements } from '../../src/repl/element-cells.ts';
+import { CellElements, cellKey } from '../../src/repl/element-cells.ts';
 import { ELEMENT, type Elements } from '../../src/repl/elements.ts';
 import { GivenRows, stateAfter } from '../../src/repl/given-rows.ts';
 import { Head, headFlag, readHead, rowType } from '../../src/repl/head.ts';
@@ -17,7 +17,17 @@ import { type Version, ZERO_VERSION } from '../../src/repl/version.ts';
 import { View } from '../../src/repl/view.ts';
 import { Prng } from '../sim/prng.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { askNow, ballot, BENCH_MS, benchClock, benchOwner, BenchView, rowOf, threeMembers } from './owner-bench.ts';
+import {
+  ask,
+  askNow,
+  ballot,
+  BENCH_MS,
+  benchClock,
+  benchOwner,
+  BenchView,
+  rowOf,
+  threeMembers,
+} from './owner-bench.ts';
 import { TestCluster } from './owner-cluster.ts';
 
 const KEY = Buffer.from('key');
@@ -139,6 +149,47 @@ void test('changes of one ACCEPT may be more than fit on a stack', () => {
   const two = edited(store, one, ballot(2), put('a', '1'));
   assert.ok(isDelta(two));
   assert.equal(accept(owner, ballot(2), two), 'accepted');
+});
+
+void test('a collection of which cells were lost is not told whole: others would take it for the state of its version', () => {
+  const { store, owner } = newOwner();
+  accept(owner, ballot(1), edited(store, undefined, ballot(1), fill));
+  const here = owner.held(ROW)?.value as Uint8Array;
+  const head = Buffer.from(ROW, 'latin1');
+  const batch = store.newBatch();
+  batch.delete(cellKey(head, head.length, headOf(store).generation, ELEMENT, Buffer.from('field150')));
+  store.write(batch);
+  const amnesia = { kind: 'unable', reason: 'amnesia' };
+  assert.deepEqual(askNow(owner, { kind: 'read', row: ROW, digest: false }), amnesia);
+  assert.deepEqual(
+    askNow(owner, { kind: 'prepare', row: ROW, ballot: ballot(5), have: ZERO_VERSION }),
+    amnesia,
+    'nor promised',
+  );
+  assert.throws(() => owner.whole(ROW, here), { code: 'corruption' });
+  assert.equal(accept(owner, ballot(6), edited(store, undefined, ballot(6), fill)), 'accepted', 'whole it heals');
+  assert.equal(askNow(owner, { kind: 'read', row: ROW, digest: false }).kind, 'held');
+});
+
+void test('walks over cells that nobody waits for are ended', async () => {
+  const store = new MemoryStore();
+  const state = new KeyspaceState();
+  const hlc = benchClock();
+  const keyspace = new Keyspace({ store, state, hlc, actor: 77 });
+  const view = keyspace.newView();
+  view.begin(0, BENCH_MS);
+  fill(view.create(view.row(KEY), rowType.HASH));
+  keyspace.commit(view);
+  const owner = benchOwner(store, new BenchView(threeMembers()), state, hlc);
+  for (let i = 0; i < 5; i++) {
+    store.chill((key) => key.length > ROW.length + 10);
+    assert.equal(owner.held(ROW), undefined, 'it has no size yet, and is not in memory as a whole');
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(store.openCursors <= 1, `${store.openCursors} cursors`);
+  const told = await ask(owner, { kind: 'read', row: ROW, digest: false });
+  assert.equal(told.kind, 'held');
+  assert.equal(store.openCursors, 0);
 });
 
 void test('random changes: told against versions, told whole, and by turns, owners have the same bytes', () => {
