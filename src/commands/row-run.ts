@@ -124,7 +124,7 @@ export class RowRun implements ReadTask, RowTask, ForwardTask, WriteTask {
     const { host, level } = this;
     if (level.name === 'session') this.isOfSession = true;
     if (level === QUORUM) host.coordinator.readRow(this.row, this.here, this.deadlineMs);
-    else host.levels.read(this.row, level, this, this.deadlineMs);
+    else host.levels.read(this.row, level, this.here, this.deadlineMs);
   }
 
   /** Runs a command that does not look at the old value, at a level below quorum. */

@@ -56,6 +56,7 @@ import {
   type RegisterEffect,
   type RegisterLimits,
 } from './register-core.ts';
+import { RowCatchUp } from './row-catch-up.ts';
 import { isSendable } from './row-delta.ts';
 import { baseOf, isDelta } from './row-state.ts';
 import {
@@ -73,12 +74,6 @@ import {
 import { equalVersions, type Version } from './version.ts';
 
 export type { LightReader, ReadFailure, ReadOutcome, ReadTask, RowChange, RowTask, Whole } from './row-tasks.ts';
-
-/** How long changes of a row wait at most until another owner has it whole: for those under way, a read and the delivery. */
-const LONGEST_PARKED_MS = 3 * PHASE_TIMEOUT_MS + 500;
-
-/** How often it is looked whether the changes of a row that are under way are done. */
-const IDLE_POLL_MS = 2;
 
 /** How often it is looked whether the clock has come near the wall clock after a restart. */
 const READY_POLL_MS = 10;
@@ -164,8 +159,7 @@ export class Coordinator {
   private readonly freeReaders: number[] = [];
   private early: Early[] = [];
   private readyBefore = false;
-  /** Rows whose changes wait until another owner has the row whole. */
-  private readonly parked = new Map<RowName, (() => void)[]>();
+  private readonly catchUp: RowCatchUp;
   private readonly pulse: Timer;
   private lastPulseMs: number;
   private timer: Timer | undefined = undefined;
@@ -190,6 +184,13 @@ export class Coordinator {
     this.missed = new MissedWrites({
       keepHint: options.keepHint ?? (() => false),
       read: (row, found, over) => this.readForHint(row, found, over),
+    });
+    this.catchUp = new RowCatchUp({
+      timers: env.timers,
+      nowMs: () => this.nowMs(),
+      isAtWork: (row) => this.register.isAtWork(row),
+      read: (row, deadlineMs, done) => this.read(row, deadlineMs, done),
+      deliver: (to, request, answered) => this.deliver(to, request, priority.REPAIR, answered),
     });
     this.pace = new OwnerPace({ view, clock: env.clock, random: env.random });
     this.register = new RegisterCore<Uint8Array, RowTask, undefined>({
@@ -255,12 +256,7 @@ export class Coordinator {
 
   /** As `change`, without closures. */
   submit(row: RowName, task: RowTask, deadlineMs: number): void {
-    const parked = this.parked.size === 0 ? undefined : this.parked.get(row);
-    if (parked !== undefined) {
-      if (parked.length >= MAX_CHANGES) task.done({ kind: 'overloaded' });
-      else parked.push(() => this.submit(row, task, deadlineMs));
-      return;
-    }
+    if (this.catchUp.isBusy && this.catchUp.holdsBack(row, task, () => this.submit(row, task, deadlineMs))) return;
     this.start(row, task, deadlineMs);
   }
 
@@ -394,7 +390,7 @@ export class Coordinator {
       else if (outcome.kind === 'done') reader.found(outcome.version, outcome.state);
       else if (outcome.kind === 'overloaded' || !again()) reader.failed(outcome.kind);
     });
-    // Changes of a row may wait for this very read (`deliverHint`).
+    // Changes of a row may wait for this very read (row-catch-up.ts).
     if (isElsewhere !== true) this.start(row, new Settle(reader, again), deadlineMs);
   }
 
@@ -519,11 +515,13 @@ export class Coordinator {
       reader.found(version, value);
       return;
     }
+    if (!this.showCopy(row, version, reader)) reader.light?.elsewhere();
+  }
+
+  /** Gives the reader this node's copy of a large collection; false: it is not of that version. Requires: a light reader. */
+  showCopy(row: RowName, version: Version, reader: ReadTask): boolean {
     const held = this.owner.held(row);
-    if (held === undefined || !equalVersions(held.version, version)) {
-      reader.light?.elsewhere();
-      return;
-    }
+    if (held === undefined || !equalVersions(held.version, version)) return false;
     try {
       reader.found(version, held.value);
     } catch (thrown) {
@@ -531,52 +529,18 @@ export class Coordinator {
       const again = (): void => reader.light?.again();
       thrown.load().then(again, again);
     }
+    return true;
   }
 
-  /**
-   * Delivers a hint, after clients' work. One of a large collection is only its name: what is chosen now is delivered, and
-   * the changes of the row wait meanwhile. Else those that come after would always find the owner a version behind.
-   */
+  /** Delivers a hint, after clients' work; that of a large collection is only its name (row-catch-up.ts). */
   deliverHint(
     to: MemberId,
     request: AcceptRequest<Uint8Array>,
     answered: (answer: OwnerAnswer<Uint8Array>) => void,
   ): void {
-    const { row, value } = request;
-    if (!isDelta(value)) {
-      this.deliver(to, request, priority.REPAIR, answered);
-      return;
-    }
-    if (this.isClosed || this.parked.has(row)) {
-      answered(REFUSED);
-      return;
-    }
-    this.parked.set(row, []);
-    let isOver = false;
-    const over = (answer: OwnerAnswer<Uint8Array>): void => {
-      if (isOver) return;
-      isOver = true;
-      longest.cancel();
-      const waiting = this.parked.get(row) ?? [];
-      this.parked.delete(row);
-      for (const run of waiting) run();
-      answered(answer);
-    };
-    const longest = this.env.timers.after(LONGEST_PARKED_MS, () => over(REFUSED));
-    const untilMs = this.nowMs() + PHASE_TIMEOUT_MS;
-    const read = (): void =>
-      this.read(row, this.nowMs() + PHASE_TIMEOUT_MS, (outcome) => {
-        if (outcome.kind !== 'done' || !isSendable(outcome.state)) over(REFUSED);
-        else {
-          const { version: ballot, state } = outcome;
-          this.deliver(to, { kind: 'accept', row, ballot, value: state, next: ballot }, priority.REPAIR, over);
-        }
-      });
-    const whenIdle = (): void => {
-      if (this.register.isAtWork(row) && this.nowMs() < untilMs) this.env.timers.after(IDLE_POLL_MS, whenIdle);
-      else read();
-    };
-    whenIdle();
+    if (!isDelta(request.value)) this.deliver(to, request, priority.REPAIR, answered);
+    else if (this.isClosed) answered(REFUSED);
+    else this.catchUp.deliver(to, request.row, answered);
   }
 
   /**

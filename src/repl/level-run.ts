@@ -28,6 +28,7 @@ import { centresOf, isEnoughToRead, isEnoughToWrite, type Level, levelText } fro
 import type { KeepHint } from './missed-writes.ts';
 import { slotOfRow, type AcceptRequest, type OwnerAnswer, type RowName } from './owner-message.ts';
 import { tallyOf, type Tally } from './quorum.ts';
+import { isDelta } from './row-state.ts';
 import { compareVersions, type Version, ZERO_VERSION } from './version.ts';
 
 /** Reads, writes and confirmations under way; beyond it they are refused before anything is sent. */
@@ -226,6 +227,11 @@ class ReadRun implements Run {
   /** Owners that hold `best`. */
   private holders = 0;
 
+  /** As in `ReadRequest`. */
+  private get isLight(): boolean {
+    return this.task.light !== undefined;
+  }
+
   constructor(host: LevelRun, row: RowName, level: Level, task: ReadTask, deadlineMs: number) {
     this.host = host;
     this.row = row;
@@ -277,7 +283,8 @@ class ReadRun implements Run {
     const { host, row, round } = this;
     while (this.asked < count && !this.isOver && round === this.round) {
       const to = this.ranked[this.asked++] as MemberId;
-      host.coordinator.deliver(to, { kind: 'read', row, digest: false }, priority.CLIENT, (answer) => {
+      const request = { kind: 'read', row, digest: false, light: this.isLight } as const;
+      host.coordinator.deliver(to, request, priority.CLIENT, (answer) => {
         if (!this.isOver && round === this.round) this.take(to, answer);
       });
     }
@@ -308,8 +315,18 @@ class ReadRun implements Run {
   }
 
   private finish(): void {
-    const { host, tally } = this;
+    const { host, tally, task, row } = this;
     host.end(this);
+    if (isDelta(this.state)) {
+      // A large collection is read where it stands, if this node has that version; else it comes whole.
+      if (host.coordinator.showCopy(row, this.best, task)) return;
+      const whole: ReadTask = {
+        found: (version, state) => task.found(version, state),
+        failed: (reason) => task.failed(reason),
+      };
+      new ReadRun(host, row, this.level, whole, this.deadlineMs).start();
+      return;
+    }
     // All were asked because nobody may be left behind: where they differ, a quorum decides.
     const decides = this.level.name === 'all' && !tally.isAll(this.holders);
     if (decides) host.coordinator.readRow(this.row, this.task, this.deadlineMs);
