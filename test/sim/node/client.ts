@@ -9,7 +9,7 @@ import type { EventLoop, Life } from '../event-loop.ts';
 import type { Prng } from '../prng.ts';
 import type { History, Outcome } from './history.ts';
 import type { Host, SimNetwork } from './network.ts';
-import { wordsOf, type Operation, type ReplyText, type Single } from './operation.ts';
+import { padded, unpadded, wordsOf, type Operation, type ReplyText, type Single } from './operation.ts';
 import { RespClient } from './resp-client.ts';
 import { CLIENT_PORT } from './setting.ts';
 import type { Swarm, Workload } from './swarm.ts';
@@ -152,7 +152,11 @@ export class SimClient {
       case 'list':
       case 'set':
       case 'scores':
-        return drawCell(random, workload, { value, earlier: `${this.name}.${Math.max(1, this.serial - 3)}` });
+        return drawCell(random, workload, {
+          value,
+          earlier: `${this.name}.${Math.max(1, this.serial - 3)}`,
+          padding: this.world.swarm.padding,
+        });
       default:
         return unreachable(workload);
     }
@@ -165,7 +169,7 @@ export class SimClient {
     const begun = world.history.begin({ key, client: this.name, operation, callUs });
     const end = (outcome: Outcome, reply?: ReplyText): void => {
       begun.end(outcome, world.loop.nowUs, reply);
-      world.note(`${this.name} at ${this.target} ${operation.kind} ${key}: ${outcome} ${reply ?? ''}`);
+      world.note(`${this.name} at ${this.target} ${operation.kind} ${key}: ${outcome} ${unpadded(reply ?? '')}`);
       done(outcome, reply);
     };
     this.connect((isOpen) => {
@@ -284,9 +288,11 @@ export function readingOf(workload: Workload): Single {
 function drawCell(
   random: Prng,
   workload: 'hash' | 'list' | 'set' | 'scores',
-  { value, earlier }: { value: string; earlier: string },
+  given: { readonly value: string; readonly earlier: string; readonly padding: number },
 ): Operation {
-  const name = random.pick(['a', 'b', 'e']);
+  const [value, earlier, name] = [given.value, given.earlier, random.pick(['a', 'b', 'e'])].map((text) =>
+    padded(text, given.padding),
+  ) as [string, string, string];
   const score = String(random.below(1_000));
   const cell = (command: CellCommand, parts: { name?: string; value?: string } = {}): Single => ({
     kind: 'cell',

@@ -5,6 +5,7 @@
 
 import { type Operation, violations } from '../transaction/history.ts';
 import { Company, elementsOf, together } from './company.ts';
+import { padded, unpadded } from './operation.ts';
 import type { RawReply, Talker, Told } from './talker.ts';
 
 const KEYS = 4;
@@ -32,7 +33,7 @@ export class MarksCompany extends Company {
 
   private async appendOne(talker: Talker, keys: readonly string[]): Promise<void> {
     const operation = this.begin(keys, true);
-    this.end(operation, await talker.ask(keys.map((key) => appending(key, operation.id))));
+    this.end(operation, await talker.ask(keys.map((key) => this.appending(key, operation.id))));
   }
 
   private async readOne(talker: Talker, keys: readonly string[]): Promise<void> {
@@ -48,7 +49,7 @@ export class MarksCompany extends Company {
   ): Promise<void> {
     const operation = this.begin(keys, writes);
     const reads = looks ? keys.map(reading) : [];
-    const changes = writes ? keys.map((key) => appending(key, operation.id)) : [];
+    const changes = writes ? keys.map((key) => this.appending(key, operation.id)) : [];
     const told = await talker.ask(together(...reads, ...changes));
     if (!this.end(operation, told) || !looks) return;
     const replies = elementsOf(replyOf(told));
@@ -64,8 +65,12 @@ export class MarksCompany extends Company {
       return;
     }
     const seen = new Map(keys.map((key, i) => [key, marksOf(first[1 + i] ?? null)]));
-    const told = await talker.ask(together(...keys.map((key) => appending(key, operation.id))));
+    const told = await talker.ask(together(...keys.map((key) => this.appending(key, operation.id))));
     if (this.end(operation, told)) operation.seen = seen;
+  }
+
+  private appending(key: string, id: number): string[] {
+    return ['RPUSH', key, padded(String(id), this.world.swarm.padding)];
   }
 
   private begin(keys: readonly string[], writes: boolean): Operation {
@@ -93,14 +98,10 @@ function reading(key: string): string[] {
   return ['LRANGE', key, '0', '-1'];
 }
 
-function appending(key: string, id: number): string[] {
-  return ['RPUSH', key, String(id)];
-}
-
 function replyOf(told: Told): RawReply {
   return told.kind === 'done' ? told.reply : null;
 }
 
 function marksOf(reply: RawReply): number[] {
-  return elementsOf(reply).map(Number);
+  return elementsOf(reply).map((element) => Number(unpadded(String(element))));
 }

@@ -59,6 +59,18 @@ export function wordsOf(operation: Single, key: string): string[] {
   }
 }
 
+/** The same, longer by so many bytes; no two texts become one. */
+export function padded(text: string, bytes: number): string {
+  return `${text}${PADDING.repeat(bytes)}`;
+}
+
+/** What was padded as it was. */
+export function unpadded(text: string): string {
+  return text.replaceAll(PADDING, '');
+}
+
+const PADDING = '~';
+
 /** Runs one command on a state. */
 export function applySingle(state: string, operation: Single): Effect {
   switch (operation.kind) {

@@ -4,6 +4,7 @@
  */
 
 import { Company, elementsOf } from './company.ts';
+import { padded, unpadded } from './operation.ts';
 import type { RawReply, Talker, Told } from './talker.ts';
 
 const QUEUES = ['queue0', 'queue1'] as const;
@@ -29,10 +30,11 @@ export class QueuesCompany extends Company {
     const lost = [...this.pushes].flatMap(([element, told]) =>
       told === 'done' && !seen.has(element) ? [element] : [],
     );
-    if (twice.length > 0) this.world.violation(`elements came out of the queues twice: ${twice.join(' ')}`);
-    if (wrong.length > 0) this.world.violation(`the queues had elements that were never put in: ${wrong.join(' ')}`);
+    if (twice.length > 0) this.world.violation(`elements came out of the queues twice: ${unpadded(twice.join(' '))}`);
+    if (wrong.length > 0)
+      this.world.violation(`the queues had elements that were never put in: ${unpadded(wrong.join(' '))}`);
     if (lost.length > this.unknownPops) {
-      this.world.violation(`the queues lost ${lost.join(' ')}; ${this.unknownPops} pops are unknown`);
+      this.world.violation(`the queues lost ${unpadded(lost.join(' '))}; ${this.unknownPops} pops are unknown`);
     }
     await this.wakeUp(checker);
   }
@@ -44,7 +46,7 @@ export class QueuesCompany extends Company {
     const seconds = random.pick([0.05, 0.2, 0.6]);
     const waits = { waitMs: seconds * 1000 };
     if (dice < 0.45) {
-      const element = `${talker.name}.${this.pushes.size}`;
+      const element = padded(`${talker.name}.${this.pushes.size}`, this.world.swarm.padding);
       this.pushes.set(element, 'unknown');
       const { kind } = await talker.ask([[random.pick(['LPUSH', 'RPUSH']), queue, element]]);
       this.pushes.set(element, kind);

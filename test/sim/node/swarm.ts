@@ -27,6 +27,8 @@ export interface Swarm {
   readonly sessions: number;
   readonly keys: readonly Workload[];
   readonly companies: readonly CompanyName[];
+  /** Bytes that elements of collections are longer by: with some, large collections stand in cells. */
+  readonly padding: number;
   readonly runMs: number;
   readonly thinkMs: number;
   readonly clientTimeoutMs: number;
@@ -112,6 +114,7 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
     clients: random.between(3, 8),
     sessions: random.pick([0, 0, 1, 2]),
     keys: [...Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)), ...ofCollections],
+    padding: mix.pick([0, 0, 150, 400]),
     companies: mix.chance(0.5) ? [...new Set([mix.pick(companies), mix.pick(companies)])] : [],
     runMs: random.pick([600, 1_200, 2_400]),
     thinkMs: random.pick([2, 8, 20]) * (0.5 + random.next()),
@@ -151,6 +154,7 @@ export function calmSwarm(nodes: number): Swarm {
     sessions: 1,
     keys: ['register', 'counter', 'log', 'expiring', ...collections],
     companies,
+    padding: 150,
     runMs: 1_000,
     thinkMs: 3,
     clientTimeoutMs: 1_000,

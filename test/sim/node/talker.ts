@@ -7,7 +7,7 @@ import type { EventLoop, Life } from '../event-loop.ts';
 import type { Prng } from '../prng.ts';
 import { CERTAIN_REFUSALS, UNKNOWN } from './client.ts';
 import type { Host, SimNetwork } from './network.ts';
-import { replyText, type ReplyText } from './operation.ts';
+import { replyText, unpadded, type ReplyText } from './operation.ts';
 import { RespClient } from './resp-client.ts';
 import { CLIENT_PORT } from './setting.ts';
 
@@ -23,7 +23,12 @@ export type Told =
 export interface TalkerWorld {
   readonly loop: EventLoop;
   readonly network: SimNetwork;
-  readonly swarm: { readonly thinkMs: number; readonly clientTimeoutMs: number; readonly sticky: number };
+  readonly swarm: {
+    readonly thinkMs: number;
+    readonly clientTimeoutMs: number;
+    readonly sticky: number;
+    readonly padding: number;
+  };
   readonly targets: readonly string[];
   isOpen(): boolean;
   note(event: string): void;
@@ -83,8 +88,8 @@ export class Talker {
   ): Promise<Told> {
     this.asked++;
     const told = await this.tell(commands, options);
-    const words = commands.map((each) => each.join(' ')).join('; ');
-    const shown = told.kind === 'done' ? replyText(told.reply) : told.kind;
+    const words = unpadded(commands.map((each) => each.join(' ')).join('; '));
+    const shown = told.kind === 'done' ? unpadded(replyText(told.reply)) : told.kind;
     this.world.note(`${this.name} at ${this.target} ${words}: ${shown}`);
     if (told.kind === 'done') this.answered++;
     else this.move();

@@ -4,6 +4,7 @@
  */
 
 import { Company, elementsOf, together } from './company.ts';
+import { padded, unpadded } from './operation.ts';
 import type { RawReply, Talker } from './talker.ts';
 
 const HALLS = ['hall0', 'hall1', 'hall2'] as const;
@@ -12,7 +13,9 @@ const NO_SUCH_KEY = '-ERR no such key';
 
 export class TokensCompany extends Company {
   readonly keys = [...HALLS];
-  private readonly tokens = HALLS.flatMap((hall) => Array.from({ length: TOKENS_EACH }, (_, i) => `${hall}.${i}`));
+  private readonly tokens = HALLS.flatMap((hall) =>
+    Array.from({ length: TOKENS_EACH }, (_, i) => padded(`${hall}.${i}`, this.world.swarm.padding)),
+  );
 
   override async prepare(checker: Talker): Promise<void> {
     for (const hall of HALLS) {
@@ -55,7 +58,7 @@ export class TokensCompany extends Company {
     const seen = halls.flatMap((hall) => elementsOf(hall)).map(String);
     if (seen.toSorted().join() === this.tokens.toSorted().join()) return;
     const shown = halls.map((hall) => `[${elementsOf(hall).join(' ')}]`).join(' ');
-    this.world.violation(`of the tokens there are ${shown}, ${when}`);
+    this.world.violation(`of the tokens there are ${unpadded(shown)}, ${when}`);
   }
 }
 
