@@ -22,15 +22,15 @@ const accounts: readonly Account[] = [
 
 const TWINS = ['twin0', 'twin1'] as const;
 
+/** All at once: what is not known to have happened may still happen between two looks. */
+const LOOK = together(...accounts.map(({ read }) => read), ...TWINS.map((twin) => ['GET', twin]));
+
 export class AccountsCompany extends Company {
   readonly keys = [...accounts.map(({ key }) => key), ...TWINS];
   private serial = 0;
 
   async finish(checker: Talker): Promise<void> {
-    const replies: RawReply[] = [];
-    for (const { read } of accounts) replies.push(await checker.askSurely([read]));
-    for (const twin of TWINS) replies.push(await checker.askSurely([['GET', twin]]));
-    this.audit(replies, 'at the end');
+    this.audit(elementsOf(await checker.askSurely(LOOK)), 'at the end');
   }
 
   protected async turn(talker: Talker): Promise<void> {

@@ -15,8 +15,9 @@ export class MarksCompany extends Company {
   private readonly operations: Operation[] = [];
 
   async finish(checker: Talker): Promise<void> {
-    const last = new Map<string, readonly number[]>();
-    for (const key of this.keys) last.set(key, marksOf(await checker.askSurely([reading(key)])));
+    // All at once: what is not known to have happened may still happen between two looks.
+    const lists = elementsOf(await checker.askSurely(together(...this.keys.map(reading))));
+    const last = new Map(this.keys.map((key, i): [string, number[]] => [key, marksOf(lists[i] ?? null)]));
     for (const wrong of violations(this.operations, last)) this.world.violation(`transactions: ${wrong}`);
   }
 

@@ -29,6 +29,7 @@ const busy = { keys: ['counter', 'log', 'register'], companies: [], thinkMs: 2, 
 /** What clients do together on several keys, and little else. */
 const together = {
   companies: ['marks', 'accounts', 'tokens'],
+  padding: 0,
   keys: ['register'],
   sessions: 0,
   clients: 3,

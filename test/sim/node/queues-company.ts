@@ -3,7 +3,7 @@
  * in may be missing, but as many as there are pops whose outcome nobody knows.
  */
 
-import { Company, elementsOf } from './company.ts';
+import { Company, elementsOf, together } from './company.ts';
 import { padded, unpadded } from './operation.ts';
 import type { RawReply, Talker, Told } from './talker.ts';
 
@@ -20,9 +20,9 @@ export class QueuesCompany extends Company {
   private unknownPops = 0;
 
   async finish(checker: Talker): Promise<void> {
-    const left: string[] = [];
-    for (const queue of QUEUES)
-      left.push(...elementsOf(await checker.askSurely([['LRANGE', queue, '0', '-1']])).map(String));
+    // All at once: what is not known to have happened may still happen between two looks.
+    const looks = together(...QUEUES.map((queue) => ['LRANGE', queue, '0', '-1']));
+    const left = elementsOf(await checker.askSurely(looks)).flatMap((queue) => elementsOf(queue).map(String));
     const out = [...this.popped, ...left];
     const seen = new Set(out);
     const twice = out.filter((element, i) => out.indexOf(element) !== i);

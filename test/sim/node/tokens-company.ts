@@ -11,6 +11,9 @@ const HALLS = ['hall0', 'hall1', 'hall2'] as const;
 const TOKENS_EACH = 2;
 const NO_SUCH_KEY = '-ERR no such key';
 
+/** All at once: what is not known to have happened may still happen between two looks. */
+const LOOK = together(...HALLS.map((hall) => ['LRANGE', hall, '0', '-1']));
+
 export class TokensCompany extends Company {
   readonly keys = [...HALLS];
   private readonly tokens = HALLS.flatMap((hall) =>
@@ -25,9 +28,7 @@ export class TokensCompany extends Company {
   }
 
   async finish(checker: Talker): Promise<void> {
-    const replies: RawReply[] = [];
-    for (const hall of HALLS) replies.push(await checker.askSurely([['LRANGE', hall, '0', '-1']]));
-    this.count(replies, 'at the end');
+    this.count(elementsOf(await checker.askSurely(LOOK)), 'at the end');
   }
 
   protected async turn(talker: Talker): Promise<void> {
@@ -38,7 +39,7 @@ export class TokensCompany extends Company {
     else if (dice < 0.55) await talker.ask([['RENAMENX', from, to]], { refusal: NO_SUCH_KEY });
     else if (dice < 0.65) await this.renameIfFree(talker, from, to);
     else {
-      const told = await talker.ask(together(...HALLS.map((hall) => ['LRANGE', hall, '0', '-1'])));
+      const told = await talker.ask(LOOK);
       if (told.kind === 'done') this.count(elementsOf(told.reply), `seen by ${talker.name}`);
     }
   }
