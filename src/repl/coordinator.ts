@@ -3,29 +3,17 @@
  * node's own owner.
  *
  * ```
- * change, submit ─▶ register-core ─ ask ─▶ this node's owner, or the bus (method OWNER) ─▶ answer ─▶ the core
- * read ───────────▶ read-core ───── ask ─▶ "                                                  settle ─▶ submit
- * ```
- *
- * What becomes of a request on the bus, as an owner's answer:
- * ```
- * answered              what the owner said (bytes that are no answer: unable)
- * unsent                unsent: certainly nothing happened
- * unknown, busy, failed unable: what became of it is unknown
+ * change, submit ─▶ register-core ─ ask ─▶ owner-asks: this node's owner, or the bus ─▶ answer ─▶ the core
+ * read ───────────▶ read-core ───── ask ─▶ "                                          settle ─▶ submit
  * ```
  *
  * Invariants:
- * - A request is encoded once for all the owners that are asked the same.
- * - What an answer brings is copied before the call that brought it ends.
  * - After a restart nothing is coordinated before the clock has come near the wall clock (`isReady`): others would refuse
  *   the ballots. What is asked before waits, up to its deadline.
  * - One timer runs at a time, while anything is under way; changes and reads under way are bounded by the cores.
  */
 
-import { copyOf } from '../bytes.ts';
-import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { BusOutcome, Outgoing } from '../cluster/bus-core.ts';
-import { busMethod, METHOD_ANSWERED } from '../cluster/bus-method.ts';
 import { priority, type Priority } from '../cluster/frame.ts';
 import type { MemberId } from '../cluster/member.ts';
 import type { Owners } from '../cluster/owners.ts';
@@ -33,19 +21,11 @@ import { EngineError } from '../engine/engine-error.ts';
 import type { Env, Timer } from '../env.ts';
 import { BallotCache, type CachedBallot } from './ballot-cache.ts';
 import { MAX_AHEAD_MS, type Hlc } from './hlc.ts';
-import { decodeAnswer, encodeRequest, isAccepted } from './owner-codec.ts';
-import {
-  isMarkRow,
-  slotOfRow,
-  type AcceptRequest,
-  type OwnerAnswer,
-  type OwnerRequest,
-  type RowName,
-} from './owner-message.ts';
+import { OwnerAsks, REFUSED, UNSENT } from './owner-asks.ts';
+import { isMarkRow, type AcceptRequest, type OwnerAnswer, type OwnerRequest, type RowName } from './owner-message.ts';
 import { Miss } from './miss.ts';
 import { MissedWrites, type KeepHint } from './missed-writes.ts';
 import { OwnerPace } from './owner-pace.ts';
-import { tallyOf } from './quorum.ts';
 import { ReadCore, type ReadEffect } from './read-core.ts';
 import {
   MAX_CHANGES,
@@ -143,7 +123,7 @@ type Asker = 'register' | 'read';
 export class Coordinator {
   private readonly env: CoordinatorOptions['env'];
   private readonly view: CoordinatorView;
-  private readonly bus: CoordinatorBus;
+  private readonly asks: OwnerAsks;
   private readonly owner: CoordinatorOwner;
   private readonly hlc: Hlc;
   private readonly actor: number;
@@ -164,9 +144,6 @@ export class Coordinator {
   private lastPulseMs: number;
   private timer: Timer | undefined = undefined;
   private timerAtMs = Number.POSITIVE_INFINITY;
-  /** The request that was encoded last, and what the bus is given for it. */
-  private encoded: OwnerRequest<Uint8Array> | undefined = undefined;
-  private outgoing: Outgoing | undefined = undefined;
   private isClosed = false;
   /** Watches the changes of rows that somebody wants to hear of: `RowInterest.watched`. */
   watched: ((row: RowName, task: RowTask) => RowTask) | undefined = undefined;
@@ -177,7 +154,7 @@ export class Coordinator {
     const { env, view, owner, hlc } = options;
     this.env = env;
     this.view = view;
-    this.bus = options.bus;
+    this.asks = new OwnerAsks(options);
     this.owner = owner;
     this.hlc = hlc;
     this.actor = options.actor;
@@ -422,13 +399,9 @@ export class Coordinator {
   }
 
   private askForChange(attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>): void {
-    if (this.isLeftOut(to, request.row)) this.answeredChange(attempt, to, request, UNSENT);
-    else if (to === this.view.self) {
-      this.owner.ask(request, this.epoch, (answer) => this.answeredChange(attempt, to, request, answer));
-    } else {
-      this.bus.request(this.view.nameOf(to), this.outgoingFor(request, priority.CLIENT), (outcome) => {
-        this.answeredChange(attempt, to, request, this.answerOf(to, outcome));
-      });
+    if (this.asks.isLeftOut(to, request.row)) this.answeredChange(attempt, to, request, UNSENT);
+    else {
+      this.asks.ask(to, request, priority.CLIENT, (answer) => this.answeredChange(attempt, to, request, answer));
     }
   }
 
@@ -445,20 +418,6 @@ export class Coordinator {
       else if (!this.register.isUnderWay(attempt)) this.missed.late(to, request.row);
     }
     this.carryOut(this.register.step({ kind: 'answer', attempt, from: to, answer }, nowMs));
-  }
-
-  private get epoch(): number {
-    return this.view.topology?.epoch ?? 0;
-  }
-
-  /** An owner that is out of reach is not even asked as long as the others are enough: it would only be waited for. */
-  isLeftOut(to: MemberId, row: RowName): boolean {
-    const { view } = this;
-    if (view.isHealthy(to)) return false;
-    const tally = tallyOf(view.owners(slotOfRow(row)));
-    let healthy = 0;
-    for (const member of tally.members) if (view.isHealthy(member)) healthy |= tally.bitOf(member);
-    return tally.isQuorum(healthy);
   }
 
   private readForHint(
@@ -500,7 +459,7 @@ export class Coordinator {
   /** An owner wants the proposal of an attempt whole: it is told from this node's copy, if that has it. */
   private sendWhole(attempt: number, to: MemberId, request: AcceptRequest<Uint8Array>): void {
     const { row, ballot, next } = request;
-    this.owner.ask({ kind: 'read', row, digest: false }, this.epoch, (answer) => {
+    this.deliver(this.view.self, { kind: 'read', row, digest: false }, priority.CLIENT, (answer) => {
       const isThere = answer.kind === 'held' && equalVersions(answer.version, ballot) && isSendable(answer.value);
       if (!isThere) this.answeredChange(attempt, to, request, REFUSED);
       else if (this.register.isUnderWay(attempt)) {
@@ -553,39 +512,7 @@ export class Coordinator {
     level: Priority,
     answered: (answer: OwnerAnswer<Uint8Array>) => void,
   ): void {
-    const { view } = this;
-    if (to === view.self) {
-      this.owner.ask(request, this.epoch, answered);
-      return;
-    }
-    const outgoing = this.outgoingFor(request, level);
-    this.bus.request(view.nameOf(to), outgoing, (outcome) => answered(this.answerOf(to, outcome)));
-  }
-
-  /** What the bus is given for this request: the same for all that are asked. */
-  private outgoingFor(request: OwnerRequest<Uint8Array>, level: Priority): Outgoing {
-    const { epoch } = this;
-    let { outgoing } = this;
-    if (this.encoded !== request || outgoing === undefined || outgoing.epoch !== epoch || outgoing.priority !== level) {
-      const deadlineMs = this.nowMs() + PHASE_TIMEOUT_MS;
-      outgoing = { method: busMethod.OWNER, priority: level, deadlineMs, epoch, payload: encodeRequest(request) };
-      this.encoded = request;
-      this.outgoing = outgoing;
-    }
-    return outgoing;
-  }
-
-  private answerOf(from: MemberId, outcome: BusOutcome): OwnerAnswer<Uint8Array> {
-    if (outcome.kind === 'unsent') return UNSENT;
-    if (outcome.kind === 'unknown' || outcome.message.method !== METHOD_ANSWERED) return REFUSED;
-    if (isAccepted(outcome.message)) return ACCEPTED;
-    try {
-      return ownState(decodeAnswer(outcome.message.payload));
-    } catch (thrown) {
-      if (!(thrown instanceof DamagedError)) throw thrown;
-      this.env.log.error('an owner answered what is no answer', { from, cause: thrown.message });
-      return REFUSED;
-    }
+    this.asks.ask(to, request, level, answered);
   }
 
   // --- time --------------------------------------------------------------------------------------------------------
@@ -637,10 +564,6 @@ export class Coordinator {
   }
 }
 
-const UNSENT = { kind: 'unsent' } as const;
-const ACCEPTED = { kind: 'accepted' } as const;
-const REFUSED = { kind: 'unable', reason: 'refused' } as const;
-
 /** A flush mark must be above every version of its slot: its ballot is always a fresh one. */
 class RowBallots extends BallotCache {
   override put(row: RowName, cached: CachedBallot): void {
@@ -650,10 +573,4 @@ class RowBallots extends BallotCache {
 
 function ignored(): void {
   return;
-}
-
-/** The answer with its state in memory of its own: what the bus brings is valid only during the call. */
-function ownState(answer: OwnerAnswer<Uint8Array>): OwnerAnswer<Uint8Array> {
-  if ((answer.kind !== 'held' && answer.kind !== 'promised') || answer.value === undefined) return answer;
-  return { kind: answer.kind, version: answer.version, value: copyOf(answer.value) };
 }
