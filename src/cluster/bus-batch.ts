@@ -54,11 +54,15 @@ export class Batch implements PayloadWriter {
   deadlineMs: number;
   /** Bytes of all requests. */
   length = 0;
+  private readonly first: Outgoing;
   private payloads: Uint8Array[] = [];
   /** Who waits for an answer, by place. */
   private readonly waiting: (Ended | undefined)[] = [];
 
-  constructor({ method, epoch, deadlineMs }: Outgoing) {
+  /** `first`: the first request that will be added. */
+  constructor(first: Outgoing) {
+    const { method, epoch, deadlineMs } = first;
+    this.first = first;
     this.method = method;
     this.epoch = epoch;
     this.deadlineMs = deadlineMs;
@@ -66,6 +70,12 @@ export class Batch implements PayloadWriter {
 
   get payload(): PayloadWriter {
     return this;
+  }
+
+  /** The only request, which travels cheaper alone. */
+  get lone(): { readonly outgoing: Outgoing; readonly ended: Ended } | undefined {
+    if (this.waiting.length !== 1) return undefined;
+    return { outgoing: this.first, ended: this.waiting[0] as Ended };
   }
 
   /** Whether this request may be added. */

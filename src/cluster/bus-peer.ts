@@ -199,7 +199,11 @@ export class BusPeer implements LinkPeer, BusPort<Ended | Batch> {
   private sendBatches(nowMs: number): void {
     const { core, batches, owner } = this;
     this.batches = [];
-    for (const batch of batches) core.batch(batch, batch, nowMs);
+    for (const batch of batches) {
+      const { lone } = batch;
+      if (lone === undefined) core.batch(batch, batch, nowMs);
+      else core.request(lone.ended, lone.outgoing, nowMs);
+    }
     if (core.wakeAtMs < owner.wakeAtMs) owner.wakes(core.wakeAtMs);
   }
 
