@@ -48,7 +48,7 @@ import {
   writeStamp,
 } from './row-key.ts';
 import { RowCounts } from './row-counts.ts';
-import { decodeMarkRecord, SlotMarks, slotMarkKey, slotOfMarkKey } from './slot-marks.ts';
+import { decodeMarkRecord, EVERY_DATABASE, SlotMarks, slotMarkKey, slotOfMarkKey } from './slot-marks.ts';
 import { elementKey, type Row, standsApart, View } from './view.ts';
 
 /** Physical databases are one byte; the last one is ours. */
@@ -86,6 +86,11 @@ export class KeyspaceState {
   readonly slotMarks = new SlotMarks();
   /** Slots whose marks may not be in a table yet. */
   readonly freshMarks = new Set<number>();
+  /**
+   * Databases of slots, as slot × 256 + database, whose mark came when newer rows were there: their collections may have
+   * cells from before the mark, so compaction must leave it alone.
+   */
+  readonly lateMarks = new Set<number>();
   readonly databases = Uint8Array.from({ length: 256 }, (_, i) => i);
   private readonly head = new Head();
   private readonly durableMarks = new Float64Array(256);
@@ -125,12 +130,21 @@ export class KeyspaceState {
           continue;
         }
         const slot = slotOfMarkKey(cursor.key) as number;
-        this.slotMarks.raise(slot, decodeMarkRecord(cursor.value).marks);
+        const { marks, left } = decodeMarkRecord(cursor.value);
+        this.slotMarks.raise(slot, marks);
+        for (const { database, count } of left) if (count > 0) this.lateMarks.add(slot * 256 + database);
         this.freshMarks.add(slot);
       }
     } finally {
       cursor.close();
     }
+  }
+
+  private isLate(slot: number, database: number): boolean {
+    if (this.lateMarks.size === 0) return false;
+    if (database !== EVERY_DATABASE) return this.lateMarks.has(slot * 256 + database);
+    for (let each = 0; each < EVERY_DATABASE; each++) if (this.lateMarks.has(slot * 256 + each)) return true;
+    return false;
   }
 
   /** By database (EVERY_DATABASE: of all), of each slot the stamp below which all was flushed; as `durableFlushMarks`. */
@@ -140,6 +154,7 @@ export class KeyspaceState {
       if (store === undefined || !isInTable(store, slotMarkKey(slot))) continue;
       this.freshMarks.delete(slot);
       for (const { database, mark } of this.slotMarks.list(slot)) {
+        if (this.isLate(slot, database)) continue;
         let stamps = durableSlots.get(database);
         if (stamps === undefined) durableSlots.set(database, (stamps = new Float64Array(SLOT_COUNT)));
         stamps[slot] = mark.stamp;

@@ -4,7 +4,8 @@
  *
  * A mark that is being set is above every version of the slot (its promise is: promise-table.ts), so that nothing is left
  * of the databases it is for. A mark that comes late, by a hint or a move, may find newer rows: they are counted first,
- * in the same turn.
+ * in the same turn. Then compaction is not told of the mark: a collection that is newer may have cells from before it
+ * (`lateMarks` in keyspace.ts), which stay until the row goes or the next flush.
  */
 
 import { lookup, type Store } from '../engine/store.ts';
@@ -60,13 +61,17 @@ export class MarkApply {
     this.loading = undefined;
     this.left = [];
     this.marks = state === undefined ? [] : decodeMarks(state.value);
-    const { counts, slotMarks } = this.state;
+    const { counts, lateMarks, slotMarks } = this.state;
     const highest = this.promises.highestOfRows(slot);
     for (let database = 0; database < SYSTEM_DATABASE; database++) {
       if (counts.inSlot(database, slot) === 0) continue;
       const mark = markFor(this.marks, database);
       const known = slotMarks.of(slot, database);
-      if (mark === undefined || (known !== undefined && compareVersions(mark, known) <= 0)) continue;
+      if (mark === undefined || (known !== undefined && compareVersions(mark, known) <= 0)) {
+        // The record that said so is overwritten.
+        if (lateMarks.has(slot * 256 + database)) this.left.push({ database, count: counts.inSlot(database, slot) });
+        continue;
+      }
       const count = compareVersions(mark, highest) >= 0 ? 0 : this.countAbove(slot, database, mark);
       if (count === undefined) return false;
       this.left.push({ database, count });
@@ -90,7 +95,12 @@ export class MarkApply {
     const sequence = this.rows.apply(version, state, { key, value: encodeMarkRecord(marks, left) });
     this.state.slotMarks.raise(slot, marks);
     this.state.freshMarks.add(slot);
-    for (const { database, count } of left) this.state.counts.set(database, slot, count);
+    const { counts, lateMarks } = this.state;
+    if (lateMarks.size > 0) for (let each = 0; each < SYSTEM_DATABASE; each++) lateMarks.delete(slot * 256 + each);
+    for (const { database, count } of left) {
+      counts.set(database, slot, count);
+      if (count > 0) lateMarks.add(slot * 256 + database);
+    }
     if (marks.some(({ database }) => database === EVERY_DATABASE)) this.reclaim.add(slot);
     return sequence;
   }

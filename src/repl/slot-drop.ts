@@ -206,7 +206,8 @@ export class SlotDrop {
   }
 
   private forget(slot: number): void {
-    const { counts, freshMarks, slotMarks } = this.state;
+    const { counts, freshMarks, lateMarks, slotMarks } = this.state;
+    if (lateMarks.size > 0) for (let database = 0; database < 256; database++) lateMarks.delete(slot * 256 + database);
     counts.clearSlot(slot);
     slotMarks.forget(slot);
     freshMarks.delete(slot);

@@ -6,7 +6,8 @@
  * key     row of this node "mark" | u16 BE slot                                  (rows of this node: row-key.ts)
  * value   u16 BE length of the marks | marks | what is left
  * marks   repeated: u8 database, 255 = every one | u64 BE stamp | u32 BE actor
- * left    repeated: u8 database | u32 BE live rows of the slot after the flush, for each database that lost some
+ * left    repeated: u8 database | u32 BE live rows of the slot after the flush, for each database that lost some;
+ *         where any are left the mark came late, and is not for compaction
  * ```
  *
  * `left` makes a WAL's replay exact without a look at old values. The record is valid if its lengths fit.

@@ -12,7 +12,11 @@ import { Head, headFlag, readHead, rowType } from '../../src/repl/head.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import type { Topology } from '../../src/cluster/topology.ts';
 import type { Owner } from '../../src/repl/owner.ts';
-import { isDelta } from '../../src/repl/row-state.ts';
+import { markRowOf, slotOfRow } from '../../src/repl/owner-message.ts';
+import { createFilter } from '../../src/repl/row-filter.ts';
+import { rowFilterState } from '../../src/repl/row-filter-state.ts';
+import { encodeRowState, isDelta } from '../../src/repl/row-state.ts';
+import { type DatabaseMark, encodeMarks, slotMarkKey } from '../../src/repl/slot-marks.ts';
 import { type Version, ZERO_VERSION } from '../../src/repl/version.ts';
 import { View } from '../../src/repl/view.ts';
 import { Prng } from '../sim/prng.ts';
@@ -190,6 +194,50 @@ void test('walks over cells that nobody waits for are ended', async () => {
   const told = await ask(owner, { kind: 'read', row: ROW, digest: false });
   assert.equal(told.kind, 'held');
   assert.equal(store.openCursors, 0);
+});
+
+void test('a flush mark that comes late takes no cells from a newer collection', async () => {
+  const store = new MemoryStore();
+  const state = new KeyspaceState();
+  await state.load(store);
+  const owner = benchOwner(store, new BenchView(threeMembers()), state);
+  const slot = slotOfRow(ROW);
+  const mark = (version: Version, marks: readonly DatabaseMark[]): string => {
+    const value = encodeRowState({
+      type: rowType.STRING,
+      expiresAtMs: 0,
+      modified: version,
+      value: encodeMarks(marks),
+    });
+    return askNow(owner, { kind: 'accept', row: markRowOf(slot), ballot: version, value, next: version }).kind;
+  };
+  /** Cells of the row that compaction would drop. */
+  const dropped = (by: KeyspaceState): number => {
+    store.chill((key) => Buffer.compare(key, slotMarkKey(slot)) === 0);
+    const filter = createFilter(rowFilterState(by, true));
+    void store.fetch(slotMarkKey(slot));
+    const cursor = store.cursor({});
+    let count = 0;
+    while (cursor.next() === lookup.FOUND) if (filter(cursor.key, cursor.value, false) === 'drop') count++;
+    cursor.close();
+    return count;
+  };
+  accept(owner, ballot(5), edited(store, undefined, ballot(5), fill));
+  // A mark between the two was taken by another owner alone.
+  accept(owner, ballot(10), edited(store, owner.held(ROW)?.value, ballot(10), put('new', '1')));
+  const before = whole(owner);
+  const old = { database: 0, mark: ballot(7) };
+  assert.equal(mark(ballot(20), [old]), 'accepted');
+  assert.deepEqual(whole(owner), before);
+  assert.equal(dropped(state), 0);
+  // The record of the marks is written again, and read by the next life.
+  assert.equal(mark(ballot(21), [old, { database: 1, mark: ballot(21) }]), 'accepted');
+  assert.equal(dropped(state), 0);
+  const next = new KeyspaceState();
+  await next.load(store);
+  assert.equal(dropped(next), 0);
+  assert.equal(mark(ballot(30), [{ database: 0, mark: ballot(30) }]), 'accepted');
+  assert.ok(dropped(state) > 100);
 });
 
 void test('random changes: told against versions, told whole, and by turns, owners have the same bytes', () => {
