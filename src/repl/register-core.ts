@@ -97,11 +97,18 @@ export interface RegisterWorld<V, C, R> {
   /** This node's own copy, when it is an owner and the row is in memory. */
   held(row: RowName): Held<V> | undefined;
   /**
-   * Runs the handlers of these changes one after another on `value`; the result will have version `ballot`. `later`: not
+   * Runs the handlers of these changes one after another on `value`, which has the version `built`; the result will have
+   * version `ballot`. `later`: not
    * before something was brought in, of which the event `loaded` tells; nothing has happened. `moved`: `value` is told
    * against a version that this node does not hold any more.
    */
-  run(row: RowName, changes: readonly C[], value: V | undefined, ballot: Version): Result<V, R> | 'later' | 'moved';
+  run(
+    row: RowName,
+    changes: readonly C[],
+    value: V | undefined,
+    ballot: Version,
+    built: Version,
+  ): Result<V, R> | 'later' | 'moved';
 }
 
 export interface Result<V, R> {
@@ -455,7 +462,7 @@ export class RegisterCore<V, C, R> {
       work.waiting = [];
     } else work.batch = work.waiting.splice(0, this.limits.maxBatch);
     const changes = work.batch.map((waiting) => waiting.change);
-    const result = this.world.run(work.row, changes, held.value, ballot);
+    const result = this.world.run(work.row, changes, held.value, ballot, held.version);
     if (result === 'later' || result === 'moved') {
       work.waiting = [...work.batch, ...work.waiting];
       work.batch = [];

@@ -19,7 +19,7 @@ const firstSeed: Readonly<Record<string, number>> = {
   promisesBackwards: 1,
   forgetsNextBallot: 15,
   appliesToAnyBase: 1,
-  acceptsWhatItNeeds: 1,
+  acceptsWhatItNeeds: 26,
   losesPromisesInCrash: 1_925,
   redeliversPastPromises: 158,
   retriesUncertain: 10,

@@ -129,7 +129,7 @@ export class SimNode {
         owners: (slot) => this.owners(slot),
         mayAccept: (slot, owners) => this.owners(slot) === owners,
         held: (row) => this.held(row),
-        run: (row, changes, value, ballot) => this.run(row, changes, value, ballot),
+        run: (row, changes, value, ballot, built) => this.run(row, changes, value, { ballot, built }),
       },
       limits: { phaseTimeoutMs: swarm.phaseTimeoutMs, maxBatch: swarm.maxBatch, tickMs: TICK_MS },
       ballots: new BallotCache({ limit: swarm.ballotLimit, maxAgeMs: swarm.ballotAgeMs }),
@@ -288,12 +288,17 @@ export class SimNode {
     row: RowName,
     changes: readonly Change[],
     value: number | undefined,
-    ballot: Version,
+    { ballot, built }: { ballot: Version; built: Version },
   ): { value: number | undefined; replies: number[] } {
     const held = this.held(row);
     const result = runAll(changes, value);
     this.proposal = undefined;
-    if (this.world.swarm.deltas && held?.value !== undefined && held.value === value && result.value !== undefined) {
+    if (
+      this.world.swarm.deltas &&
+      held?.value !== undefined &&
+      equalVersions(held.version, built) &&
+      result.value !== undefined
+    ) {
       this.proposal = { ballot, delta: { base: held.version, added: result.value - held.value } };
     }
     return result;
