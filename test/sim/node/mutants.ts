@@ -5,6 +5,7 @@
 
 import { transactionMutants } from '../transaction/mutants.ts';
 import type { Patch } from './mutant-loader.ts';
+import { calmNetwork } from './network-faults.ts';
 import type { ScheduleName } from './schedules.ts';
 import type { Swarm } from './swarm.ts';
 
@@ -151,8 +152,8 @@ export const mutants = {
     find: 'if (crc32c(messages) !== readU32(bytes, start + 12))',
     replace: 'if (crc32c(messages) < 0)',
     nodes: 3,
-    swarm: { ...busy, joins: false },
-    seed: 12,
+    swarm: { ...busy, joins: false, network: { ...calmNetwork(), flipChance: 0.01 } },
+    seed: 2,
   },
   ignoresWatch: {
     why: 'EXEC on a shared row does not look whether the row has changed',
