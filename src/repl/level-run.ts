@@ -317,7 +317,10 @@ class ReadRun implements Run {
   private finish(): void {
     const { host, tally, task, row } = this;
     host.end(this);
-    if (isDelta(this.state)) {
+    // All were asked because nobody may be left behind: where they differ, a quorum decides.
+    const decides = this.level.name === 'all' && !tally.isAll(this.holders);
+    if (decides) host.coordinator.readRow(row, task, this.deadlineMs);
+    else if (isDelta(this.state)) {
       // A large collection is read where it stands, if this node has that version; else it comes whole.
       if (host.coordinator.showCopy(row, this.best, task)) return;
       const whole: ReadTask = {
@@ -325,12 +328,7 @@ class ReadRun implements Run {
         failed: (reason) => task.failed(reason),
       };
       new ReadRun(host, row, this.level, whole, this.deadlineMs).start();
-      return;
-    }
-    // All were asked because nobody may be left behind: where they differ, a quorum decides.
-    const decides = this.level.name === 'all' && !tally.isAll(this.holders);
-    if (decides) host.coordinator.readRow(this.row, this.task, this.deadlineMs);
-    else this.task.found(this.best, this.state);
+    } else task.found(this.best, this.state);
   }
 
   private giveUp(): void {

@@ -12,6 +12,9 @@ import { Head, headFlag, readHead, rowType } from '../../src/repl/head.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
 import type { Topology } from '../../src/cluster/topology.ts';
 import type { Owner } from '../../src/repl/owner.ts';
+import { Ledger } from '../../src/repl/ledger.ts';
+import { type Level, levelNamed } from '../../src/repl/level.ts';
+import { LevelRun } from '../../src/repl/level-run.ts';
 import { markRowOf, slotOfRow } from '../../src/repl/owner-message.ts';
 import { createFilter } from '../../src/repl/row-filter.ts';
 import { rowFilterState } from '../../src/repl/row-filter-state.ts';
@@ -382,3 +385,33 @@ void test('while an owner is brought up to date owners may disagree: what settle
   assert.deepEqual(whole(cluster.node(3).owner), whole(first.owner));
   cluster.close();
 });
+
+void test('at level all a quorum decides what a large collection is where its owners differ', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwning(), random: new Prng(8) });
+  const first = cluster.node(1);
+  const state = edited(first.store, undefined, ballot(1), fill);
+  for (const { owner } of cluster.nodes) accept(owner, ballot(1), state);
+  // Nobody else has it: it may never be chosen.
+  accept(first.owner, ballot(2), edited(first.store, first.owner.held(ROW)?.value, ballot(2), put('new', 'v')));
+  const { env, view, coordinator, hlc } = first;
+  const ledger = new Ledger();
+  const levels = new LevelRun({ env, view, coordinator, hlc, actor: 9, ledger, centreOf: () => '' });
+  const holders: number[] = [];
+  const task = {
+    light: { again: () => assert.fail('it is in memory'), elsewhere: () => assert.fail('it is here') },
+    found: (version: Version) => {
+      const holding = cluster.nodes.filter(({ owner }) => isSame(owner.held(ROW)?.version, version));
+      holders.push(holding.length);
+    },
+    failed: () => assert.fail('a quorum is there'),
+  };
+  levels.read(ROW, levelNamed('all') as Level, task, 3_000);
+  await cluster.run(1_000);
+  assert.equal(holders.length, 1);
+  assert.ok((holders[0] as number) >= 2, 'what is shown is chosen');
+  cluster.close();
+});
+
+function isSame(a: Version | undefined, b: Version): boolean {
+  return a !== undefined && a.stamp === b.stamp && a.actor === b.actor;
+}
