@@ -461,7 +461,8 @@ export class Coordinator {
     const { row, ballot, next } = request;
     this.deliver(this.view.self, { kind: 'read', row, digest: false }, priority.CLIENT, (answer) => {
       const isThere = answer.kind === 'held' && equalVersions(answer.version, ballot) && isSendable(answer.value);
-      if (!isThere) this.answeredChange(attempt, to, request, REFUSED);
+      // It took nothing and is sent nothing.
+      if (!isThere) this.answeredChange(attempt, to, request, UNSENT);
       else if (this.register.isUnderWay(attempt)) {
         this.askForChange(attempt, to, { kind: 'accept', row, ballot, value: answer.value, next });
       } else this.missed.late(to, row);

@@ -165,7 +165,10 @@ export class Transactions {
         leave();
         return 'no-quorum';
       } else if (outcome === 'busy') inOrder = true;
-      else lockMs *= 2;
+      else {
+        lockMs *= 2;
+        await world.sleep(this.waitMs());
+      }
     }
     return 'rows';
   }
@@ -243,7 +246,7 @@ export class Transactions {
     rows: TransactionRun['rows'],
     deadlineMs: number,
     note: NonNullable<TransactionRun['locked']>,
-  ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'no-quorum' | 'overloaded'> {
+  ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'aborted' | 'no-quorum' | 'overloaded'> {
     const outcomes = await Promise.all(
       names.map((row) =>
         this.world.change(row, { kind: 'lock', lock, marks: rows.get(row) ?? [], waits: false }, deadlineMs),
@@ -252,7 +255,7 @@ export class Transactions {
     const states = new Map<RowName, Uint8Array | undefined>();
     let isBusy = false;
     for (const [i, outcome] of outcomes.entries()) {
-      if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
+      if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
       const { reply } = outcome;
       if (reply.kind === 'locked') {
         states.set(names[i] as RowName, reply.state);
@@ -310,8 +313,7 @@ export class Transactions {
     const { world } = this;
     for (;;) {
       const outcome = await world.change(row, { kind: 'lock', lock, marks, waits: true }, deadlineMs);
-      // Whether the lock stands may be uncertain; that nothing was committed is not.
-      if (outcome.kind !== 'done') return outcome.kind === 'overloaded' ? 'overloaded' : 'no-quorum';
+      if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
       const result = outcome.reply;
       if (result.kind === 'locked') return { state: result.state, version: outcome.version };
       if (result.kind === 'stale') return 'stale';
@@ -322,6 +324,15 @@ export class Transactions {
       // By now others may have ended this transaction.
       if (world.wallMs() >= lock.deadlineMs) return 'aborted';
     }
+  }
+
+  /** Whether the lock stands may be uncertain; that nothing was committed is not: there may be another attempt. */
+  private notLocked(
+    kind: 'no-quorum' | 'uncertain' | 'overloaded',
+    deadlineMs: number,
+  ): 'aborted' | 'no-quorum' | 'overloaded' {
+    if (kind === 'uncertain' && this.world.nowMs() < deadlineMs) return 'aborted';
+    return kind === 'overloaded' ? kind : 'no-quorum';
   }
 
   private async decide(

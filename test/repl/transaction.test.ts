@@ -114,6 +114,31 @@ void test('rows become what the body says, and no lock is left', async () => {
   assert.equal(transactions.pending, 0, 'the lane is free');
 });
 
+void test('a lock that may or may not stand is given up, and there is another attempt', async () => {
+  const world = new World();
+  const uncertain = new Set(['lock 1', 'lock 4']);
+  let locks = 0;
+  const { change } = world;
+  world.change = async (row, op) => {
+    const outcome = await change.call(world, row, op);
+    return op.kind === 'lock' && uncertain.has(`lock ${++locks}`) ? { kind: 'uncertain' } : outcome;
+  };
+  const transactions = new Transactions(world);
+  const outcome = await transactions.run({
+    rows: new Map([
+      [OTHER, []],
+      [ROW, []],
+    ]),
+    deadlineMs: 20_000,
+    body: () => new Map([[OTHER, stateOf('new')]]),
+  });
+  assert.equal(outcome, 'committed');
+  assert.ok(locks >= 5, `${locks} locks`);
+  await new Promise((resolve) => setImmediate(resolve));
+  for (const row of [ROW, OTHER]) assert.ok(!isLockedState(world.rows.get(row)?.state));
+  assert.equal(transactions.pending, 0, 'the lanes are free');
+});
+
 void test('a row that was not named joins, and the body runs again', async () => {
   const world = new World();
   let runs = 0;
