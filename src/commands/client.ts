@@ -89,6 +89,8 @@ export class Client {
   /** Answers of queued commands that touch no row, by position, kept while EXEC waits for the disk and runs again. */
   execReplies: Map<number, Reply | Promise<Reply>> | undefined = undefined;
   watched: WatchedKey[] = [];
+  /** Keys to watch could not be read: EXEC answers EXECABORT, since it would go unguarded. */
+  watchFailed = false;
   monitor = false;
   /** Its command that waits for other clients. */
   waiting: Waiter | undefined = undefined;

@@ -461,7 +461,10 @@ export class ClusterRun implements RunHost {
     let likely: RowName[] = [];
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const failure = await this.bringRows(client, wanted, states, deadlineMs);
-      if (failure !== undefined) return failure;
+      if (failure !== undefined) {
+        if (command.name === 'watch') client.watchFailed = true;
+        return failure;
+      }
       handler.begin(database);
       for (const [row, state] of states) handler.given.give(row, state);
       const reply = handler.reply(command, args, client.context);
@@ -625,7 +628,7 @@ export class ClusterRun implements RunHost {
 
   private exec(client: Client, command: Command, args: Args, startUs: number): Reply | Promise<Reply> | undefined {
     const { queue } = client;
-    if (queue === undefined || client.queueFailed) return undefined;
+    if (queue === undefined || client.queueFailed || client.watchFailed) return undefined;
     const { keyspace, settings } = this.server;
     const { databases } = settings;
     const physicalDatabase = (logical: number): number => keyspace.physicalDatabase(logical);

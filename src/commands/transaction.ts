@@ -20,7 +20,12 @@ export function forgetTransaction(client: Client): void {
   client.queue = undefined;
   client.queueFailed = false;
   client.execReplies = undefined;
+  forgetWatches(client);
+}
+
+function forgetWatches(client: Client): void {
   client.watched = [];
+  client.watchFailed = false;
 }
 
 export function transactionCommands(runQueued: RunQueued): readonly Command[] {
@@ -108,7 +113,7 @@ function watch(view: View, args: Args, { client }: Context): Reply {
 }
 
 function unwatch(_view: View, _args: Args, { client }: Context): Reply {
-  client.watched = [];
+  forgetWatches(client);
   return OK;
 }
 
@@ -119,6 +124,10 @@ function exec(view: View, context: Context, runQueued: RunQueued): Reply | Promi
   if (client.queueFailed) {
     forgetTransaction(client);
     throw new CommandError('EXECABORT Transaction discarded because of previous errors.');
+  }
+  if (client.watchFailed) {
+    forgetTransaction(client);
+    throw new CommandError('EXECABORT Transaction discarded because keys to WATCH could not be read.');
   }
   if (client.watched.some((watched) => isChanged(view, watched))) {
     forgetTransaction(client);

@@ -256,6 +256,22 @@ void test('WATCH: EXEC changes nothing when the row was changed from another nod
   }
 });
 
+void test('WATCH of keys that could not be read: EXEC would go unguarded, so it is refused', async () => {
+  const cluster = new FakeCluster();
+  cluster.requestTimeoutMs = 300;
+  for (const id of [2, 3]) cluster.unreachable.add(id);
+  assert.match(show(await cluster.run(1, 'WATCH', 'key')) as string, /^-NOQUORUM /);
+  cluster.unreachable.clear();
+  const exec = async (): Promise<unknown> => {
+    await cluster.run(1, 'MULTI');
+    await cluster.run(1, 'SET', 'key', '3');
+    return show(await cluster.run(1, 'EXEC'));
+  };
+  assert.match((await exec()) as string, /^-EXECABORT .* WATCH /);
+  assert.equal(await cluster.run(1, 'GET', 'key'), null);
+  assert.deepEqual(await exec(), ['OK'], 'the next one is a new one');
+});
+
 void test('EXEC on several rows: all or nothing, with WATCH on any of them', async () => {
   const cluster = new FakeCluster({ nodes: 5, replicas: 3 });
   const exec = async (): Promise<unknown> => {
