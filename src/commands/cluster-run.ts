@@ -5,8 +5,8 @@
  * ```
  * one row, read                 quorum read here, then the handler                      (row-run.ts)
  * one row, changed              at the row's coordinator, here or forwarded             (row-run.ts, served-run.ts)
- * several rows, read            quorum reads in parallel, then the handler
- * several rows, changed         a transaction                                           (cluster-transactions.ts)
+ * several rows, read            quorum reads in parallel, then the handler            (several-rows.ts)
+ * several rows, changed         a transaction                         (several-rows.ts, cluster-transactions.ts)
  * EXEC                          on one row one change (exec-run.ts), else a transaction
  * whole databases               lists and counts of the owners of all slots             (cluster-keyspace.ts)
  * no row                        at this node, as ever
@@ -25,61 +25,45 @@ import type { Policy } from '../cluster/policy.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
 import type { Coordinator } from '../repl/coordinator.ts';
 import type { Forwarder } from '../repl/forward.ts';
-import { isPast, modifiedOf } from '../repl/given-rows.ts';
 import type { Ledger } from '../repl/ledger.ts';
 import { levelText, QUORUM } from '../repl/level.ts';
 import type { LevelRun } from '../repl/level-run.ts';
 import { type RowName, slotOfRow } from '../repl/owner-message.ts';
 import type { RowLists } from '../repl/row-lists.ts';
-import { keyOfHead, SYSTEM_DATABASE } from '../repl/row-key.ts';
+import { SYSTEM_DATABASE } from '../repl/row-key.ts';
 import { rowNameOf } from '../repl/row-namer.ts';
-import { ROW_OP_FORMAT, type Writes } from '../repl/row-op.ts';
-import type { TransactionOutcome } from '../repl/transaction.ts';
-import { type Version, ZERO_VERSION } from '../repl/version.ts';
-import type { Row, RowMark } from '../repl/view.ts';
+import { ROW_OP_FORMAT } from '../repl/row-op.ts';
+import type { Version } from '../repl/version.ts';
+import type { Row } from '../repl/view.ts';
 import { Args } from './args.ts';
-import { Client, type QueuedCommand } from './client.ts';
+import { Client } from './client.ts';
+import type { ClusterHost } from './cluster-host.ts';
 import { ClusterKeyspace } from './cluster-keyspace.ts';
 import { plan, Planned, planOf } from './cluster-plan.ts';
-import type { Command, Context } from './command.ts';
+import type { Command } from './command.ts';
 import { explainOwners } from './cluster-explain.ts';
 import { type ChangePolicies, ClusterLevels } from './cluster-levels.ts';
 import { ClusterTransactions } from './cluster-transactions.ts';
 import { wrongArity } from './errors.ts';
-import { failureText, notAtomic, NOT_JOINED, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
-import { AFTERWARDS, type ExecPart, ExecRun, planExec } from './exec-run.ts';
+import { NOT_JOINED } from './errors-cluster.ts';
+import { AFTERWARDS, planExec } from './exec-run.ts';
 import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
 import { NO_CONNECTION } from './no-connection.ts';
-import { PendingReply } from './pending-reply.ts';
-import { ErrorReply, MapReply, NULL_ARRAY, OK, ownBytes, type Reply } from './reply.ts';
+import { PendingReply, whenSettled } from './pending-reply.ts';
+import { ErrorReply, MapReply, OK, type Reply } from './reply.ts';
 import { type RowCommand, RowHandler } from './row-handler.ts';
-import { RowRun, type RunHost } from './row-run.ts';
+import { RowRun } from './row-run.ts';
 import { ServedRun } from './served-run.ts';
 import type { Server } from './server-state.ts';
+import { SeveralRows, type SeveralRowsHost } from './several-rows.ts';
 import { SystemRows } from './system-rows.ts';
-import { keyIndexes, type CommandTable } from './table.ts';
+import { keyIndexes } from './table.ts';
 import { forgetTransaction } from './transaction.ts';
 
 /** Runs that are kept for reuse, about a kilobyte each. */
 const MAX_FREE_RUNS = 1024;
 
-/** Rows of one command; a larger one would hold the loop and the bus for too long. */
-export const MAX_ROWS = 100_000;
-
-const NO_MARKS: readonly RowMark[] = [];
-
-/** A read whose keys depend on values is run again with one more row; this often at most. */
-const MAX_ROUNDS = 64;
-
-/** What the dispatcher lends. */
-export interface ClusterHost {
-  readonly server: Server;
-  readonly table: CommandTable;
-  /** Runs a command that touches no row, as in EXEC. */
-  runLocally(queued: QueuedCommand, context: Context): Reply | Promise<Reply>;
-}
-
-export class ClusterRun implements RunHost {
+export class ClusterRun implements SeveralRowsHost {
   readonly coordinator: Coordinator;
   readonly forwarder: Forwarder;
   readonly handler: RowHandler;
@@ -91,6 +75,7 @@ export class ClusterRun implements RunHost {
   private readonly view: ClusterView;
   private readonly requestTimeoutMs: () => number;
   private readonly keyspace: ClusterKeyspace;
+  private readonly several: SeveralRows;
   /** Levels and policies. */
   readonly rules: ClusterLevels;
   private readonly planned = new Planned();
@@ -128,6 +113,7 @@ export class ClusterRun implements RunHost {
     this.rules = new ClusterLevels({ view, runs, config: server.config, changePolicies });
     server.rows = this;
     this.handler = new RowHandler(server.keyspace, server.env.clock);
+    this.several = new SeveralRows({ runs: this, host: this.host, keyspace: this.keyspace });
     this.stranger = new Client({ id: 0, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
   }
 
@@ -175,7 +161,7 @@ export class ClusterRun implements RunHost {
         return pending;
       }
       case plan.READ:
-        return this.counted(client, command, args, startUs, (words) => this.readRows(client, command, words));
+        return this.counted(client, command, args, startUs, (words) => this.several.read(client, command, words));
       case plan.EXEC:
         return this.exec(client, command, args, startUs);
       case plan.KEYSPACE:
@@ -185,7 +171,7 @@ export class ClusterRun implements RunHost {
         if (command.name === 'mset' && args.count % 2 === 1 && this.isWeak(client, args)) {
           return this.counted(client, command, args, startUs, (words) => this.setEach(client, words));
         }
-        return this.counted(client, command, args, startUs, (words) => this.changeRows(client, command, words));
+        return this.counted(client, command, args, startUs, (words) => this.several.change(client, command, words));
       default:
         return unreachable(planned.kind);
     }
@@ -370,7 +356,8 @@ export class ClusterRun implements RunHost {
     };
   }
 
-  private deadlineMs(): number {
+  /** When a command that begins now gives up, in ms of the coordinator's clock. */
+  deadlineMs(): number {
     return this.coordinator.nowMs() + this.requestTimeoutMs();
   }
 
@@ -383,7 +370,8 @@ export class ClusterRun implements RunHost {
     return run;
   }
 
-  private part(client: Client, command: Command, args: Args, keyAt: number, startUs: number): RowRun {
+  /** A run on one row that is a part of a command, or all of it. `keyAt`: which word is the key. */
+  part(client: Client, command: Command, args: Args, keyAt: number, startUs: number): RowRun {
     const run = this.free.pop() ?? new RowRun(this);
     run.client = client;
     run.command = command;
@@ -398,7 +386,7 @@ export class ClusterRun implements RunHost {
     return run;
   }
 
-  private rowAt(database: number, args: Args, i: number): RowName {
+  rowAt(database: number, args: Args, i: number): RowName {
     const physical = this.server.keyspace.physicalDatabase(database);
     return rowNameOf(physical, args.bytes, args.starts[i] as number, args.ends[i] as number);
   }
@@ -418,7 +406,7 @@ export class ClusterRun implements RunHost {
     const command = this.host.table.resolve(words) as Command;
     const { planned } = this;
     planOf(command, words, planned);
-    if (planned.kind === plan.ROWS) return this.changeRows(client, command, words);
+    if (planned.kind === plan.ROWS) return this.several.change(client, command, words);
     const run = this.part(client, command, words, planned.keyAt, 0);
     const { pending } = run;
     this.rules.follow(this.handler);
@@ -449,70 +437,6 @@ export class ClusterRun implements RunHost {
     return reply;
   }
 
-  private async readRows(client: Client, command: Command, args: Args): Promise<Reply> {
-    const { handler } = this;
-    const { database } = client;
-    if (callsFunctions(command)) await this.systemRows.followFunctions();
-    const rows = new Set(keyIndexes(command, args).map((i) => this.rowAt(database, args, i)));
-    if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
-    const deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
-    const states = new Map<RowName, Uint8Array | undefined>();
-    let wanted = [...rows];
-    let likely: RowName[] = [];
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const failure = await this.bringRows(client, wanted, states, deadlineMs);
-      if (failure !== undefined) {
-        if (command.name === 'watch') client.watchFailed = true;
-        return failure;
-      }
-      handler.begin(database);
-      for (const [row, state] of states) handler.given.give(row, state);
-      const reply = handler.reply(command, args, client.context);
-      if (handler.wanted !== undefined) {
-        likely = [...likely, ...(await this.keyspace.tell(client, handler.wanted))];
-        wanted = [];
-        continue;
-      }
-      const { missed } = handler.given;
-      if (missed === undefined) {
-        this.countHits();
-        this.server.notify.publish(handler.notes);
-        return ownBytes(reply);
-      }
-      wanted = [missed, ...likely.filter((row) => row !== missed)];
-      likely = [];
-    }
-    return new ErrorReply(notAtomic(command.name));
-  }
-
-  /** Reads rows into `states`; the error when one could not be read. Rows past their deadline are ended. */
-  private async bringRows(
-    client: Client,
-    rows: readonly RowName[],
-    states: Map<RowName, Uint8Array | undefined>,
-    deadlineMs: number,
-  ): Promise<ErrorReply | undefined> {
-    const outcomes = await Promise.all(rows.map((row) => this.transactions.readThrough(row, deadlineMs)));
-    const nowMs = this.server.env.clock.wallMs();
-    const past: RowName[] = [];
-    for (const [i, outcome] of outcomes.entries()) {
-      const row = rows[i] as RowName;
-      if (outcome.kind !== 'done') return new ErrorReply(failureText(outcome.kind));
-      client.cluster.noteRead(row, modifiedOf(outcome.state), false);
-      states.set(row, outcome.state);
-      if (isPast(outcome.state, nowMs)) past.push(row);
-    }
-    const ended = await Promise.all(past.map((row) => this.endPast(client, row)));
-    return ended.find((reply) => reply instanceof ErrorReply);
-  }
-
-  /** Commits the end of a row past its deadline: EXISTS, run as a change, meets it. */
-  private endPast(client: Client, row: RowName): Promise<Reply> {
-    const exists = this.host.table.get('exists') as Command;
-    const words = Args.of('exists', keyOfHead(Buffer.from(row, 'latin1')));
-    return this.runPart(client, exists, words, row);
-  }
-
   // --- functions and users ---------------------------------------------------------------------------------------------------
 
   /** A command on a row of our own: as on any other. */
@@ -536,94 +460,6 @@ export class ClusterRun implements RunHost {
     if (!this.isAlone && this.view.topology !== undefined) await this.systemRows.followUsers();
   }
 
-  /** A command that changes several rows, as a transaction. */
-  private async changeRows(client: Client, command: Command, args: Args): Promise<Reply> {
-    const { database } = client;
-    const rows = new Map<RowName, readonly RowMark[]>();
-    for (const i of keyIndexes(command, args)) rows.set(this.rowAt(database, args, i), NO_MARKS);
-    // What a script of a restricted user does is looked at by the node that knows the user.
-    const isLocal = callsFunctions(command) || client.permissions !== undefined;
-    if (rows.size === 1 && command.name !== 'move' && !isLocal) {
-      const reply = await this.changeOneRow(client, command, args);
-      if (!(reply instanceof ErrorReply && reply.message === OTHER_ROWS)) return reply;
-    }
-    const replies = await this.transact(client, rows, [{ command, args, database }]);
-    return Array.isArray(replies) ? (replies[0] as Reply) : replies;
-  }
-
-  /** A command that may turn out to need more rows than it names (a script), as a change of the one that it names. */
-  private changeOneRow(client: Client, command: Command, args: Args): Promise<Reply> {
-    // The node that coordinates the row may not know the script by its digest.
-    const { name } = command;
-    const script = name === 'evalsha' ? this.server.scripts.find(args.text(1).toLowerCase()) : undefined;
-    const [known, words] =
-      script === undefined
-        ? [command, args]
-        : [this.host.table.get('eval') as Command, Args.of('eval', script.body, ...args.from(2).words())];
-    const run = this.part(client, known, words, keyIndexes(known, words)[0] as number, 0);
-    const { pending } = run;
-    run.change();
-    return whenSettled(pending);
-  }
-
-  /** Runs commands on several rows, all or nothing: their replies, a null array when a mark no longer holds, or an error. */
-  private async transact(
-    client: Client,
-    rows: ReadonlyMap<RowName, readonly RowMark[]>,
-    calls: readonly RowCommand[],
-  ): Promise<Reply> {
-    if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
-    if (calls.some(({ command }) => callsFunctions(command))) await this.systemRows.followFunctions();
-    const { handler, transactions } = this;
-    let replies: readonly Reply[] = [];
-    let changed: Writes = new Map();
-    let notes = handler.notes;
-    const versions = new Map<RowName, Version>();
-    const runOn = (wanted: typeof rows): Promise<TransactionOutcome> =>
-      transactions.protocol.run({
-        rows: wanted,
-        locked: (row, version) => versions.set(row, version),
-        deadlineMs: this.deadlineMs(),
-        body: (states) => {
-          this.rules.follow(handler);
-          const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
-          if ('missed' in ran) return ran;
-          ({ replies, writes: changed } = ran);
-          notes = handler.notes;
-          return changed;
-        },
-      });
-    const outcome = await this.keyspace.telling<TransactionOutcome>(client, 'rows', async (likely) => {
-      const ended = await runOn(rows);
-      // A script that goes through keys that it was told asks for one after the other.
-      return ended === 'rows' && likely.length > 0 ? runOn(new Map([...likely.map(unmarked), ...rows])) : ended;
-    });
-    client.scriptMemo = undefined;
-    this.server.keyspace.changes += outcome === 'committed' ? changed.size : 0;
-    switch (outcome) {
-      case 'committed':
-        // The session reads what it wrote: whatever stands there by now came after the lock.
-        for (const row of changed.keys()) client.cluster.noteRead(row, versions.get(row) ?? ZERO_VERSION, false);
-        this.server.notify.publish(notes);
-        return replies;
-      case 'stale':
-        return NULL_ARRAY;
-      case 'rows':
-        return new ErrorReply(TOO_MANY_ROUNDS);
-      default:
-        return new ErrorReply(failureText(outcome));
-    }
-  }
-
-  /** One change that is a part of another command. `words`: the name and one key. */
-  private runPart(client: Client, command: Command, words: Args, row: RowName): Promise<Reply> {
-    const run = this.part(client, command, words, 1, 0);
-    run.row = row;
-    const { pending } = run;
-    run.change();
-    return whenSettled(pending);
-  }
-
   // --- EXEC --------------------------------------------------------------------------------------------------------
 
   private exec(client: Client, command: Command, args: Args, startUs: number): Reply | Promise<Reply> | undefined {
@@ -639,60 +475,6 @@ export class ClusterRun implements RunHost {
     }
     if (planned.every(({ rows, places }) => rows.size === 0 && !places.includes(AFTERWARDS))) return undefined;
     forgetTransaction(client);
-    return this.counted(client, command, args, startUs, () => this.execOn(client, queue, planned, startUs));
+    return this.counted(client, command, args, startUs, () => this.several.exec(client, queue, planned, startUs));
   }
-
-  /** The replies of the commands on rows; a null array or an error. */
-  private execRows(client: Client, planned: ExecPart): Promise<Reply> {
-    const { rows, calls } = planned;
-    if (rows.size === 0) return Promise.resolve([]);
-    if (rows.size > 1) return this.transact(client, rows, calls);
-    const [row] = rows.keys();
-    return new Promise((ended) => {
-      const deadlineMs = this.deadlineMs();
-      new ExecRun({ host: this, client, plan: planned, row: row as RowName, deadlineMs, ended }).start();
-    });
-  }
-
-  private async execOn(
-    client: Client,
-    queue: readonly QueuedCommand[],
-    parts: readonly ExecPart[],
-    startUs: number,
-  ): Promise<Reply> {
-    const all: Reply[] = [];
-    for (const part of parts) {
-      const replies = await this.execRows(client, part);
-      const isMade = replies !== NULL_ARRAY && Array.isArray(replies);
-      if (!isMade && all.length === 0) return replies;
-      for (const place of part.places) {
-        const queued = queue[all.length] as QueuedCommand;
-        if (!isMade) all.push(replies);
-        else if (place >= 0) all.push(replies[place] as Reply);
-        else if (place === AFTERWARDS) all.push(await this.keyspace.run(client, queued.command, queued.args));
-        else all.push(await this.host.runLocally(queued, client.context));
-      }
-    }
-    for (const [i, queued] of queue.entries()) {
-      this.server.observer.after(client, queued.command, queued.args, startUs, all[i] as Reply);
-    }
-    return all;
-  }
-}
-
-function unmarked(row: RowName): [RowName, readonly RowMark[]] {
-  return [row, NO_MARKS];
-}
-
-/** FCALL and FCALL_RO: run by the node that knows the functions. */
-function callsFunctions({ name }: Command): boolean {
-  return name === 'fcall' || name === 'fcall_ro';
-}
-
-/** The reply once it is there. */
-export function whenSettled(pending: PendingReply): Promise<Reply> {
-  if (pending.reply !== undefined) return Promise.resolve(pending.reply);
-  return new Promise((resolve) => {
-    pending.onSettled = () => resolve(pending.reply as Reply);
-  });
 }

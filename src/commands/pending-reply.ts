@@ -24,3 +24,11 @@ export class AfterPending {
 }
 
 export const AFTER_PENDING = new AfterPending();
+
+/** The reply once it is there. */
+export function whenSettled(pending: PendingReply): Promise<Reply> {
+  if (pending.reply !== undefined) return Promise.resolve(pending.reply);
+  return new Promise((resolve) => {
+    pending.onSettled = () => resolve(pending.reply as Reply);
+  });
+}

@@ -6,7 +6,8 @@
 import { allCommands } from '../../src/commands/all-commands.ts';
 import { Args } from '../../src/commands/args.ts';
 import { Client } from '../../src/commands/client.ts';
-import { ClusterRun, whenSettled } from '../../src/commands/cluster-run.ts';
+import { ClusterRun } from '../../src/commands/cluster-run.ts';
+import { whenSettled } from '../../src/commands/pending-reply.ts';
 import { Dispatcher } from '../../src/commands/dispatch.ts';
 import { NO_CONNECTION } from '../../src/commands/no-connection.ts';
 import { AfterPending, PendingReply } from '../../src/commands/pending-reply.ts';
