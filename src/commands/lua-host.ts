@@ -9,7 +9,6 @@
  *   writes as it goes, can only wait for SCRIPT KILL.
  */
 
-import { createHash } from 'node:crypto';
 import { latin1 } from '../bytes.ts';
 import type { Clock } from '../env.ts';
 import { CommandError } from './errors.ts';
@@ -20,6 +19,7 @@ import { fengari, type Fengari, type LuaFunction, type LuaSlot, type LuaState, N
 import { formatText } from './lua-format.ts';
 import { PRELUDE } from './lua-prelude.ts';
 import { LuaRandom } from './lua-random.ts';
+import { RedisLibrary, type ScriptRun, type ScriptWorld, sha1 } from './lua-redis.ts';
 import { widenHex } from './lua-source.ts';
 import { structLibrary } from './lua-struct.ts';
 import { LuaValues } from './lua-values.ts';
@@ -61,21 +61,15 @@ export interface Script {
   readonly ref: number;
 }
 
-/** What a script can do to the world. */
-export interface ScriptWorld {
-  /** Runs a command; an error is a reply. Throws what must end the script: a `Miss`. */
-  call(words: readonly Uint8Array[], resp: 2 | 3): Reply;
-  log(level: number, text: string): void;
-}
-
 export type Library = (L: LuaState, fengari: Fengari) => Readonly<Record<string, LuaMember>>;
 
 /** null: a pointer to nothing, as `cjson.null`. */
 type LuaMember = LuaFunction | number | string | null;
 
-export class LuaHost {
+export class LuaHost implements ScriptRun {
   private readonly fengari: Fengari = fengari();
   private readonly values: LuaValues;
+  private readonly redis: RedisLibrary;
   private readonly random = new LuaRandom();
   private readonly clock: Clock;
   private readonly limitMs: () => number;
@@ -85,10 +79,10 @@ export class LuaHost {
   private readonly keysSlot: LuaSlot;
   private readonly argvSlot: LuaSlot;
   /** Of the run under way. */
-  private world: ScriptWorld | undefined = undefined;
-  private resp: 2 | 3 = 2;
+  world: ScriptWorld | undefined = undefined;
+  resp: 2 | 3 = 2;
   private deadlineUs = 0;
-  private fatal: { readonly thrown: unknown } | undefined = undefined;
+  fatal: { readonly thrown: unknown } | undefined = undefined;
   /** Where the error came from that ended the last run. */
   private errorAt = '';
 
@@ -96,6 +90,7 @@ export class LuaHost {
     this.clock = options.clock;
     this.limitMs = () => options.limitMs();
     this.values = new LuaValues(this.fengari);
+    this.redis = new RedisLibrary(this.fengari, this.values, this);
     this.L = this.newState(options.version);
     this.fengari.lua.lua_pushcfunction(this.L, this.onError);
     this.handlerRef = this.fengari.aux.luaL_ref(this.L, this.fengari.lua.LUA_REGISTRYINDEX);
@@ -206,13 +201,13 @@ export class LuaHost {
   private register(L: LuaState, registered: LibraryFunction[]): number {
     const { lua, aux } = this.fengari;
     const count = lua.lua_gettop(L);
-    if (count < 1 || count > 2) return this.raise(L, 'wrong number of arguments to redis.register_function');
+    if (count < 1 || count > 2) return this.redis.raise(L, 'wrong number of arguments to redis.register_function');
     let name: string | undefined;
     let flags: readonly string[] = [];
     let description: string | undefined;
     if (count === 1) {
       if (lua.lua_type(L, 1) !== lua.LUA_TTABLE) {
-        return this.raise(
+        return this.redis.raise(
           L,
           'calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).',
         );
@@ -221,26 +216,27 @@ export class LuaHost {
       description = this.textField(L, 'description');
       flags = this.flagsField(L);
       lua.lua_getfield(L, 1, this.fengari.bytes('callback'));
-      if (name === undefined) return this.raise(L, 'redis.register_function must get a function name argument');
+      if (name === undefined) return this.redis.raise(L, 'redis.register_function must get a function name argument');
       if (lua.lua_type(L, -1) !== lua.LUA_TFUNCTION) {
-        return this.raise(L, 'redis.register_function must get a callback argument');
+        return this.redis.raise(L, 'redis.register_function must get a callback argument');
       }
     } else {
       if (lua.lua_type(L, 1) !== lua.LUA_TSTRING) {
-        return this.raise(L, 'first argument to redis.register_function must be a string');
+        return this.redis.raise(L, 'first argument to redis.register_function must be a string');
       }
       name = latin1(lua.lua_tostring(L, 1) as Uint8Array);
       if (lua.lua_type(L, 2) !== lua.LUA_TFUNCTION) {
-        return this.raise(L, 'second argument to redis.register_function must be a function');
+        return this.redis.raise(L, 'second argument to redis.register_function must be a function');
       }
     }
     if (!/^\w+$/.test(name)) {
-      return this.raise(
+      return this.redis.raise(
         L,
         'Library names can only contain letters, numbers, or underscores(_) and must be at least one character long',
       );
     }
-    if (registered.some((each) => each.name === name)) return this.raise(L, 'Function already exists in the library');
+    if (registered.some((each) => each.name === name))
+      return this.redis.raise(L, 'Function already exists in the library');
     registered.push({ name, flags, description, ref: aux.luaL_ref(L, lua.LUA_REGISTRYINDEX) });
     return 0;
   }
@@ -259,7 +255,7 @@ export class LuaHost {
     if (lua.lua_getfield(L, 1, bytes('flags')) === lua.LUA_TTABLE) {
       for (let i = 1; lua.lua_rawgeti(L, -1, i) !== lua.LUA_TNIL; i++) {
         const flag = lua.lua_type(L, -1) === lua.LUA_TSTRING ? latin1(lua.lua_tostring(L, -1) as Uint8Array) : '';
-        if (!SCRIPT_FLAGS.has(flag)) this.raise(L, 'unknown flag given');
+        if (!SCRIPT_FLAGS.has(flag)) this.redis.raise(L, 'unknown flag given');
         flags.push(flag);
         lua.lua_settop(L, -2);
       }
@@ -360,8 +356,7 @@ export class LuaHost {
     this.raiseFatal(L);
   };
 
-  /** Ends the script when it must end. */
-  private raiseFatal(L: LuaState): void {
+  raiseFatal(L: LuaState): void {
     if (this.fatal !== undefined) this.fengari.aux.luaL_error(L, this.fengari.bytes('the script is over'));
   }
 
@@ -388,7 +383,7 @@ export class LuaHost {
       lua.lua_pushstring(state, bytes('the script is over'));
       return 1;
     });
-    this.addLibrary(L, 'redis', this.redisLibrary(version));
+    this.addLibrary(L, 'redis', this.redis.members(version));
     lua.lua_getglobal(L, bytes('redis'));
     this.redisRef = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
     this.addLibrary(L, 'bit', bitLibrary(L, this.fengari));
@@ -496,140 +491,4 @@ export class LuaHost {
     lua.lua_pushstring(L, Buffer.from(text, 'latin1'));
     return 1;
   };
-
-  // --- redis.* -----------------------------------------------------------------------------------------------------
-
-  private redisLibrary(version: string): Record<string, LuaFunction | number | string> {
-    const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
-    const nothing: LuaFunction = () => 0;
-    return {
-      call: (L) => this.call(L, true),
-      pcall: (L) => this.call(L, false),
-      error_reply: (L) => this.markedReply(L, 'err'),
-      status_reply: (L) => this.markedReply(L, 'ok'),
-      sha1hex: this.sha1hex,
-      log: this.log,
-      setresp: this.setResp,
-      replicate_commands: (L) => {
-        this.fengari.lua.lua_pushboolean(L, true);
-        return 1;
-      },
-      set_repl: nothing,
-      breakpoint: (L) => {
-        this.fengari.lua.lua_pushboolean(L, false);
-        return 1;
-      },
-      debug: nothing,
-      LOG_DEBUG: 0,
-      LOG_VERBOSE: 1,
-      LOG_NOTICE: 2,
-      LOG_WARNING: 3,
-      REPL_NONE: 0,
-      REPL_AOF: 1,
-      REPL_SLAVE: 2,
-      REPL_REPLICA: 2,
-      REPL_ALL: 3,
-      REDIS_VERSION: version,
-      REDIS_VERSION_NUM: major * 65_536 + minor * 256 + patch,
-    };
-  }
-
-  private call(L: LuaState, raises: boolean): number {
-    const { world, resp, values } = this;
-    this.raiseFatal(L);
-    const words = this.wordsOf(L);
-    let reply: Reply;
-    if (typeof words === 'string') reply = new ErrorReply(words);
-    else if (world === undefined)
-      reply = new ErrorReply('ERR redis.call can only be called inside a script invocation');
-    else {
-      try {
-        reply = world.call(words, resp);
-      } catch (thrown) {
-        this.fatal = { thrown };
-        this.raiseFatal(L);
-        throw thrown;
-      }
-    }
-    values.push(L, reply, resp);
-    return reply instanceof ErrorReply && raises ? this.fengari.lua.lua_error(L) : 1;
-  }
-
-  /** The arguments as words of a command, or what is wrong with them. */
-  private wordsOf(L: LuaState): Uint8Array[] | string {
-    const { lua } = this.fengari;
-    const count = lua.lua_gettop(L);
-    if (count === 0) return 'ERR Please specify at least one argument for this redis lib call';
-    const words: Uint8Array[] = [];
-    for (let i = 1; i <= count; i++) {
-      const type = lua.lua_type(L, i);
-      if (type === lua.LUA_TNUMBER) words.push(Buffer.from(numberText(lua.lua_tonumber(L, i))));
-      else if (type === lua.LUA_TSTRING) words.push(lua.lua_tostring(L, i) as Uint8Array);
-      else return 'ERR Lua redis lib command arguments must be strings or integers';
-    }
-    return words;
-  }
-
-  /** Raises an error as `redis.call` does. */
-  private raise(L: LuaState, text: string): never {
-    this.values.pushField(L, 'err', Buffer.from(`ERR ${text}`));
-    return this.fengari.lua.lua_error(L);
-  }
-
-  private markedReply(L: LuaState, mark: 'err' | 'ok'): number {
-    const { lua } = this.fengari;
-    if (lua.lua_gettop(L) !== 1 || lua.lua_type(L, 1) !== lua.LUA_TSTRING) {
-      this.values.pushField(L, 'err', Buffer.from('ERR wrong number or type of arguments'));
-      return 1;
-    }
-    const given = lua.lua_tostring(L, 1) as Uint8Array;
-    let text = given;
-    if (mark === 'err') {
-      const plain = latin1(given);
-      // A message without a code gets one; a dash is what Redis would write before it.
-      const message = plain.startsWith('-') ? plain.slice(1) : plain;
-      text = Buffer.from(message.includes(' ') ? message : `ERR ${message}`, 'latin1');
-    }
-    this.values.pushField(L, mark, text);
-    return 1;
-  }
-
-  private readonly sha1hex: LuaFunction = (L) => {
-    const { lua, bytes } = this.fengari;
-    if (lua.lua_gettop(L) !== 1) return this.raise(L, 'wrong number of arguments');
-    lua.lua_pushstring(L, bytes(sha1(lua.lua_tostring(L, 1) ?? new Uint8Array(0))));
-    return 1;
-  };
-
-  private readonly log: LuaFunction = (L) => {
-    const { lua } = this.fengari;
-    const count = lua.lua_gettop(L);
-    if (count < 2) return this.raise(L, 'redis.log() requires two arguments or more.');
-    if (!lua.lua_isnumber(L, 1)) return this.raise(L, 'First argument must be a number (log level).');
-    const level = lua.lua_tonumber(L, 1);
-    if (level < 0 || level > 3) return this.raise(L, 'Invalid debug level.');
-    const parts: string[] = [];
-    for (let i = 2; i <= count; i++) parts.push(Buffer.from(lua.lua_tostring(L, i) ?? new Uint8Array(0)).toString());
-    this.world?.log(level, parts.join(' '));
-    return 0;
-  };
-
-  private readonly setResp: LuaFunction = (L) => {
-    const { lua } = this.fengari;
-    if (lua.lua_gettop(L) !== 1) return this.raise(L, 'redis.setresp() requires one argument.');
-    const version = lua.lua_tonumber(L, 1);
-    if (version !== 2 && version !== 3) return this.raise(L, 'RESP version must be 2 or 3.');
-    this.resp = version;
-    return 0;
-  };
-}
-
-export function sha1(body: Uint8Array): string {
-  return createHash('sha1').update(body).digest('hex');
-}
-
-/** A number as a word: whole ones without a point, others with 17 digits as `%.17g` has them. */
-function numberText(value: number): string {
-  if (Number.isSafeInteger(value)) return Object.is(value, -0) ? '-0' : String(value);
-  return formatText('%.17g', { number: () => value, text: () => '' });
 }

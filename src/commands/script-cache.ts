@@ -7,7 +7,8 @@
 
 import { copyOf, equalBytes, latin1 } from '../bytes.ts';
 import { CommandError } from './errors.ts';
-import { LuaHost, type Script, SCRIPT_FLAGS, sha1 } from './lua-host.ts';
+import { LuaHost, type Script, SCRIPT_FLAGS } from './lua-host.ts';
+import { sha1 } from './lua-redis.ts';
 import { ScriptRunner } from './script-run.ts';
 import type { Server } from './server-state.ts';
 
