@@ -182,11 +182,12 @@ export class NodeCluster {
       view: keeper,
       heard: (from, epoch) => keeper.heard(from, epoch),
     });
+    const inMs = (timeoutMs: number): number => coordinator.nowMs() + timeoutMs;
     const expiryOptions: ClusterExpiryOptions = {
       store: engine,
       state,
       view: keeper,
-      change: (row, change, timeoutMs, done) => coordinator.change(row, change, coordinator.nowMs() + timeoutMs, done),
+      change: (row, change, timeoutMs, done) => coordinator.changeHead(row, change, inMs(timeoutMs), done),
       nowMs: () => env.clock.wallMs(),
       onExpired: (row) => {
         server.keyspace.expiredRows++;
@@ -194,7 +195,10 @@ export class NodeCluster {
       },
     };
     this.expiry = new ClusterExpiry(expiryOptions);
-    this.fieldExpiry = new ClusterFieldExpiry(expiryOptions);
+    this.fieldExpiry = new ClusterFieldExpiry({
+      ...expiryOptions,
+      change: (row, change, timeoutMs, done) => coordinator.change(row, change, inMs(timeoutMs), done),
+    });
     this.levels = new LevelRun({
       env,
       view: keeper,

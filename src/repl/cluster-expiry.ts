@@ -36,7 +36,7 @@ export interface ClusterExpiryOptions {
   readonly store: Store;
   readonly state: KeyspaceState;
   readonly view: Pick<ClusterView, 'topology' | 'self' | 'owners' | 'isHealthy'>;
-  /** `Coordinator.change`; `timeoutMs` from now. */
+  /** `Coordinator.changeHead`, whose changes do not look at elements; of fields `Coordinator.change`. `timeoutMs` from now. */
   change(
     row: RowName,
     change: (state: Uint8Array | undefined) => { state: Uint8Array | undefined; reply: boolean },

@@ -228,7 +228,17 @@ export class Coordinator {
 
   /** Runs `change` on the row, whoever owns it. `done` is called once, at the latest one phase after the deadline. */
   change<R>(row: RowName, change: RowChange<R>, deadlineMs: number, done: (outcome: ChangeOutcome<R>) => void): void {
-    this.submit(row, new ChangeOf(change, done), deadlineMs);
+    this.submit(row, new ChangeOf(change, done, false), deadlineMs);
+  }
+
+  /** As `change`, of what a row is but for its elements: a large collection may be told against this node's copy. */
+  changeHead<R>(
+    row: RowName,
+    change: RowChange<R>,
+    deadlineMs: number,
+    done: (outcome: ChangeOutcome<R>) => void,
+  ): void {
+    this.submit(row, new ChangeOf(change, done, true), deadlineMs);
   }
 
   /** As `change`, without closures. */

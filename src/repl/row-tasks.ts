@@ -107,11 +107,13 @@ export class Settle implements RowTask {
 }
 
 export class ChangeOf<R> implements RowTask {
+  readonly takesDelta: boolean;
   private readonly change: RowChange<R>;
   private readonly answer: (outcome: ChangeOutcome<R>) => void;
   private reply: R | undefined = undefined;
 
-  constructor(change: RowChange<R>, answer: (outcome: ChangeOutcome<R>) => void) {
+  constructor(change: RowChange<R>, answer: (outcome: ChangeOutcome<R>) => void, takesDelta: boolean) {
+    this.takesDelta = takesDelta;
     this.change = change;
     this.answer = answer;
   }

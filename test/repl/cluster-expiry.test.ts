@@ -5,10 +5,14 @@ import { test } from 'node:test';
 import { EngineError } from '../../src/engine/engine-error.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
 import { ClusterExpiry } from '../../src/repl/cluster-expiry.ts';
-import { expiryKey } from '../../src/repl/row-key.ts';
-import { decodeRowState } from '../../src/repl/row-state.ts';
+import { EMPTY } from '../../src/bytes.ts';
+import { packCollection } from '../../src/repl/element-pack.ts';
+import { ELEMENT } from '../../src/repl/elements.ts';
+import { rowType } from '../../src/repl/head.ts';
+import { CELL_ELEMENT, expiryKey } from '../../src/repl/row-key.ts';
+import { decodeRowState, encodeRowState } from '../../src/repl/row-state.ts';
 import { Prng } from '../sim/prng.ts';
-import { BENCH_MS, rowOf, stringState, threeMembers } from './owner-bench.ts';
+import { askNow, BENCH_MS, rowOf, stringState, threeMembers } from './owner-bench.ts';
 import { TestCluster, type TestNode } from './owner-cluster.ts';
 
 function threeOwners() {
@@ -35,7 +39,7 @@ void test('the first healthy owner ends rows whose deadline has passed', async (
         view: node.view,
         change: (row, change, timeoutMs, done) => {
           submitted++;
-          node.coordinator.change(row, change, kernel.nowMs + timeoutMs, done);
+          node.coordinator.changeHead(row, change, kernel.nowMs + timeoutMs, done);
         },
         nowMs: () => Math.floor(BENCH_MS + kernel.nowMs),
         onExpired: () => {
@@ -99,6 +103,52 @@ void test('the first healthy owner ends rows whose deadline has passed', async (
   cluster.close();
 });
 
+void test('a large collection whose cells were lost is ended like any other', async () => {
+  const cluster = new TestCluster({ members: 3, topology: threeOwners(), random: new Prng(3) });
+  const { kernel } = cluster;
+  const row = rowOf('key');
+  const elements = Array.from({ length: 100 }, (_, i) => ({
+    tag: ELEMENT,
+    key: Buffer.from(`field${i + 100}`),
+    value: Buffer.alloc(20),
+  }));
+  const value = packCollection(elements.length, EMPTY, elements);
+  const { store, state, view, coordinator, owner } = cluster.node(2);
+  coordinator.change(
+    row,
+    (_state, modified) => ({
+      state: encodeRowState({ type: rowType.HASH, expiresAtMs: BENCH_MS + 500, modified, value }),
+      reply: 0,
+    }),
+    400,
+    () => 0,
+  );
+  await cluster.run(1_000);
+  const head = Buffer.from(row, 'latin1');
+  const [lower, upper] = [Uint8Array.of(...head, CELL_ELEMENT), Uint8Array.of(...head, CELL_ELEMENT + 1)];
+  const batch = store.newBatch();
+  batch.deleteRange(lower, upper);
+  store.write(batch);
+  assert.deepEqual(askNow(owner, { kind: 'read', row, digest: false }), { kind: 'unable', reason: 'amnesia' });
+  const ended: string[] = [];
+  const expiry = new ClusterExpiry({
+    store,
+    state,
+    view,
+    change: (name, change, timeoutMs, done) => coordinator.changeHead(name, change, kernel.nowMs + timeoutMs, done),
+    nowMs: () => Math.floor(BENCH_MS + kernel.nowMs),
+    onExpired: (name) => ended.push(name),
+  });
+  assert.equal(await expiry.sweep(), false);
+  await cluster.run(1_100);
+  assert.deepEqual(ended, [row]);
+  for (const each of cluster.nodes) {
+    assert.equal(decodeRowState(each.owner.held(row)?.value as Uint8Array).type, rowType.DELETED);
+    assert.ok(!isIndexed(each, BENCH_MS + 500, row));
+  }
+  cluster.close();
+});
+
 void test('a row that a damaged table may hold does not keep those behind it', async () => {
   const cluster = new TestCluster({ members: 3, topology: threeOwners(), random: new Prng(2) });
   const { kernel } = cluster;
@@ -132,7 +182,7 @@ void test('a row that a damaged table may hold does not keep those behind it', a
     view,
     change: (row, change, timeoutMs, done) => {
       ended.push(row);
-      coordinator.change(row, change, kernel.nowMs + timeoutMs, done);
+      coordinator.changeHead(row, change, kernel.nowMs + timeoutMs, done);
     },
     nowMs: () => Math.floor(BENCH_MS + kernel.nowMs),
     onExpired: () => undefined,
