@@ -1,9 +1,10 @@
 /**
  * Whether this directory may have forgotten what its node acknowledged: a machine that stopped before everything was
- * written, while `appendfsync` did not wait for the disk.
+ * written, while `appendfsync` did not wait for the disk; or `kvorum repair` could not keep everything.
  *
  * ```
  * durable value "boot"   empty: everything that was acknowledged is on the disk
+ *                        "lost records": written by `kvorum repair`, no boot id
  *                        else the boot id of the machine on which a life began that may acknowledge more than that
  * ```
  *
@@ -20,8 +21,7 @@ import { EngineError } from './engine/engine-error.ts';
 import type { FsyncPolicy } from './engine/store.ts';
 import type { Env } from './env.ts';
 import { localKey } from './repl/row-key.ts';
-
-const BOOT = 'boot';
+import { BOOT, LOST_RECORDS } from './repl/slot-recovery.ts';
 
 /** Written last, so that waiting for it is waiting for everything. */
 const STOP_KEY = localKey('stop');
@@ -32,6 +32,8 @@ const STOP_WAIT_MS = 5_000;
 export class BootMark {
   /** What earlier lives acknowledged may be gone. */
   readonly mayHaveForgotten: boolean;
+  /** More than that: of what is still there, records may be gone, or older than those that were there. */
+  readonly hasLostRecords: boolean;
   private readonly values: DurableValues;
   /** What this life writes once it may acknowledge what is not on the disk. */
   private readonly text: string;
@@ -45,6 +47,7 @@ export class BootMark {
     this.text = bootId === '' ? 'unknown' : bootId;
     this.wasWeak = policy !== 'always';
     this.written = Buffer.from(values.getValue(BOOT) ?? '').toString('latin1');
+    this.hasLostRecords = this.written === LOST_RECORDS;
     this.mayHaveForgotten = this.written !== '' && (bootId === '' || this.written !== bootId);
     this.isSuspect = this.mayHaveForgotten;
   }

@@ -67,6 +67,8 @@ export interface NodeClusterOptions {
   readonly dispatcher: Dispatcher;
   /** What this node acknowledged in earlier lives may be gone in part: see node-boot.ts. */
   readonly mayHaveForgotten: boolean;
+  /** A repair has lost some of it. */
+  readonly hasLostRecords: boolean;
   /** Called once what may have been forgotten was got back from the other owners. */
   recovered(): Promise<void>;
 }
@@ -159,6 +161,7 @@ export class NodeCluster {
       view: keeper,
       owner: this.owner,
       promisedBefore,
+      hasLostRecords: options.hasLostRecords,
       ask: (to, request, answered) => this.askMember(to, request, answered),
     });
     this.hints = new Hints({
@@ -314,7 +317,9 @@ export class NodeCluster {
   private async recover(): Promise<void> {
     const { env } = this.options;
     const { owner, recovery } = this;
-    const why = 'this machine stopped before its disk had everything';
+    const why = this.options.hasLostRecords
+      ? 'a repair has lost records'
+      : 'this machine stopped before its disk had everything';
     env.log.warn(`${why}: slots are got back from their other owners`, { slots: owner.recall.suspectSlots });
     await recovery.run();
     env.log.info('nothing that was acknowledged is missing any more', { restored: recovery.restored });

@@ -164,8 +164,8 @@ export class Node {
     const boot = await BootMark.open(engine, options.machine.bootId, config.get('appendfsync'));
     this.boot = boot;
     config.onChange('appendfsync', (policy) => boot.follow(policy));
-    const { mayHaveForgotten } = boot;
-    const parts = { env, config, engine, state, identity, server, dispatcher, mayHaveForgotten };
+    const { mayHaveForgotten, hasLostRecords } = boot;
+    const parts = { env, config, engine, state, identity, server, dispatcher, mayHaveForgotten, hasLostRecords };
     this.cluster = await NodeCluster.open({ ...parts, recovered: () => boot.recovered() });
   }
 

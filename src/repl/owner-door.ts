@@ -201,7 +201,10 @@ export class OwnerDoor {
     if (request.kind === 'read') {
       const { row } = request;
       return new Promise((resolve) => {
-        owner.recall.tell(row, (told) => resolve(told.kind === 'held' ? encodeAnswer(told) : { failed: told.kind }));
+        owner.recall.tell(row, (told) => {
+          const isLost = told.kind === 'unable' && told.reason === 'amnesia';
+          resolve(told.kind === 'held' || isLost ? encodeAnswer(told) : { failed: told.kind });
+        });
       });
     }
     const refusal = this.refusalOf(request.slots, epoch, true);

@@ -60,8 +60,8 @@ export class OwnerRecall {
     }
   }
 
-  /** The version held of a row; undefined: it cannot be told. */
-  async heldVersion(row: RowName): Promise<Version | undefined> {
+  /** What is held of a row, and whether a part of it stands in other records; undefined: it cannot be told. */
+  async held(row: RowName): Promise<{ readonly version: Version; readonly standsApart: boolean } | undefined> {
     const { rows } = this.parts;
     try {
       while (rows.lookUp(row) === lookup.MISS) await rows.fetch(row);
@@ -69,14 +69,14 @@ export class OwnerRecall {
       this.parts.unableFor(error);
       return undefined;
     }
-    return rows.held;
+    return { version: rows.held, standsApart: rows.standsApart || isMarkRow(row) };
   }
 
   /**
-   * Takes what another owner holds, if it is newer, whatever was promised: slot-recovery.ts says why it may. True: it is
-   * durable here. Requires: the slot is suspect.
+   * Takes what another owner holds, if it is newer, whatever was promised: slot-recovery.ts says why it may. `anew`: also
+   * if it is the version that is held. True: it is durable here. Requires: the slot is suspect.
    */
-  async restore(row: RowName, version: Version, value: Uint8Array | undefined): Promise<boolean> {
+  async restore(row: RowName, version: Version, value: Uint8Array | undefined, anew = false): Promise<boolean> {
     const { rows, marks, acceptor } = this.parts;
     const isMark = isMarkRow(row);
     try {
@@ -84,12 +84,12 @@ export class OwnerRecall {
       for (;;) {
         if (this.parts.isStopped()) return false;
         if (rows.lookUp(row) === lookup.MISS) await rows.fetch(row);
-        else if (compareVersions(rows.floor, version) >= 0) return true;
+        else if (compareVersions(rows.floor, version) >= (anew ? 1 : 0)) return true;
         else if (isMark && !marks.prepare(slotOfRow(row), state)) await marks.load();
         else break;
       }
       const { kind } = acceptor.accept(row, version, version, rows.floor);
-      if (kind !== 'apply' && kind !== 'conflict') return false;
+      if (kind !== 'apply' && kind !== 'conflict' && kind !== 'repeat') return false;
       const sequence = isMark ? marks.apply(version, state) : rows.apply(version, state);
       await new Promise<void>((resolve) => this.parts.whenDurable(sequence, resolve));
       return true;

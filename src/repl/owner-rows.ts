@@ -282,6 +282,12 @@ export class OwnerRows {
     return true;
   }
 
+  /** Whether a part of the row that was looked up last stands apart from its head. */
+  get standsApart(): boolean {
+    // Of what is remembered nothing does (LOOKED_AT).
+    return this.exists && (this.before.flags & (headFlag.CELLS | headFlag.APART)) !== 0;
+  }
+
   /** Whether the row that was looked up last is a collection of which a state against it can be made. */
   takesDelta(): boolean {
     const { before } = this;

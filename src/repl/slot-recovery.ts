@@ -1,6 +1,6 @@
 /**
- * An owner that may have forgotten what it took (the machine stopped and had not written everything: node-boot.ts) votes
- * on none of its slots until it has got back what it may have forgotten from the other owners.
+ * An owner that may have forgotten what it took (the machine stopped and had not written everything, or a repair has lost
+ * records: node-boot.ts) votes on none of its slots until it has got back what it may have forgotten from the other owners.
  *
  * ```
  * suspect ─▶ RECALL raise: the others promise no less than this owner ever promised    (what is older can be taken no more)
@@ -17,10 +17,14 @@
  * ballot that could decide otherwise without having seen it is left. Where all owners have lost their memory, what none of
  * them remembers is lost, as `appendfsync everysec` says.
  *
+ * After a repair that has lost records, what stands apart from a row's head (elements, a long string, what a flush mark is looked up by) may be gone, or older
+ * than the head says, and nothing tells: so it is brought anew where the versions are the same. A row of which nobody who is
+ * asked can tell that version is left as it is.
+ *
  * ```
  * RECALL request   u8 1 raise | u64 stamp, u32 actor | slots      answer   u8 1 | u8 1: trusted;  or u8 0: not yet
  *                  u8 2 list | as LIST                                     as LIST
- *                  u8 3 read | name of the row                             as OWNER's answer to a read
+ *                  u8 3 read | name of the row                             as OWNER's answer to a read: held, or amnesia
  * ```
  * `slots` as in slot-list.ts; anything else is a `DamagedError`.
  *
@@ -48,7 +52,11 @@ import {
   type RowList,
   type SlotRange,
 } from './slot-list.ts';
-import { readVersion, VERSION_BYTES, writeVersion, type Version } from './version.ts';
+import { compareVersions, readVersion, VERSION_BYTES, writeVersion, type Version } from './version.ts';
+
+/** The durable value that says why slots are suspect (node-boot.ts), and what it is after a repair that has lost records. */
+export const BOOT = 'boot';
+export const LOST_RECORDS = 'lost records';
 
 /** Method on the bus (bus-method.ts). */
 export const RECALL_METHOD = 25;
@@ -121,6 +129,8 @@ export interface RecoveryOptions {
   readonly owner: Pick<Owner, 'isBlocked' | 'isUndecided' | 'recall'>;
   /** No less than any promise of earlier lives. */
   readonly promisedBefore: Version;
+  /** A repair has lost records here. */
+  readonly hasLostRecords: boolean;
   /** As `SlotMoveWorld.ask`; members other than this node. */
   ask(
     to: MemberId,
@@ -137,6 +147,8 @@ interface Batch {
 export class SlotRecovery {
   private readonly options: RecoveryOptions;
   private isClosed = false;
+  /** Rows of which everything was brought: after a repair. */
+  private readonly renewed = new Set<RowName>();
   /** Rows that were written here since the start. */
   restored = 0;
 
@@ -241,16 +253,24 @@ export class SlotRecovery {
   }
 
   private async copyRow(from: MemberId, row: RowName, version: Version, epoch: number): Promise<boolean> {
-    const { owner } = this.options;
-    const held = await owner.recall.heldVersion(row);
+    const { owner, hasLostRecords, env } = this.options;
+    const held = await owner.recall.held(row);
     if (held === undefined) return false;
-    if (held.stamp > version.stamp || (held.stamp === version.stamp && held.actor >= version.actor)) return true;
+    const order = compareVersions(held.version, version);
+    const isRenewal = order === 0 && held.standsApart && hasLostRecords && !this.renewed.has(row);
+    if (order >= 0 && !isRenewal) return true;
     const answer = await this.ask(from, encodeRecall({ kind: 'read', row }), epoch);
     if (answer === undefined || this.isClosed) return false;
     const told = decodeAnswer(answer);
+    if (isRenewal && told.kind === 'unable' && told.reason === 'amnesia') {
+      env.log.error('an owner has lost a part of a row that was lost here too', { from, row });
+      return true;
+    }
     if (told.kind !== 'held') return false;
+    if (!(await owner.recall.restore(row, told.version, told.value, isRenewal))) return false;
     this.restored++;
-    return owner.recall.restore(row, told.version, told.value);
+    if (hasLostRecords) this.renewed.add(row);
+    return true;
   }
 
   /** The answer in memory of its own; undefined: none. */

@@ -10,7 +10,8 @@
  *   follow each other up to the newest are kept. Tables that the old manifest no longer named may take part in that, so a
  *   key deleted just before may be back. The named values of the manifest (a node's identity) are gone.
  *
- * Whenever something is lost a named value asks the next start to count the rows anew (repl/recount.ts).
+ * Whenever something is lost named values ask the next start to count the rows anew (repl/recount.ts), and in a cluster to
+ * get back from other owners what this one may have lost (node-boot.ts).
  *
  * Repairing twice changes nothing, and a repair that was cut short is finished by the next one: each step is durable before
  * the next one begins.
@@ -28,6 +29,7 @@ import { fromWire, toWire } from '../engine/table-wire.ts';
 import { LEVELS, type Placed } from '../engine/version.ts';
 import type { Log } from '../env.ts';
 import { RECOUNT } from '../repl/recount.ts';
+import { BOOT, LOST_RECORDS } from '../repl/slot-recovery.ts';
 import { ReadOnlyDisk } from './read-only-disk.ts';
 import { copiedState, renewedValues } from './restore-manifest.ts';
 import { salvageTable } from './salvage.ts';
@@ -154,9 +156,11 @@ class Repair {
     }
   }
 
-  /** Records are gone, or older ones have come to light: whoever counts them has to count anew. */
+  /** Records are gone, or older ones have come to light: whoever counts them, or owns them with others, has to know. */
   async #markLosses(manifest: ManifestStore): Promise<void> {
-    if (this.#hasLost) await manifest.setValue(RECOUNT, Uint8Array.of(1));
+    if (!this.#hasLost) return;
+    await manifest.setValue(BOOT, Buffer.from(LOST_RECORDS, 'latin1'));
+    await manifest.setValue(RECOUNT, Uint8Array.of(1));
   }
 
   #salvage(number: number): TableMeta | undefined {

@@ -73,8 +73,8 @@ export function suspectSlotsOf(node: Node): number {
 
 /** The version that this node has of a key of database 0, as text, whether it votes or not. */
 export async function versionAt(node: Node, key: string): Promise<string> {
-  const version = await must(clusterOf(node), 'a node of a cluster').owner.recall.heldVersion(rowOf(key));
-  return version === undefined ? 'unknown' : versionText(version);
+  const held = await must(clusterOf(node), 'a node of a cluster').owner.recall.held(rowOf(key));
+  return held === undefined ? 'unknown' : versionText(held.version);
 }
 
 export type OwnerCounts = NodeCluster['owner']['counts'];
