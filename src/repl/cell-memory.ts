@@ -12,6 +12,7 @@ import { ElementBag, MAX_BAGGED } from './element-bag.ts';
 import { ElementRanks } from './element-ranks.ts';
 import { type DroppedRange, ELEMENT, keyAfter, type StagedElement, type TagRange } from './elements.ts';
 import { ListBlocks } from './list-blocks.ts';
+import { RangeSizes } from './range-sizes.ts';
 import { readStamp } from './row-key.ts';
 
 /** Collections of which something is remembered. */
@@ -44,6 +45,7 @@ export class CellNote {
   bag: ElementBag | undefined = undefined;
   /** Elements drawn at random so far. */
   draws = 0;
+  sizes: RangeSizes | undefined = undefined;
   usedAt = 0;
   /** Changes followed so far: what a walk of earlier tells of its edge may no longer be so. */
   changes = 0;
@@ -89,6 +91,7 @@ export class CellNote {
   /** Elements of a tag have gone without being named. */
   lost(tag: number): void {
     this.changes++;
+    this.sizes = undefined;
     this.ranksByTag.delete(tag);
     if (tag !== ELEMENT) return;
     this.blocks = undefined;
@@ -97,6 +100,7 @@ export class CellNote {
 
   changed({ tag, key, value, stored }: StagedElement): void {
     this.changes++;
+    this.sizes = undefined;
     const edges = this.edges.get(tag);
     if (edges !== undefined && value !== undefined) {
       if (edges.lower !== undefined && compareBytes(key, edges.lower) < 0) edges.lower = copyOf(key);

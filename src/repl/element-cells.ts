@@ -20,9 +20,17 @@ import type { PackedElement } from './element-pack.ts';
 import type { ElementRanks } from './element-ranks.ts';
 import { ELEMENT_HEADER } from './head.ts';
 import { CELL_ELEMENT, writeStamp } from './row-key.ts';
-import { ELEMENT, eachStep, type ElementBase, type ElementSteps, type TagRange } from './elements.ts';
+import {
+  type DroppedRange,
+  ELEMENT,
+  eachStep,
+  type ElementBase,
+  type ElementSteps,
+  type TagRange,
+} from './elements.ts';
 import type { ListBlocks } from './list-blocks.ts';
 import { Miss } from './miss.ts';
+import { RangeSizes, rangeWithout } from './range-sizes.ts';
 
 /** A bag is made after a draw for each so many elements. */
 const DRAWS_SHARE = 16;
@@ -221,6 +229,15 @@ export class CellElements implements ElementBase {
     note.bag = bag;
     this.memory?.grew(bag.bytes);
     return bag.count === total ? bag : undefined;
+  }
+
+  /** Bytes that the elements in a range take when packed, without those in these other ranges. Throws `Miss`. */
+  bytesIn(range: DroppedRange, others: readonly DroppedRange[]): number {
+    const note = this.note();
+    const sizes = note === undefined ? new RangeSizes() : (note.sizes ??= new RangeSizes());
+    const walk = ({ tag, lower, upper }: DroppedRange): ElementSteps => this.steps(tag, { lower, upper });
+    const rest = this.memory?.rest ?? (() => Promise.resolve());
+    return rangeWithout(range, others).reduce((sum, part) => sum + sizes.of(part, walk, rest), 0);
   }
 
   /** Every element, whatever its tag, in memory of its own. Throws `Miss`. */

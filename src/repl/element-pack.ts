@@ -86,7 +86,8 @@ export interface ElementChange {
   readonly value: Uint8Array | undefined;
 }
 
-function elementLength(key: Uint8Array, value: Uint8Array): number {
+/** Bytes of an element. */
+export function elementLength(key: Uint8Array, value: Uint8Array): number {
   return 1 + varintLength(key.length) + key.length + varintLength(value.length) + value.length;
 }
 

@@ -63,6 +63,8 @@ export interface DroppedRange {
   readonly tag: number;
   readonly lower: Uint8Array;
   readonly upper: Uint8Array;
+  /** Bytes that its elements took when packed, without those of ranges that were dropped before; undefined: not known yet. */
+  readonly bytes?: number;
 }
 
 /** What earlier commands have changed and nobody has written yet; the count and the meta bytes are those after it. */
@@ -278,7 +280,8 @@ export class Elements {
     return this.isDropped(tag, key) ? undefined : this.base.find(tag, key);
   }
 
-  private isDropped(tag: number, key: Uint8Array): boolean {
+  /** Whether the base's element is in a dropped range. */
+  isDropped(tag: number, key: Uint8Array): boolean {
     return this.dropped.some((range) => isIn(range, tag, key));
   }
 

@@ -8,7 +8,7 @@
  * held          the version of the record; of a row under its slot's flush mark the mark, and a deleted state
  * floor         what a new ballot must be above: `held`, and the mark of a flush from before the node was in a cluster
  * large         a collection whose elements take more than MAX_INLINE_BYTES has them in cells of a generation of its own (element-cells.ts);
- *               behind what stands in front of cells the head has u64 BE the bytes that they take when packed, about
+ *               behind what stands in front of cells the head has u64 BE the bytes that they take when packed
  * no state      head of type 0 whose modification version is zero: the row was settled, but never written
  * ```
  *
@@ -374,7 +374,7 @@ export class OwnerRows {
         flags |= headFlag.CELLS;
         const { count, meta, end } = readCollectionHead(value);
         this.putCells(version, new PackedElements(value, end).all());
-        inline = headOfCells(packCollection(count, meta, []), value.length);
+        inline = headOfCells(packCollection(count, meta, []), value.length - end);
       } else if (standsApart(value.length)) {
         flags |= headFlag.APART;
         after.apartLength = value.length;

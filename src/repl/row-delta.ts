@@ -18,36 +18,37 @@
  * ```
  * number of elements and meta bytes after the changes, as in front of cells (element-pack.ts)
  * nothing: no changes; or
- *   u32 number of elements of the base | u32 ranges, each: u8 tag | u32 length, lower | u32 length, upper
+ *   u32 number of elements of the base | u32 ranges, each: u8 tag | u32 bytes it had | u32 length, lower | u32 length, upper
  *   each change: u8 tag | u8 flags: 1 has a value, 2 the base has it | u32 bytes it had | u32 length, key | u32 length, value
  * ```
  *
- * Ranges are deleted first. Of each key there is one change at most. Sizes are what the packed elements take (an estimate
- * where ranges went), for the bound of a row and for when a collection goes back into its head.
+ * Ranges are deleted first; what a range had is without what ranges before it had. Of each key there is one change at most.
+ * Sizes are what the packed elements take, for the bound of a row and for when a collection goes back into its head.
  */
 
+import { assert } from '../assert.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
-import { packCollection, readCollectionHead } from './element-pack.ts';
-import {
-  type DroppedRange,
-  type EarlierChanges,
-  ELEMENT,
-  type ElementBase,
-  type Elements,
-  type StagedElement,
-} from './elements.ts';
+import { CellElements } from './element-cells.ts';
+import { elementLength, packCollection, readCollectionHead } from './element-pack.ts';
+import type { DroppedRange, EarlierChanges, ElementBase, Elements, StagedElement } from './elements.ts';
 import { MAX_INLINE_BYTES } from './head.ts';
-import { decodeRowState, encodeRowState, isDelta, MAX_STATE_BYTES, newRowState, type RowState } from './row-state.ts';
+import {
+  CELLS_BYTES,
+  decodeRowState,
+  encodeRowState,
+  isDelta,
+  MAX_STATE_BYTES,
+  newRowState,
+  type RowState,
+} from './row-state.ts';
 
 /** A collection in cells goes back into its head when its elements are no longer than this. */
 const MIN_CELLS_BYTES = MAX_INLINE_BYTES / 2;
 
-/** Bytes of an element when it is packed, beside its key and value; as a rule. */
-const PACKED_OVERHEAD = 3;
-
-/** Bytes of a change beside its key and value. */
+/** Bytes of a change beside its key and value, and of a range beside its bounds. */
 const CHANGE_OVERHEAD = 14;
+const RANGE_OVERHEAD = 13;
 
 const HAS_VALUE = 1;
 const STORED = 2;
@@ -57,9 +58,15 @@ export interface DeltaChange extends StagedElement {
   readonly sizeBefore: number;
 }
 
+/** A range with what its elements took in the base, packed, without those in the ranges before it. */
+export interface DeltaRange extends DroppedRange {
+  readonly bytes: number;
+}
+
 /** What stands in the value of a state against a base, behind what stands in front of cells. */
 export interface Delta extends EarlierChanges {
   readonly staged: readonly DeltaChange[];
+  readonly dropped: readonly DeltaRange[];
 }
 
 const NO_CHANGES: Delta = { staged: [], dropped: [] };
@@ -78,12 +85,14 @@ export function readDelta(value: Uint8Array, end: number): Delta {
   if (at + 4 > value.length) throw new DamagedError('changes that are cut');
   let ranges = readU32(value, at);
   at += 4;
-  const dropped: DroppedRange[] = [];
+  const dropped: DeltaRange[] = [];
   for (; ranges > 0; ranges--) {
-    if (at >= value.length) throw new DamagedError('changes that are cut');
-    const tag = value[at++] as number;
+    if (at + 5 > value.length) throw new DamagedError('changes that are cut');
+    const tag = value[at] as number;
+    const bytes = readU32(value, at + 1);
+    at += 5;
     const lower = block();
-    dropped.push({ tag, lower, upper: block() });
+    dropped.push({ tag, lower, upper: block(), bytes });
   }
   const staged: DeltaChange[] = [];
   while (at < value.length) {
@@ -124,16 +133,17 @@ export function deltaState(
   const { count, end } = readCollectionHead(value);
   const baseCount = countBefore(value, count, end);
   const earlier = readDelta(value, end).staged;
-  const { staged, dropped, base } = elements;
+  const { staged, base } = elements;
   const sizes = staged.map((change, i) => sizeIn(base, change, earlier[i]));
-  const size = sizeAfter(elements, sizes, cells.sizeBefore, baseCount);
-  if (size <= MIN_CELLS_BYTES) {
+  const dropped = elements.dropped.map((range, i) => withBytes(base, range, elements.dropped.slice(0, i)));
+  const size = sizeAfter(elements, sizes, dropped, cells.sizeBefore);
+  const head = packCollection(elements.count, elements.meta, []);
+  if (head.length + size <= MIN_CELLS_BYTES) {
     const packed = elements.packed();
     return encodeRowState({ ...parts, value: packed });
   }
-  const head = packCollection(elements.count, elements.meta, []);
   let length = head.length + 8;
-  for (const { lower, upper } of dropped) length += 9 + lower.length + upper.length;
+  for (const { lower, upper } of dropped) length += RANGE_OVERHEAD + lower.length + upper.length;
   for (const change of staged)
     if (isChange(change)) length += CHANGE_OVERHEAD + change.key.length + (change.value?.length ?? 0);
   const state = newRowState({ ...parts, cells: { ...cells, size } }, length);
@@ -148,8 +158,10 @@ export function deltaState(
   writeU32(state, at, baseCount);
   writeU32(state, at + 4, dropped.length);
   at += 8;
-  for (const { tag, lower, upper } of dropped) {
-    state[at++] = tag;
+  for (const { tag, lower, upper, bytes } of dropped) {
+    state[at] = tag;
+    writeU32(state, at + 1, bytes);
+    at += 5;
     block(lower);
     block(upper);
   }
@@ -169,36 +181,45 @@ function isChange({ value, stored }: StagedElement): boolean {
   return value !== undefined || stored;
 }
 
-function packedSize(key: Uint8Array, value: Uint8Array): number {
-  return PACKED_OVERHEAD + key.length + value.length;
-}
-
 /** Bytes that the element takes in the base. Throws `Miss`. */
 function sizeIn(base: ElementBase, { tag, key, stored }: StagedElement, earlier: DeltaChange | undefined): number {
   if (!stored) return 0;
   if (earlier !== undefined) return earlier.sizeBefore;
   const value = base.find(tag, key);
-  return value === undefined ? 0 : packedSize(key, value);
+  return value === undefined ? 0 : elementLength(key, value);
 }
 
-function sizeAfter(elements: Elements, sizes: readonly number[], sizeBefore: number, baseCount: number): number {
+function withBytes(base: ElementBase, range: DroppedRange, before: readonly DroppedRange[]): DeltaRange {
+  const { bytes } = range;
+  if (bytes !== undefined) return { ...range, bytes };
+  // Ranges are dropped only of what stands in cells.
+  assert(base instanceof CellElements, 'a range of cells');
+  return { ...range, bytes: base.bytesIn(range, before) };
+}
+
+function sizeAfter(
+  elements: Elements,
+  sizes: readonly number[],
+  dropped: readonly DeltaRange[],
+  sizeBefore: number,
+): number {
   let size = sizeBefore;
-  let gained = 0;
-  for (const [i, { tag, key, value, stored }] of elements.staged.entries()) {
-    size += (value === undefined ? 0 : packedSize(key, value)) - (sizes[i] as number);
-    if (tag === ELEMENT) gained += Number(value !== undefined) - Number(stored);
-  }
-  if (elements.dropped.length > 0 && baseCount > 0) {
-    const gone = baseCount + gained - elements.count;
-    size -= Math.floor((sizeBefore * gone) / baseCount);
+  for (const { bytes } of dropped) size -= bytes;
+  for (const [i, { tag, key, value }] of elements.staged.entries()) {
+    if (value !== undefined) size += elementLength(key, value);
+    // What was in a range went with it.
+    if (!elements.isDropped(tag, key)) size -= sizes[i] as number;
   }
   return Math.max(0, size);
 }
 
-/** Bytes that the state takes where it is told whole, as far as known. */
+/** Bytes that the state takes where it is told whole; if it is longer as it is told here, so many. */
 export function wholeLength(state: Uint8Array): number {
   const { length } = state;
-  return isDelta(state) ? Math.max(length, decodeRowState(state).cells?.size ?? 0) : length;
+  if (!isDelta(state)) return length;
+  const { cells, value } = decodeRowState(state);
+  const { end } = readCollectionHead(value);
+  return Math.max(length, length - value.length - CELLS_BYTES + end + (cells?.size ?? 0));
 }
 
 /** Whether the state may be sent to another node. */

@@ -52,7 +52,7 @@ export const STATE_HEADER_BYTES = 15;
 const DEADLINE_BYTES = 8;
 
 /** u64 stamp, u32 actor: base | u64 generation | u64 size before | u64 size after. */
-const CELLS_BYTES = 36;
+export const CELLS_BYTES = 36;
 
 /** What the value of a collection in cells is told against. */
 export interface CellsBase {
@@ -60,7 +60,7 @@ export interface CellsBase {
   readonly base: Version;
   /** Of the cells of the base, at the node that says so; nobody else looks at it. */
   readonly generation: number;
-  /** Bytes of the whole value, as far as known: of the base, and with the changes. */
+  /** Bytes that the elements take when packed: those of the base, and with the changes. */
   readonly sizeBefore: number;
   readonly size: number;
 }

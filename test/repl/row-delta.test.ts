@@ -18,6 +18,8 @@ import { LevelRun } from '../../src/repl/level-run.ts';
 import { markRowOf, slotOfRow } from '../../src/repl/owner-message.ts';
 import { createFilter } from '../../src/repl/row-filter.ts';
 import { rowFilterState } from '../../src/repl/row-filter-state.ts';
+import { Miss } from '../../src/repl/miss.ts';
+import { wholeLength } from '../../src/repl/row-delta.ts';
 import { encodeRowState, isDelta } from '../../src/repl/row-state.ts';
 import { type DatabaseMark, encodeMarks, slotMarkKey } from '../../src/repl/slot-marks.ts';
 import { type Version, ZERO_VERSION } from '../../src/repl/version.ts';
@@ -42,9 +44,18 @@ const ROW = rowOf('key');
 
 type Edit = (elements: Elements) => void;
 
+function keyspaceOf(store: Store): Keyspace {
+  return new Keyspace({ store, state: new KeyspaceState(), hlc: benchClock(), actor: 1 });
+}
+
 /** Runs edits as a handler would, on whatever form of the state it is given. */
-function edited(store: Store, state: Uint8Array | undefined, version: Version, edit: Edit): Uint8Array | undefined {
-  const keyspace = new Keyspace({ store, state: new KeyspaceState(), hlc: benchClock(), actor: 1 });
+function edited(
+  store: Store,
+  state: Uint8Array | undefined,
+  version: Version,
+  edit: Edit,
+  keyspace = keyspaceOf(store),
+): Uint8Array | undefined {
   const given = new GivenRows();
   given.give(ROW, state);
   const view = new View(keyspace, store, given);
@@ -243,6 +254,53 @@ void test('a flush mark that comes late takes no cells from a newer collection',
   assert.ok(dropped(state) > 100);
 });
 
+void test('a collection is as large as what is left of it, where ranges went too', () => {
+  const { store, owner } = newOwner();
+  const mixed: Edit = (elements) => {
+    for (let i = 0; i < 1_000; i++) elements.set(ELEMENT, Buffer.from(`a${i}`), EMPTY);
+    for (let i = 0; i < 10; i++) elements.set(ELEMENT, Buffer.from(`b${i}`), Buffer.alloc(100_000));
+  };
+  accept(owner, ballot(1), edited(store, undefined, ballot(1), mixed));
+  const told = edited(store, owner.held(ROW)?.value, ballot(2), (elements) =>
+    elements.dropRange({ tag: ELEMENT, lower: Buffer.from('a'), upper: Buffer.from('b') }, 1_000),
+  ) as Uint8Array;
+  assert.ok(isDelta(told));
+  assert.equal(accept(owner, ballot(2), told), 'accepted');
+  assert.equal(wholeLength(told), whole(owner)?.length);
+  assert.equal(wholeLength(owner.held(ROW)?.value as Uint8Array), whole(owner)?.length, 'as its head says');
+});
+
+void test('what a long range took is found in slices, and once', async () => {
+  const { store, owner } = newOwner();
+  const many: Edit = (elements) => {
+    for (let i = 10_000; i < 30_000; i++) elements.add(ELEMENT, Buffer.from(`k${i}`), Buffer.alloc(i % 300));
+  };
+  accept(owner, ballot(1), edited(store, undefined, ballot(1), many));
+  const keyspace = keyspaceOf(store);
+  let rests = 0;
+  keyspace.cells.rest = () => {
+    rests++;
+    return Promise.resolve();
+  };
+  const drop: Edit = (elements) =>
+    elements.dropRange({ tag: ELEMENT, lower: Buffer.from('k12'), upper: Buffer.from('k28') }, 16_000);
+  const here = owner.held(ROW)?.value;
+  let told: Uint8Array | undefined;
+  for (let runs = 0; told === undefined; runs++) {
+    assert.ok(runs < 2);
+    try {
+      told = edited(store, here, ballot(2), drop, keyspace);
+    } catch (thrown) {
+      if (!(thrown instanceof Miss)) throw thrown;
+      await thrown.load();
+    }
+  }
+  assert.equal(rests, 10);
+  assert.equal(accept(owner, ballot(2), told), 'accepted');
+  assert.equal(wholeLength(told), whole(owner)?.length);
+  assert.equal(store.openCursors, 0);
+});
+
 void test('random changes: told against versions, told whole, and by turns, owners have the same bytes', () => {
   let [deltas, cells, heads] = [0, 0, 0];
   for (let seed = 1; seed <= 30; seed++) {
@@ -252,17 +310,18 @@ void test('random changes: told against versions, told whole, and by turns, owne
       const version = ballot(step);
       const isGrowing = random.chance(0.6);
       const from = Buffer.from(`k${random.between(10, 99)}`);
-      const isRange = random.chance(0.1);
+      const ranges = random.chance(0.1) ? random.between(1, 2) : 0;
+      const upper = Buffer.from(random.chance(0.5) ? 'k99' : `k${random.between(10, 99)}`);
       const keys = Array.from({ length: random.between(1, 8) }, () => `k${random.between(10, 99)}`);
       const value = 'v'.repeat(random.between(0, 80));
       const edit: Edit = (elements) => {
-        if (isRange) {
-          const upper = Buffer.from('k99');
+        for (let range = 0; range < ranges; range++) {
+          const lower = range === 0 ? from : Buffer.from('k30');
           const gone: Uint8Array[] = [];
-          elements.each(ELEMENT, { lower: from, upper }, (key) => void gone.push(Buffer.from(key)));
+          elements.each(ELEMENT, { lower, upper }, (key) => void gone.push(Buffer.from(key)));
           // As commands do it: ranges only of what stands in cells.
           if (elements.base instanceof CellElements) {
-            elements.dropRange({ tag: ELEMENT, lower: from, upper }, gone.length);
+            elements.dropRange({ tag: ELEMENT, lower, upper }, gone.length);
           } else for (const key of gone) elements.delete(ELEMENT, key);
         }
         for (const key of keys) {
@@ -271,9 +330,18 @@ void test('random changes: told against versions, told whole, and by turns, owne
         }
         elements.meta = from;
       };
-      const told = edited(a.store, a.owner.held(ROW)?.value, version, edit);
-      const full = edited(b.store, whole(b.owner), version, edit);
-      if (isDelta(told)) deltas++;
+      const more = put(`k${random.between(10, 99)}`, value);
+      const isTwofold = random.chance(0.3);
+      const made = (store: Store, state: Uint8Array | undefined): Uint8Array | undefined => {
+        const once = edited(store, state, version, edit);
+        return isTwofold ? edited(store, edited(store, once, version, more), version, edit) : once;
+      };
+      const told = made(a.store, a.owner.held(ROW)?.value);
+      const full = made(b.store, whole(b.owner));
+      if (isDelta(told)) {
+        deltas++;
+        assert.equal(wholeLength(told), Math.max(told.length, full?.length ?? 0), `seed ${seed} step ${step}`);
+      }
       assert.equal(accept(a.owner, version, told), 'accepted');
       assert.equal(accept(b.owner, version, full), 'accepted');
       // By turns, whatever form its copy has.
