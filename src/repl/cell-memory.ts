@@ -45,6 +45,7 @@ export class CellNote {
   bag: ElementBag | undefined = undefined;
   /** Elements drawn at random so far. */
   draws = 0;
+  /** Of ranges that somebody wants to drop. */
   sizes: RangeSizes | undefined = undefined;
   usedAt = 0;
   /** Changes followed so far: what a walk of earlier tells of its edge may no longer be so. */
