@@ -26,6 +26,7 @@ import { FlushedMemtables } from './flushed-memtables.ts';
 import { ExpectedHashes } from './expected-hashes.ts';
 import { Flusher } from './flusher.ts';
 import type { Generation } from './flusher.ts';
+import { manifestFailure } from './manifest.ts';
 import type { ManifestStore } from './manifest.ts';
 import { answer } from './memtable.ts';
 import type { HashSecret, Memtable } from './memtable.ts';
@@ -392,9 +393,18 @@ export class Engine implements Store {
     return this.#manifest.getValue(name);
   }
 
-  /** Sets a named value (at most 1 MiB); durable once resolved. */
-  setValue(name: string, value: Uint8Array): Promise<void> {
-    return this.#manifest.setValue(name, value);
+  /**
+   * Sets a named value (at most 1 MiB); durable once resolved. Rejects with a `DiskError` ENOSPC when the disk is full: it
+   * may be tried again. Any other rejection is final, as for a change of the tables, and `onFatal` is called.
+   */
+  async setValue(name: string, value: Uint8Array): Promise<void> {
+    try {
+      await this.#manifest.setValue(name, value);
+    } catch (error) {
+      const isFull = error instanceof DiskError && error.code === 'ENOSPC';
+      if (!isFull && this.#closing === undefined) this.#fail(manifestFailure(error));
+      throw error;
+    }
   }
 
   async flush(): Promise<void> {
@@ -493,8 +503,9 @@ export class Engine implements Store {
     return this.writeDelayMs > 0 || this.refusal?.code === 'overloaded';
   }
 
-  /** Tables can no longer be changed: as after a failed WAL write, nothing is acknowledged any more. */
+  /** The manifest can no longer be changed: as after a failed WAL write, nothing is acknowledged any more. */
   #fail(error: EngineError): void {
+    if (this.#wal.failure !== undefined) return;
     this.#wal.stop(error);
     this.#env.onFatal?.(error);
   }

@@ -76,6 +76,11 @@ export function manifestDamage(path: string, what: string, cause?: unknown): Eng
   return new EngineError('corruption', `the manifest ${path} is damaged: ${what}`, cause);
 }
 
+/** What a change that was rejected for another reason than a full disk means to the store: it is final. */
+export function manifestFailure(cause: unknown): EngineError {
+  return new EngineError('io', `the manifest cannot be changed: ${String(cause)}`, cause);
+}
+
 export function writeTable(writer: VarintWriter, { level, table }: Placed): void {
   const tombstones = table.rangeTombstones.list();
   writer.number(level).number(table.number).number(table.bytes).number(table.tailBytes);

@@ -19,6 +19,7 @@ import type { Choice, PickerInput, PickerOptions } from './compaction-picker.ts'
 import { EngineError } from './engine-error.ts';
 import type { EngineJob, EngineResult, ResultOf } from './engine-thread.ts';
 import { FLUSH_TABLE_BYTES, flushNumbers } from './flush.ts';
+import { manifestFailure } from './manifest.ts';
 import type { ManifestStore } from './manifest.ts';
 import type { Memtable } from './memtable.ts';
 import { tablePath } from './sstable-format.ts';
@@ -188,7 +189,7 @@ export class Tree {
         this.#unlink(edit.added.map(({ table }) => table.number).filter((number) => !leaving.has(number)));
         throw error;
       }
-      this.#failure ??= new EngineError('io', `the manifest cannot be changed: ${String(error)}`, error);
+      this.#failure ??= manifestFailure(error);
       this.#options.onFatal(this.#failure);
       throw this.#failure;
     }

@@ -27,13 +27,14 @@ interface Machine {
   memtableBytes: number;
   life: Life;
   fatal: EngineError | undefined;
+  fatals: number;
 }
 
 function machine(seed: number, log = silent): Machine {
   const loop = new EventLoop();
   const random = new Prng(seed);
   const sim = new SimDisk({ loop, random: random.split('disk') });
-  return { loop, sim, random, log, memtableBytes: 4096, life: loop.life(), fatal: undefined };
+  return { loop, sim, random, log, memtableBytes: 4096, life: loop.life(), fatal: undefined, fatals: 0 };
 }
 
 /** Opens in a new life. */
@@ -49,7 +50,10 @@ async function open(on: Machine, fsync: FsyncPolicy = 'always'): Promise<Engine>
     random: on.random,
     log: on.log,
     engine: { memtableBytes: on.memtableBytes, blockCacheBytes: 65_536, diskReserveBytes: 0, fsync },
-    onFatal: (error) => (on.fatal ??= error),
+    onFatal: (error) => {
+      on.fatal ??= error;
+      on.fatals++;
+    },
   });
   return on.loop.settle(opening);
 }
@@ -190,6 +194,41 @@ void test('a WAL write that fails at once is told, and close ends', async () => 
   await on.loop.advance(1);
   assert.equal(fatalCode(on), 'io');
   await assert.rejects(on.loop.settle(engine.close()), { code: 'io' });
+});
+
+void test('a named value that the disk refuses once is told as the end, once, and nothing is acknowledged after it', async () => {
+  const on = machine(2);
+  const engine = await open(on);
+  await on.loop.settle(engine.setValue('name', Uint8Array.of(1)));
+  on.sim.faults.nameErrorChance = 1;
+  await assert.rejects(on.loop.settle(engine.setValue('name', Uint8Array.of(2))), { code: 'EIO' });
+  assert.equal(fatalCode(on), 'io');
+  on.sim.faults.nameErrorChance = 0;
+  await assert.rejects(on.loop.settle(engine.setValue('name', Uint8Array.of(3))), { code: 'EIO' });
+  const sequence = writeRound(engine, 1);
+  await on.loop.advance(100);
+  assert.ok(engine.durableSequence < sequence);
+  await assert.rejects(on.loop.settle(engine.flush()), { code: 'io' });
+  assert.equal(on.fatals, 1);
+  on.life.kill();
+  on.sim.kill();
+  const next = await open(on);
+  assert.deepEqual(next.getValue('name'), Uint8Array.of(1));
+  await on.loop.settle(next.setValue('name', Uint8Array.of(4)));
+  assert.deepEqual(next.getValue('name'), Uint8Array.of(4));
+  await on.loop.settle(next.close());
+  assert.equal(on.fatal, undefined);
+});
+
+void test('a named value that finds no room is no end, and may be set again', async () => {
+  const on = machine(3);
+  const engine = await open(on);
+  on.sim.capacityBytes = on.sim.usedBytes;
+  await assert.rejects(on.loop.settle(engine.setValue('name', new Uint8Array(500))), { code: 'ENOSPC' });
+  on.sim.capacityBytes = Number.POSITIVE_INFINITY;
+  await on.loop.settle(engine.setValue('name', new Uint8Array(500)));
+  await on.loop.settle(engine.close());
+  assert.equal(on.fatal, undefined);
 });
 
 void test('what a failed sync lost is not called durable by the next life, which read it from the cache', async () => {

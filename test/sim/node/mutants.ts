@@ -189,6 +189,16 @@ export const mutants = {
     schedule: 'lostPop',
     seed: 7,
   },
+  goesOnWithoutManifest: {
+    why: 'a node whose disk has refused a named value for good goes on, and never learns a topology again',
+    file: 'engine/engine.js',
+    find: 'if (!isFull && this.#closing === undefined)',
+    replace: 'if (false)',
+    nodes: 3,
+    swarm: {},
+    schedule: 'refusedTopology',
+    seed: 7,
+  },
 } as const satisfies Readonly<Record<string, Mutant>>;
 
 export type MutantName = keyof typeof mutants;

@@ -3,6 +3,8 @@
  * the product (schedules.test.ts); a wrong product may name one that notices it (mutants.ts).
  */
 
+import { must } from '../../../src/assert.ts';
+import { noFaults } from '../disk.ts';
 import { machineName } from './setting.ts';
 import { Stage } from './stage.ts';
 
@@ -333,6 +335,28 @@ async function forgottenWrites(seed: number): Promise<string | undefined> {
   );
 }
 
+/**
+ * A disk refuses a new topology once, and nothing but a new life can change that manifest any more: the node must not go
+ * on with the topology that it had.
+ */
+async function refusedTopology(seed: number): Promise<string | undefined> {
+  const stage = await Stage.open({ nodes: 3, seed, later: 1 });
+  const [refusing, joins] = [1, 3];
+  const machine = must(stage.machines[refusing], 'a machine');
+  machine.disk.faults.nameErrorChance = 1;
+  stage.machines[joins]?.start();
+  await stage.until(() => machine.disk.injected.nameError > 0, 'the disk refuses something');
+  machine.disk.faults = noFaults();
+  await stage.loop.advance(HEALED_MS);
+  const members = stage.members(refusing);
+  const reply = (await stage.ask(refusing, 'SET', 'k', 'v')) ?? 'no answer';
+  return verdict(
+    stage,
+    members !== 4 && `it knows of ${members} members of 4`,
+    reply !== '+OK' && `its clients are told ${reply}`,
+  );
+}
+
 async function answers(stage: Stage, index: number, keys: readonly string[]): Promise<string[]> {
   const replies: string[] = [];
   for (const key of keys) replies.push((await stage.ask(index, 'GET', key)) ?? 'no answer');
@@ -353,6 +377,7 @@ export const schedules = {
   brokenForward,
   lostPop,
   forgottenWrites,
+  refusedTopology,
 } as const satisfies Readonly<Record<string, Schedule>>;
 
 export type ScheduleName = keyof typeof schedules;
