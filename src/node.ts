@@ -171,7 +171,11 @@ export class Node {
 
   private cannotJoin(options: NodeOptions, reason: unknown): void {
     options.env.log.error('this node cannot join its cluster', { reason: String(reason) });
-    void this.close().then(() => options.onShutdown());
+    const ended = (): void => options.onShutdown();
+    this.close().then(ended, (error: unknown) => {
+      options.env.log.error('the shutdown failed', { reason: String(error) });
+      ended();
+    });
   }
 
   /** `127.0.0.1:6379`, for each address that is listened on. */
