@@ -36,9 +36,13 @@ export class SessionClient {
   private connection: RespClient | undefined;
   private target = '';
   private token: string | undefined;
-  /** Number of the last write that was tried, and the least that must be seen from now on. */
+  /** Number of the last write that was tried. */
   private tried = 0;
-  private least = 0;
+  /** Writes that were not acknowledged and not seen: each may still take effect, whatever came after it. */
+  private readonly open = new Set<number>();
+  /** Writes in the order in which they took effect for this session, and the last that it saw. */
+  private readonly effects = new Map<number, number>([[0, 0]]);
+  private seen = 0;
   private waiting:
     | { readonly wanted: number; readonly replies: ReplyText[]; done(replies?: ReplyText[]): void }
     | undefined;
@@ -64,8 +68,9 @@ export class SessionClient {
 
   private write(): void {
     const number = ++this.tried;
+    this.open.add(number);
     this.ask(['SET', this.key, String(number)], (reply) => {
-      if (reply === '+OK') this.least = number;
+      if (reply === '+OK') this.see(number);
       else this.refused(reply);
     });
   }
@@ -74,10 +79,16 @@ export class SessionClient {
     this.ask(['GET', this.key], (reply) => {
       const number = reply === 'nil' ? 0 : Number(reply.slice(1));
       if (reply.startsWith('-')) this.refused(reply);
-      else if (number < this.least) this.wrong(`sees ${number} though it has seen ${this.least}`);
-      else if (!(number <= this.tried)) this.wrong(`sees ${reply}, which it never wrote`);
-      else this.least = number;
+      else this.see(number);
     });
+  }
+
+  private see(number: number): void {
+    if (this.open.delete(number)) this.effects.set(number, this.effects.size);
+    const at = this.effects.get(number);
+    if (at === undefined) this.wrong(`sees ${number}, which it never wrote`);
+    else if (at < (this.effects.get(this.seen) as number)) this.wrong(`sees ${number} though it has seen ${this.seen}`);
+    else this.seen = number;
   }
 
   private wrong(what: string): void {
