@@ -17,7 +17,7 @@ export type RawReply = string | number | null | Error | RawReply[];
 /** What became of commands sent in one piece: their last reply, that nothing happened, or nobody knows. */
 export type Told =
   | { readonly kind: 'done'; readonly reply: RawReply; readonly replies: readonly RawReply[] }
-  | { readonly kind: 'nothing' }
+  | { readonly kind: 'nothing'; readonly why: string }
   | { readonly kind: 'unknown' };
 
 export interface TalkerWorld {
@@ -89,7 +89,12 @@ export class Talker {
     this.asked++;
     const told = await this.tell(commands, options);
     const words = unpadded(commands.map((each) => each.join(' ')).join('; '));
-    const shown = told.kind === 'done' ? unpadded(replyText(told.reply)) : told.kind;
+    const shown =
+      told.kind === 'done'
+        ? unpadded(replyText(told.reply))
+        : told.kind === 'nothing'
+          ? `nothing, ${told.why}`
+          : told.kind;
     this.world.note(`${this.name} at ${this.target} ${words}: ${shown}`);
     if (told.kind === 'done') this.answered++;
     else this.move();
@@ -126,14 +131,14 @@ export class Talker {
     commands: readonly (readonly string[])[],
     { waitMs = 0, refusal }: { readonly waitMs?: number; readonly refusal?: string },
   ): Promise<Told> {
-    if (!(await this.connect())) return { kind: 'nothing' };
+    if (!(await this.connect())) return { kind: 'nothing', why: 'not connected' };
     const replies = await this.exchange(commands, waitMs);
     const reply = replies?.at(-1);
     if (replies === undefined || reply === undefined) return { kind: 'unknown' };
     const failure = failureOf(reply);
     if (failure === undefined) return { kind: 'done', reply, replies };
     if (UNKNOWN.test(failure)) return { kind: 'unknown' };
-    if (CERTAIN_REFUSALS.test(failure) || failure === refusal) return { kind: 'nothing' };
+    if (CERTAIN_REFUSALS.test(failure) || failure === refusal) return { kind: 'nothing', why: failure };
     this.world.violation(`${this.name} was answered ${failure}`);
     return { kind: 'unknown' };
   }
