@@ -379,7 +379,7 @@ export class ClusterRun implements SeveralRowsHost {
     run.row = this.rowAt(client.database, args, keyAt);
     run.setWords(args);
     run.startUs = startUs;
-    run.deadlineMs = this.coordinator.nowMs() + this.requestTimeoutMs();
+    run.deadlineMs = this.deadlineMs();
     run.level = QUORUM;
     run.isWhole = false;
     run.pending = new PendingReply();
