@@ -10,6 +10,7 @@ import type { Prng } from '../prng.ts';
 import type { History, Outcome } from './history.ts';
 import type { Host, SimNetwork } from './network.ts';
 import { padded, unpadded, wordsOf, type Operation, type ReplyText, type Single } from './operation.ts';
+import { Exchange } from './exchange.ts';
 import { RespClient } from './resp-client.ts';
 import { CLIENT_PORT } from './setting.ts';
 import type { Swarm, Workload } from './swarm.ts';
@@ -41,13 +42,6 @@ export interface ClientOptions {
   readonly random: Prng;
 }
 
-/** Several replies belong to one operation; `undefined` is a command whose reply does not matter. */
-interface Running {
-  readonly replies: ReplyText[];
-  readonly wanted: number;
-  done(replies: readonly ReplyText[] | undefined): void;
-}
-
 export class SimClient {
   readonly name: string;
   operations = 0;
@@ -57,7 +51,7 @@ export class SimClient {
   private readonly life: Life;
   private target: string;
   private connection: RespClient | undefined;
-  private running: Running | undefined;
+  private readonly running: Exchange<ReplyText>;
   private serial = 0;
 
   constructor(world: ClientWorld, options: ClientOptions) {
@@ -66,6 +60,7 @@ export class SimClient {
     this.random = options.random;
     this.host = world.network.addHost(options.name, false);
     this.life = world.loop.life();
+    this.running = new Exchange(this.life);
     this.target = this.random.pick(world.targets);
   }
 
@@ -239,7 +234,9 @@ export class SimClient {
       onReply: (reply) => this.heard(reply),
       onBroken: () => {
         settle(false);
-        if (this.connection === connection) this.finish(undefined);
+        if (this.connection !== connection) return;
+        this.leave();
+        this.running.breakOff();
       },
     });
     this.connection = connection;
@@ -250,29 +247,16 @@ export class SimClient {
     commands: readonly (readonly string[])[],
     done: (replies: readonly ReplyText[] | undefined) => void,
   ): void {
-    const running: Running = { replies: [], wanted: commands.length, done };
-    this.running = running;
-    this.life.after(this.world.swarm.clientTimeoutMs, () => {
-      if (this.running === running) this.finish(undefined);
+    this.running.start(this.connection, commands, this.world.swarm.clientTimeoutMs, (replies) => {
+      if (replies === undefined) this.leave();
+      done(replies);
     });
-    this.connection?.send(commands);
   }
 
   private heard(reply: ReplyText): void {
-    const { running } = this;
-    if (running === undefined) {
+    if (!this.running.heard(reply)) {
       this.world.violation(`${this.name} was answered ${reply} without having asked`);
-      return;
     }
-    running.replies.push(reply);
-    if (running.replies.length === running.wanted) this.finish(running.replies);
-  }
-
-  private finish(replies: readonly ReplyText[] | undefined): void {
-    const { running } = this;
-    this.running = undefined;
-    if (replies === undefined) this.leave();
-    running?.done(replies);
   }
 }
 

@@ -8,6 +8,7 @@ import type { EventLoop, Life } from '../event-loop.ts';
 import type { Prng } from '../prng.ts';
 import type { Host, SimNetwork } from './network.ts';
 import type { ReplyText } from './operation.ts';
+import { Exchange } from './exchange.ts';
 import { RespClient } from './resp-client.ts';
 import { CLIENT_PORT } from './setting.ts';
 
@@ -43,9 +44,7 @@ export class SessionClient {
   /** Writes in the order in which they took effect for this session, and the last that it saw. */
   private readonly effects = new Map<number, number>([[0, 0]]);
   private seen = 0;
-  private waiting:
-    | { readonly wanted: number; readonly replies: ReplyText[]; done(replies?: ReplyText[]): void }
-    | undefined;
+  private readonly waiting: Exchange<ReplyText>;
 
   constructor(world: SessionWorld, options: { name: string; random: Prng }) {
     this.world = world;
@@ -54,6 +53,7 @@ export class SessionClient {
     this.key = `session-${options.name}`;
     this.host = world.network.addHost(options.name, false);
     this.life = world.loop.life();
+    this.waiting = new Exchange(this.life);
   }
 
   start(): void {
@@ -133,7 +133,7 @@ export class SessionClient {
           this.start();
         });
       },
-      onReply: (reply) => this.heard(reply),
+      onReply: (reply) => void this.waiting.heard(reply),
       onBroken: () => {
         if (this.connection !== connection) return;
         this.connection = undefined;
@@ -141,7 +141,7 @@ export class SessionClient {
         if (!wasOpen) {
           timer.cancel();
           this.start();
-        } else if (this.waiting !== undefined) this.finish(undefined);
+        } else this.waiting.breakOff();
       },
     });
     this.connection = connection;
@@ -152,26 +152,13 @@ export class SessionClient {
     this.connection = undefined;
   }
 
-  private exchange(commands: readonly (readonly string[])[], done: (replies?: ReplyText[]) => void): void {
-    const waiting = { wanted: commands.length, replies: [], done };
-    this.waiting = waiting;
-    this.life.after(this.world.swarm.clientTimeoutMs, () => {
-      if (this.waiting === waiting) this.finish(undefined);
+  private exchange(
+    commands: readonly (readonly string[])[],
+    done: (replies: readonly ReplyText[] | undefined) => void,
+  ): void {
+    this.waiting.start(this.connection, commands, this.world.swarm.clientTimeoutMs, (replies) => {
+      if (replies === undefined) this.leave();
+      done(replies);
     });
-    this.connection?.send(commands);
-  }
-
-  private heard(reply: ReplyText): void {
-    const { waiting } = this;
-    if (waiting === undefined) return;
-    waiting.replies.push(reply);
-    if (waiting.replies.length === waiting.wanted) this.finish(waiting.replies);
-  }
-
-  private finish(replies: ReplyText[] | undefined): void {
-    const { waiting } = this;
-    this.waiting = undefined;
-    if (replies === undefined) this.leave();
-    waiting?.done(replies);
   }
 }

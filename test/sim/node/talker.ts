@@ -8,6 +8,7 @@ import type { Prng } from '../prng.ts';
 import { CERTAIN_REFUSALS, UNKNOWN } from './client.ts';
 import type { Host, SimNetwork } from './network.ts';
 import { replyText, unpadded, type ReplyText } from './operation.ts';
+import { Exchange } from './exchange.ts';
 import { RespClient } from './resp-client.ts';
 import { CLIENT_PORT } from './setting.ts';
 
@@ -38,12 +39,6 @@ export interface TalkerWorld {
 const FINAL_TRIES = 200;
 const FINAL_PAUSE_MS = 50;
 
-interface Running {
-  readonly replies: RawReply[];
-  readonly wanted: number;
-  readonly end: (replies: readonly RawReply[] | undefined) => void;
-}
-
 export class Talker {
   readonly name: string;
   /** Commands, or groups of them, that were sent, and those that were answered. */
@@ -54,7 +49,7 @@ export class Talker {
   private readonly host: Host;
   private readonly life: Life;
   private connection: RespClient | undefined;
-  private running: Running | undefined;
+  private readonly running: Exchange<RawReply>;
   private target: string;
 
   constructor(world: TalkerWorld, options: { name: string; random: Prng }) {
@@ -63,6 +58,7 @@ export class Talker {
     this.random = options.random;
     this.host = world.network.addHost(options.name, false);
     this.life = world.loop.life();
+    this.running = new Exchange(this.life);
     this.target = this.random.pick(world.targets);
   }
 
@@ -160,7 +156,7 @@ export class Talker {
         onBroken: () => {
           timer.cancel();
           resolve(false);
-          if (this.connection === connection) this.finish(undefined);
+          if (this.connection === connection) this.running.breakOff();
         },
       });
       this.connection = connection;
@@ -169,29 +165,14 @@ export class Talker {
 
   private exchange(commands: readonly (readonly string[])[], waitMs: number): Promise<readonly RawReply[] | undefined> {
     return new Promise((resolve) => {
-      const running: Running = { replies: [], wanted: commands.length, end: resolve };
-      this.running = running;
-      this.life.after(this.world.swarm.clientTimeoutMs + waitMs, () => {
-        if (this.running === running) this.finish(undefined);
-      });
-      this.connection?.send(commands);
+      this.running.start(this.connection, commands, this.world.swarm.clientTimeoutMs + waitMs, resolve);
     });
   }
 
   private heard(reply: RawReply): void {
-    const { running } = this;
-    if (running === undefined) {
+    if (!this.running.heard(reply)) {
       this.world.violation(`${this.name} was answered ${replyText(reply)} without having asked`);
-      return;
     }
-    running.replies.push(reply);
-    if (running.replies.length === running.wanted) this.finish(running.replies);
-  }
-
-  private finish(replies: readonly RawReply[] | undefined): void {
-    const { running } = this;
-    this.running = undefined;
-    running?.end(replies);
   }
 }
 
