@@ -272,7 +272,11 @@ export const options = {
   pidfile: text({ initial: '', change: 'start', summary: 'file that holds the process id while the server runs' }),
   hz: integer({ initial: 10, min: 1, max: INT_MAX, summary: 'turns a second of the background work, at most 500' }),
   'acllog-max-len': integer({ initial: 128, min: 0, summary: 'entries of ACL LOG' }),
-  'busy-reply-threshold': integer({ initial: 5000, min: 0, summary: 'ms after which a script is ended; 0: never' }),
+  'busy-reply-threshold': integer({
+    initial: 5000,
+    min: 0,
+    summary: 'ms a script runs before others are told BUSY and it may be killed; 0: for ever',
+  }),
   'slowlog-log-slower-than': integer({ initial: 10_000, min: -1, summary: 'microseconds; 0: every command, -1: none' }),
   'slowlog-max-len': integer({ initial: 128, min: 0, summary: 'entries that SLOWLOG keeps' }),
   'latency-monitor-threshold': integer({

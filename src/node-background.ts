@@ -44,7 +44,7 @@ class Ticker implements Background {
     this.server = server;
     this.hlc = options.hlc;
     this.sweepShared = () => options.sweepShared();
-    this.mayWrite = () => !options.isShared();
+    this.mayWrite = () => !options.isShared() && !server.busy.isOn;
     server.config.follow('hz', (hz) => {
       this.timer?.cancel();
       if (!this.stopped) this.timer = server.env.timers.every(1000 / Math.min(hz, MAX_HZ), () => this.tick());
@@ -66,7 +66,7 @@ class Ticker implements Background {
     if (this.stopped || server.keyspace.store.refusal !== undefined) return;
     this.hlc.keepAhead();
     void server.rows?.followUsers();
-    if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none') return;
+    if (!server.sweepsExpired || this.sweep !== undefined || server.pause.mode !== 'none' || server.busy.isOn) return;
     this.sweep = this.sweepExpired(nowUs)
       .catch((error: unknown) => this.noteFailure(error))
       .finally(() => {
@@ -85,7 +85,7 @@ class Ticker implements Background {
   private async sweepExpired(startUs: number): Promise<void> {
     const { clock, timers } = this.server.env;
     const { keyspace } = this.server;
-    while (!this.stopped && keyspace.store.refusal === undefined) {
+    while (!this.stopped && !this.server.busy.isOn && keyspace.store.refusal === undefined) {
       const shared = this.sweepShared();
       const mayBeMore = await (shared ?? keyspace.sweepExpired(clock.wallMs(), this.mayWrite));
       const mayBeMoreFields = shared === undefined && (await keyspace.sweepFields(clock.wallMs(), this.mayWrite));

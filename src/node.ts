@@ -192,6 +192,7 @@ export class Node {
   private async closeInOrder(graceMs: number): Promise<void> {
     this.server.isClosing = true;
     this.server.pause.end();
+    this.server.busy.abandon();
     this.server.blocked.closeAll();
     await this.front.close(graceMs);
     await this.background.stop();

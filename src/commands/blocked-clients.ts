@@ -191,7 +191,8 @@ export class BlockedClients {
 
   /** Looks at every row that has changed, until there is none. */
   serve(): void {
-    if (this.isServing) return;
+    // A script holds the rows: it serves those who wait when it is over.
+    if (this.isServing || this.server.busy.isOn) return;
     this.isServing = true;
     const { table } = this;
     for (let row = table.nextReady(); row !== undefined; row = table.nextReady()) {

@@ -88,6 +88,10 @@ export class Client {
   queueFailed = false;
   /** Answers of queued commands that touch no row, by position, kept while EXEC waits for the disk and runs again. */
   execReplies: Map<number, Reply | Promise<Reply>> | undefined = undefined;
+  /** An EXEC in which a script rests: replies so far, the client's database and what it was before. */
+  execRested:
+    | { readonly before: number; readonly database: number; readonly replies: (Reply | Promise<Reply>)[] }
+    | undefined = undefined;
   watched: WatchedKey[] = [];
   /** Keys to watch could not be read: EXEC answers EXECABORT, since it would go unguarded. */
   watchFailed = false;

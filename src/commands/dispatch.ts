@@ -8,7 +8,7 @@
  *
  * A handler whose rows are in memory runs, commits and answers within one synchronous turn, so single commands and
  * EXEC are isolated without locks. What must wait (a block from disk, a write that compaction slows down, a pause)
- * takes the slow path, with a copy of its words.
+ * takes the slow path, with a copy of its words. So does a script that runs for long: see busy-script.ts.
  */
 
 import { EngineError } from '../engine/engine-error.ts';
@@ -24,6 +24,7 @@ import type { Client, QueuedCommand } from './client.ts';
 import type { ClusterHost } from './cluster-host.ts';
 import type { ClusterRun } from './cluster-run.ts';
 import type { Command, Context } from './command.ts';
+import { Resting } from './lua-host.ts';
 import { CommandError, NO_AUTH, onlySubscribing, wrongArity } from './errors.ts';
 import { localOnly } from './errors-cluster.ts';
 import { AFTER_PENDING, type AfterPending, PendingReply, whenSettled } from './pending-reply.ts';
@@ -40,6 +41,13 @@ const QUOTED_ARGUMENTS_LENGTH = 128;
 /** A slow handler is not retried for ever: each round brings in at least one more block. */
 const MAX_ROUNDS = 100_000;
 
+/** How a command has ended that did not end at once; `parked`: it waits for other clients. */
+interface Done {
+  readonly reply: Reply | Promise<Reply>;
+  readonly sequence: number;
+  readonly parked?: Promise<Reply>;
+}
+
 /** Commands within so many microseconds share one look at the wall clock, which counts in milliseconds. */
 const WALL_CLOCK_STEP_US = 250;
 
@@ -53,7 +61,7 @@ export class Dispatcher {
   private readonly keyspace: Keyspace;
   private readonly store: Store;
   /** The view of the commands that answer within one turn; one is enough, since they never overlap. */
-  private readonly view: View;
+  private view: View;
   private sequence = 0;
   /** Whose command ran last. */
   private running: Client | undefined = undefined;
@@ -70,6 +78,7 @@ export class Dispatcher {
     this.keyspace = server.keyspace;
     this.store = server.keyspace.store;
     this.view = server.keyspace.newView();
+    server.busy.view = this.view;
     const runQueued = (view: View, queued: QueuedCommand, context: Context): Reply | Promise<Reply> =>
       this.runQueued(view, queued, context);
     this.table = new CommandTable([...rows, ...transactionCommands(runQueued)]);
@@ -160,7 +169,7 @@ export class Dispatcher {
       return new ErrorReply('ERR Command not allowed inside a transaction');
     }
     if (isRefusedToSubscriber(client, command)) return new ErrorReply(onlySubscribing(this.fullName(command, args)));
-    return this.writeRefusal(client, command);
+    return this.writeRefusal(client, command) ?? this.server.busy.refusal(command);
   }
 
   private writeRefusal(client: Client, command: Command): ErrorReply | undefined {
@@ -193,13 +202,14 @@ export class Dispatcher {
     view.begin(client.database, this.wallMs(startUs));
     let reply: Reply | Promise<Reply>;
     try {
-      reply = this.runHandler(command, args, context);
+      reply = this.runHandler(command, args, context, view);
       this.commit(view, command);
       const parked = this.park(client, command, args, reply);
       if (parked !== undefined) return parked;
       this.observeQueued(client);
     } catch (thrown) {
-      if (thrown instanceof Miss) return this.runAgain(client, command, args.copy(), thrown, startUs);
+      if (thrown instanceof Miss || thrown instanceof Resting)
+        return this.runAgain(client, command, args.copy(), thrown, startUs);
       reply = this.errorReplyOf(thrown);
     }
     if (reply instanceof Promise) return this.finishLater(client, command, args.copy(), reply, startUs);
@@ -257,12 +267,18 @@ export class Dispatcher {
     }
   }
 
-  /** A handler missed: bring in what it needs (all its keys at once), and run it until it misses no more. */
-  private async runAgain(client: Client, command: Command, args: Args, miss: Miss, startUs: number): Promise<Reply> {
+  /** A handler could not end: runs it until it does. */
+  private async runAgain(
+    client: Client,
+    command: Command,
+    args: Args,
+    cause: Miss | Resting,
+    startUs: number,
+  ): Promise<Reply> {
     let settled: Reply;
     let sequence = 0;
     try {
-      const reply = await this.untilNoMiss(client, command, args, miss);
+      const reply = await this.untilDone(client, command, args, cause, startUs);
       if (reply.parked !== undefined) return await reply.parked;
       sequence = reply.sequence;
       settled = reply.reply instanceof Promise ? await reply.reply : reply.reply;
@@ -274,25 +290,25 @@ export class Dispatcher {
     return settled;
   }
 
-  private async untilNoMiss(
+  private async untilDone(
     client: Client,
     command: Command,
     args: Args,
-    miss: Miss,
-  ): Promise<{ reply: Reply | Promise<Reply>; sequence: number; parked?: Promise<Reply> }> {
-    const { view } = this;
-    await this.prefetch(client, command, args, miss);
+    cause: Miss | Resting,
+    startUs: number,
+  ): Promise<Done> {
+    if (cause instanceof Resting) return await this.untilScriptEnds(client, command, args, cause, startUs);
+    const { busy, env } = this.server;
+    // What it needs is brought in, and the heads of all its keys at once.
+    await this.prefetch(client, command, args, cause);
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      view.begin(client.database, this.server.env.clock.wallMs());
+      if (busy.isOn) await busy.whenOver();
+      this.view.begin(client.database, env.clock.wallMs());
       let load: Promise<void>;
       try {
-        const reply = this.runHandler(command, args, client.context);
-        this.commit(view, command);
-        const parked = this.park(client, command, args, reply);
-        if (parked !== undefined) return { reply: null, sequence: 0, parked };
-        this.observeQueued(client);
-        return { reply: reply instanceof Promise ? reply : ownBytes(reply), sequence: this.sequence };
+        return this.runOnce(client, command, args);
       } catch (thrown) {
+        if (thrown instanceof Resting) return await this.untilScriptEnds(client, command, args, thrown, startUs);
         if (!(thrown instanceof Miss)) throw thrown;
         load = thrown.load();
       }
@@ -301,17 +317,82 @@ export class Dispatcher {
     throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
   }
 
-  private runHandler(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
-    if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
+  /** Throws `Miss`, `Resting`. */
+  private runOnce(client: Client, command: Command, args: Args, view = this.view): Done {
+    const reply = this.runHandler(command, args, client.context, view);
+    this.commit(view, command);
+    const parked = this.park(client, command, args, reply);
+    if (parked !== undefined) return { reply: null, sequence: 0, parked };
+    this.observeQueued(client);
+    return { reply: reply instanceof Promise ? reply : ownBytes(reply), sequence: this.sequence };
+  }
+
+  /**
+   * A script rests: goes on with it turn by turn, while others are told `BUSY`. Where it misses a block it begins anew, but
+   * nobody else runs before it has ended.
+   */
+  private async untilScriptEnds(
+    client: Client,
+    command: Command,
+    args: Args,
+    cause: Resting,
+    startUs: number,
+  ): Promise<Done> {
+    const { server, view, keyspace } = this;
+    const { busy, env, notify, blocked } = server;
+    env.log.warn('a script runs for longer than busy-reply-threshold', { script: cause.run.name });
+    server.busy.view = this.view = keyspace.newView();
+    const letGo = this.store.keepFound();
+    let resting = cause;
+    let isAnew = false;
+    try {
+      for (;;) {
+        if (!isAnew) busy.begin(resting, { view, args, startUs });
+        const notes = notify.take();
+        const runs = this.queuedRuns.splice(0);
+        await this.turnEnd();
+        busy.checkGoOn();
+        let load: Promise<void>;
+        try {
+          if (isAnew) view.begin(client.database, env.clock.wallMs());
+          else {
+            notify.restore(notes);
+            this.queuedRuns.push(...runs);
+          }
+          return this.runOnce(client, command, args, view);
+        } catch (thrown) {
+          if (thrown instanceof Resting) {
+            if (isAnew && resting.isKilled) thrown.isKilled = true;
+            resting = thrown;
+            isAnew = false;
+            continue;
+          }
+          if (!(thrown instanceof Miss)) throw thrown;
+          isAnew = true;
+          load = thrown.load();
+        }
+        await load;
+      }
+    } finally {
+      letGo();
+      busy.end();
+      blocked.serve();
+    }
+  }
+
+  private runHandler(command: Command, args: Args, context: Context, view: View): Reply | Promise<Reply> {
     const { notify, tracking } = this.server;
     const { client } = context;
     this.running = client;
-    notify.clear();
+    if (view === this.view) {
+      if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
+      notify.clear();
+    }
     if (client.tracking !== undefined) tracking.note(client, command, args);
-    const isSliced = command.run === undefined || command.isLong?.(this.view, args) === true;
+    const isSliced = command.run === undefined || command.isLong?.(view, args) === true;
     if (isSliced) return this.runSliced(command, args, context);
-    const reply = command.run(this.view, args, context);
-    if (notify.isActive) notify.collect(this.view, command, args);
+    const reply = command.run(view, args, context);
+    if (notify.isActive) notify.collect(view, command, args);
     return reply;
   }
 
@@ -357,6 +438,7 @@ export class Dispatcher {
     const { once } = client.cluster;
     await delay;
     await this.untilWritable(command);
+    await this.server.busy.whenOver();
     const refused = this.writeRefusal(client, command);
     if (refused !== undefined) return refused;
     client.cluster.once = once;
@@ -439,7 +521,8 @@ export class Dispatcher {
       if (command.run !== undefined) reply = command.run(view, args, context);
       else reply = runWhole((command.runSliced as NonNullable<Command['runSliced']>)(view, args, context));
     } catch (thrown) {
-      if (thrown instanceof Miss) throw thrown;
+      if (thrown instanceof Resting && before !== undefined) notify.collect(view, command, args, before);
+      if (thrown instanceof Miss || thrown instanceof Resting) throw thrown;
       reply = this.errorReplyOf(thrown);
     }
     if (before !== undefined) notify.collect(view, command, args, before);

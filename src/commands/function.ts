@@ -26,7 +26,7 @@ const HELP = [
   'STATS',
   '    Return how many libraries and functions there are.',
   'KILL',
-  '    Always an error: a function holds its node until it ends, at the latest after busy-reply-threshold.',
+  '    End the function that runs, if it has written nothing.',
   'FLUSH [ASYNC|SYNC]',
   '    Delete all the libraries.',
   'DUMP',
@@ -75,10 +75,8 @@ export const functionCommands: readonly Command[] = [
           'kill',
           2,
           ['noscript', 'allow_busy'],
-          'Refuses: a function holds its node until it ends.',
-          () => {
-            throw new CommandError('NOTBUSY No scripts in execution right now.');
-          },
+          'Ends the function that runs, if it has written nothing.',
+          (_view, _args, { server }) => server.busy.kill('function'),
         ),
         access: 'none',
       },
@@ -207,7 +205,7 @@ function stats(view: View, _args: Args, { server }: Context): Reply {
   const libraries = libraryCodes(view).map((code) => server.functions.inspect(code));
   const functions = libraries.reduce((sum, library) => sum + library.functions.length, 0);
   return new MapReply([
-    ['running_script', null],
+    ['running_script', server.busy.describe(server.env.clock.monotonicUs())],
     [
       'engines',
       new MapReply([

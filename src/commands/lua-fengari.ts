@@ -12,6 +12,11 @@ import { formatG } from './lua-format.ts';
 /** A state or a thread of Lua; opaque. */
 export interface LuaState {
   readonly l_G: object;
+  /**
+   * 1: hooks are called. fengari forgets to set it again when a pcall within a coroutine has caught an error: where Lua sets
+   * a bit from it (setoah), `callstatus &= ~CIST_OAH | L.allowhook` only ever clears one.
+   */
+  allowhook: number;
 }
 
 /** A function that Lua calls: takes its arguments from the stack, pushes its results and returns their number. */
@@ -25,6 +30,7 @@ export interface LuaDebug {
 
 export interface Lua {
   readonly LUA_OK: number;
+  readonly LUA_YIELD: number;
   readonly LUA_ERRMEM: number;
   readonly LUA_REGISTRYINDEX: number;
   readonly LUA_RIDX_GLOBALS: number;
@@ -48,8 +54,11 @@ export interface Lua {
   lua_getstack(L: LuaState, level: number, into: LuaDebug): number;
   lua_gettop(L: LuaState): number;
   lua_isnumber(L: LuaState, index: number): boolean;
+  lua_isyieldable(L: LuaState): boolean;
   lua_isinteger(L: LuaState, index: number): boolean;
   lua_next(L: LuaState, index: number): number;
+  /** A coroutine: a stack of its own with everything else shared. It is pushed too. */
+  lua_newthread(L: LuaState): LuaState;
   lua_pcall(L: LuaState, args: number, results: number, handler: number): number;
   lua_pushboolean(L: LuaState, value: boolean): void;
   lua_pushcfunction(L: LuaState, run: LuaFunction): void;
@@ -67,6 +76,10 @@ export interface Lua {
   lua_remove(L: LuaState, index: number): void;
   lua_insert(L: LuaState, index: number): void;
   lua_setfield(L: LuaState, index: number, name: Uint8Array): void;
+  /** Starts or goes on with a coroutine; LUA_OK: it has ended, LUA_YIELD: it rests, else an error is on its stack. */
+  lua_resume(L: LuaState, from: LuaState, args: number): number;
+  /** In a hook: the coroutine rests once the hook has returned. */
+  lua_yield(L: LuaState, results: number): number;
   lua_sethook(L: LuaState, hook: ((L: LuaState) => void) | null, mask: number, count: number): void;
   lua_setmetatable(L: LuaState, index: number): void;
   lua_settop(L: LuaState, top: number): void;

@@ -5,8 +5,10 @@
  * - A run leaves the stack as it was, and nothing of it in the state but what the libraries keep (they are read-only).
  * - A `Miss`, and whatever else is no error of the script's, ends the script whatever it catches: it is kept in `fatal`,
  *   raised again wherever the script would go on, and thrown when the state has come back.
- * - A script that runs for longer than `limitMs` is ended. Nothing was written yet, so nothing of it stays; Redis, which
- *   writes as it goes, can only wait for SCRIPT KILL.
+ * - A script that runs for longer than `limitMs` rests now and then, where its world allows it: `run` throws `Resting`, and
+ *   `resume` goes on with it in a later turn. Scripts run as coroutines, which a hook suspends; a coroutine of the script's
+ *   own, a comparison of `table.sort` or a function that `gsub` calls cannot be left, and rests when it is over.
+ * - Where it may not rest, or cannot for long, a script is ended. Nothing was written yet, so nothing of it stays.
  */
 
 import { latin1 } from '../bytes.ts';
@@ -15,7 +17,15 @@ import { CommandError } from './errors.ts';
 import { bitLibrary } from './lua-bit.ts';
 import { cjsonLibrary } from './lua-cjson.ts';
 import { cmsgpackLibrary } from './lua-cmsgpack.ts';
-import { fengari, type Fengari, type LuaFunction, type LuaSlot, type LuaState, NULL_POINTER } from './lua-fengari.ts';
+import {
+  fengari,
+  type Fengari,
+  type LuaFunction,
+  type LuaSlot,
+  type LuaState,
+  type LuaTable,
+  NULL_POINTER,
+} from './lua-fengari.ts';
 import { formatText } from './lua-format.ts';
 import { PRELUDE } from './lua-prelude.ts';
 import { LuaRandom } from './lua-random.ts';
@@ -28,13 +38,23 @@ import { ErrorReply, type Reply } from './reply.ts';
 /** Instructions between two looks at the clock: about a millisecond. */
 const HOOK_INSTRUCTIONS = 20_000;
 
+/** A script that rests now and then runs for so long in between, in ms. */
+const SLICE_MS = 5;
+
+/** How long a script may stay where it cannot be left, in ms, when it is due to rest. */
+const STUCK_MS = 5_000;
+
 /** What errors call the place of a script. */
 const CHUNK_NAME = '@user_script';
 
 export const SCRIPT_LIMIT_EXCEEDED =
   'ERR the script ran for longer than busy-reply-threshold and was ended; nothing was changed';
 
+/** As Redis says it, of functions too. */
+const KILLED = 'ERR Script killed by user with SCRIPT KILL...';
+
 const LIBRARY_CHUNK = '@user_function';
+const PRELUDE_NAME = '@prelude';
 
 /** Flags of scripts and functions; `no-writes` alone asks for anything here. */
 export const SCRIPT_FLAGS: ReadonlySet<string> = new Set([
@@ -61,6 +81,40 @@ export interface Script {
   readonly ref: number;
 }
 
+/** A script under way. */
+interface LuaRun {
+  readonly thread: LuaState;
+  /** undefined while a library is loaded. */
+  readonly world: ScriptWorld | undefined;
+  /** A SHA1, or the name of a function. */
+  readonly name: string;
+  readonly chunk: string;
+  /** The tables KEYS and ARGV; functions have none. */
+  readonly tables: readonly [LuaTable, LuaTable] | undefined;
+}
+
+/** A script that rests, thrown by `run` and `resume`. */
+export class Resting {
+  readonly run: LuaRun;
+  /** The protocol of the replies that it gets. */
+  readonly resp: 2 | 3;
+  /** It is to end as soon as it goes on. */
+  isKilled = false;
+
+  constructor(run: LuaRun, resp: 2 | 3) {
+    this.run = run;
+    this.resp = resp;
+  }
+
+  get isFunction(): boolean {
+    return this.run.tables === undefined;
+  }
+
+  get hasWritten(): boolean {
+    return this.run.world?.hasWritten === true;
+  }
+}
+
 export type Library = (L: LuaState, fengari: Fengari) => Readonly<Record<string, LuaMember>>;
 
 /** null: a pointer to nothing, as `cjson.null`. */
@@ -74,17 +128,19 @@ export class LuaHost implements ScriptRun {
   private readonly clock: Clock;
   private readonly limitMs: () => number;
   private readonly L: LuaState;
-  private readonly handlerRef: number;
   /** Where the tables KEYS and ARGV stand. */
   private readonly keysSlot: LuaSlot;
   private readonly argvSlot: LuaSlot;
   /** Of the run under way. */
   world: ScriptWorld | undefined = undefined;
   resp: 2 | 3 = 2;
-  private deadlineUs = 0;
+  /** When it is due to rest, or to be ended. */
+  private dueUs = 0;
   fatal: { readonly thrown: unknown } | undefined = undefined;
-  /** Where the error came from that ended the last run. */
-  private errorAt = '';
+  /** The coroutine of the run under way. */
+  private thread: LuaState | undefined = undefined;
+  /** One that has nothing to do. */
+  private spare: LuaState | undefined = undefined;
 
   constructor(options: { clock: Clock; version: string; limitMs(): number }) {
     this.clock = options.clock;
@@ -92,8 +148,6 @@ export class LuaHost implements ScriptRun {
     this.values = new LuaValues(this.fengari);
     this.redis = new RedisLibrary(this.fengari, this.values, this);
     this.L = this.newState(options.version);
-    this.fengari.lua.lua_pushcfunction(this.L, this.onError);
-    this.handlerRef = this.fengari.aux.luaL_ref(this.L, this.fengari.lua.LUA_REGISTRYINDEX);
     this.keysSlot = this.slotOfGlobal('KEYS');
     this.argvSlot = this.slotOfGlobal('ARGV');
   }
@@ -117,22 +171,24 @@ export class LuaHost implements ScriptRun {
     this.fengari.aux.luaL_unref(this.L, this.fengari.lua.LUA_REGISTRYINDEX, script.ref);
   }
 
-  /** Runs a script; its error is a reply. Throws what `world.call` throws. */
+  /** Runs a script; its error is a reply. Throws what `world.call` throws, and `Resting`. */
   run(script: Script, keys: readonly Uint8Array[], argv: readonly Uint8Array[], world: ScriptWorld): Reply {
     const { L } = this;
     const { lua, tableOf } = this.fengari;
-    this.keysSlot.sethvalue(tableOf(L, keys));
-    this.argvSlot.sethvalue(tableOf(L, argv));
-    try {
-      return this.invoke(script.sha, CHUNK_NAME, world, () => {
-        lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, script.ref);
-        return 0;
-      });
-    } finally {
-      // Functions get theirs as arguments: for them there are no such globals.
-      this.keysSlot.setnilvalue();
-      this.argvSlot.setnilvalue();
-    }
+    const tables = [tableOf(L, keys), tableOf(L, argv)] as const;
+    const thread = this.begin(world);
+    lua.lua_rawgeti(thread, lua.LUA_REGISTRYINDEX, script.ref);
+    return this.goOn({ thread, world, name: script.sha, chunk: CHUNK_NAME, tables }, 0);
+  }
+
+  /** Goes on with a script that rested; as `run`. */
+  resume(rested: Resting): Reply {
+    const { run } = rested;
+    this.world = run.world;
+    this.resp = rested.resp;
+    this.fatal = rested.isKilled ? { thrown: rested } : undefined;
+    this.dueUs = this.clock.monotonicUs() + SLICE_MS * 1000;
+    return this.goOn(run, 0);
   }
 
   /** Runs a function of a library; as `run`. */
@@ -142,14 +198,12 @@ export class LuaHost implements ScriptRun {
     args: readonly Uint8Array[],
     world: ScriptWorld,
   ): Reply {
-    const { L } = this;
     const { lua } = this.fengari;
-    return this.invoke(called.name, LIBRARY_CHUNK, world, () => {
-      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, called.ref);
-      this.pushStrings(keys);
-      this.pushStrings(args);
-      return 2;
-    });
+    const thread = this.begin(world);
+    lua.lua_rawgeti(thread, lua.LUA_REGISTRYINDEX, called.ref);
+    this.pushStrings(thread, keys);
+    this.pushStrings(thread, args);
+    return this.goOn({ thread, world, name: called.name, chunk: LIBRARY_CHUNK, tables: undefined }, 2);
   }
 
   /** Runs the code of a library, which registers its functions. Throws `CommandError`; then nothing is kept of it. */
@@ -166,10 +220,9 @@ export class LuaHost implements ScriptRun {
     const chunk = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
     this.setRegister((state) => this.register(state, registered));
     try {
-      const reply = this.invoke('', LIBRARY_CHUNK, undefined, () => {
-        lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, chunk);
-        return 0;
-      });
+      const thread = this.begin(undefined);
+      lua.lua_rawgeti(thread, lua.LUA_REGISTRYINDEX, chunk);
+      const reply = this.goOn({ thread, world: undefined, name: '', chunk: LIBRARY_CHUNK, tables: undefined }, 0);
       if (reply instanceof ErrorReply) {
         for (const each of registered) this.dropFunction(each);
         const text = reply.message.replace(/ script: , on [^ ]*$/, '');
@@ -265,31 +318,53 @@ export class LuaHost implements ScriptRun {
     return flags;
   }
 
-  /** Runs what `push` pushes, a function and its arguments, whose number it returns. */
-  private invoke(name: string, chunk: string, world: ScriptWorld | undefined, push: () => number): Reply {
-    const { L } = this;
-    const { lua } = this.fengari;
-    this.errorAt = '';
+  /** Makes ready for a run, and returns the coroutine for it. */
+  private begin(world: ScriptWorld | undefined): LuaState {
     this.world = world;
     this.resp = 2;
     this.fatal = undefined;
     this.random.reset();
-    const limitMs = this.limitMs();
-    this.deadlineUs = limitMs > 0 ? this.clock.monotonicUs() + limitMs * 1000 : Number.POSITIVE_INFINITY;
-    lua.lua_settop(L, 0);
+    const limitMs = world?.isOverdue === true ? SLICE_MS : this.limitMs();
+    this.dueUs = limitMs > 0 ? this.clock.monotonicUs() + limitMs * 1000 : Number.POSITIVE_INFINITY;
+    const thread = this.spare ?? this.newThread();
+    this.spare = undefined;
+    return thread;
+  }
+
+  private newThread(): LuaState {
+    const { L } = this;
+    const { lua } = this.fengari;
+    const thread = lua.lua_newthread(L);
+    lua.lua_settop(L, -2);
+    // What the script makes of coroutines has the same hook.
+    lua.lua_sethook(thread, this.onHook, lua.LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+    return thread;
+  }
+
+  /** Starts or resumes what is on the stack of a coroutine, a function and `count` arguments. */
+  private goOn(run: LuaRun, count: number): Reply {
+    const { thread, tables } = run;
+    const { lua } = this.fengari;
+    if (tables !== undefined) {
+      this.keysSlot.sethvalue(tables[0]);
+      this.argvSlot.sethvalue(tables[1]);
+    }
+    this.thread = thread;
     try {
-      lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.handlerRef);
-      const count = push();
-      lua.lua_sethook(L, this.onHook, lua.LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
-      const status = lua.lua_pcall(L, count, 1, 1);
+      const status = lua.lua_resume(thread, this.L, count);
+      if (status === lua.LUA_YIELD) throw new Resting(run, this.resp);
+      if (status !== lua.LUA_OK) return this.failed(run);
       this.rethrow();
-      if (status === lua.LUA_OK) return this.values.pop(L, this.resp);
-      const { message, source } = this.errorOnTop();
-      return new ErrorReply(`${message} script: ${name}, on ${this.errorAt === '' ? chunk : source}.`);
+      lua.lua_settop(thread, 1);
+      const reply = this.values.pop(thread, this.resp);
+      this.spare = thread;
+      return reply;
     } finally {
-      lua.lua_sethook(L, null, 0, 0);
-      lua.lua_settop(L, 0);
+      this.thread = undefined;
       this.world = undefined;
+      // Functions get theirs as arguments: for them there are no such globals.
+      this.keysSlot.setnilvalue();
+      this.argvSlot.setnilvalue();
     }
   }
 
@@ -313,8 +388,7 @@ export class LuaHost implements ScriptRun {
     return slot;
   }
 
-  private pushStrings(items: readonly Uint8Array[]): void {
-    const { L } = this;
+  private pushStrings(L: LuaState, items: readonly Uint8Array[]): void {
     const { lua } = this.fengari;
     lua.lua_createtable(L, items.length, 0);
     for (const [i, item] of items.entries()) {
@@ -323,38 +397,50 @@ export class LuaHost implements ScriptRun {
     }
   }
 
-  /** The error on top of the stack as Redis tells it, and where it came from. */
-  private errorOnTop(): { readonly message: string; readonly source: string } {
-    const { L } = this;
+  /** The error on top of the stack of a coroutine, as Redis tells it, with the place where it was raised. */
+  private failed({ thread, name, chunk }: LuaRun): Reply {
     const { lua, aux } = this.fengari;
-    const source = this.errorAt;
-    if (lua.lua_type(L, -1) === lua.LUA_TTABLE) {
-      const reply = this.values.pop(L, 2);
-      return { message: reply instanceof ErrorReply ? reply.message : 'ERR unknown error', source };
+    if (this.fatal?.thrown instanceof Resting) {
+      this.fatal = undefined;
+      return new ErrorReply(`${KILLED} script: ${name}, on ${this.placeOfError(thread) ?? chunk}.`);
     }
-    return { message: `ERR ${latin1(aux.luaL_tolstring(L, -1)).replaceAll(/[\r\n]/g, ' ')}`, source };
+    this.rethrow();
+    const at = this.placeOfError(thread) ?? chunk;
+    lua.lua_checkstack(thread, 8);
+    let message = 'ERR unknown error';
+    if (lua.lua_type(thread, -1) === lua.LUA_TTABLE) {
+      const reply = this.values.pop(thread, 2);
+      if (reply instanceof ErrorReply) ({ message } = reply);
+    } else message = `ERR ${latin1(aux.luaL_tolstring(thread, -1)).replaceAll(/[\r\n]/g, ' ')}`;
+    return new ErrorReply(`${message} script: ${name}, on ${at}.`);
   }
 
-  /** Called by Lua with an error before the stack is unwound: notes the line. */
-  private readonly onError = (L: LuaState): number => {
+  /** The line at which a coroutine has failed: its stack is as it was then. */
+  private placeOfError(thread: LuaState): string | undefined {
     const { lua, bytes } = this.fengari;
     const frame = new lua.lua_Debug();
-    this.errorAt = CHUNK_NAME;
-    for (let level = 1; lua.lua_getstack(L, level, frame) === 1; level++) {
-      lua.lua_getinfo(L, bytes('Sl'), frame);
-      if (frame.currentline < 0) continue;
-      this.errorAt = `${latin1(frame.source ?? bytes(CHUNK_NAME))}:${frame.currentline}`;
-      break;
+    for (let level = 0; lua.lua_getstack(thread, level, frame) === 1; level++) {
+      lua.lua_getinfo(thread, bytes('Sl'), frame);
+      const source = latin1(frame.source ?? bytes(CHUNK_NAME));
+      if (frame.currentline >= 0 && source !== PRELUDE_NAME) return `${source}:${frame.currentline}`;
     }
-    return 1;
-  };
+    return undefined;
+  }
 
   private readonly onHook = (L: LuaState): void => {
-    if (this.fatal === undefined && this.clock.monotonicUs() > this.deadlineUs) {
-      this.fatal = { thrown: new CommandError(SCRIPT_LIMIT_EXCEEDED) };
-    }
+    if (this.fatal === undefined && this.clock.monotonicUs() > this.dueUs) this.overdue(L);
     this.raiseFatal(L);
   };
+
+  /** Lets the script rest, or ends it. */
+  private overdue(L: LuaState): void {
+    const { lua } = this.fengari;
+    const mayRest = this.world?.mayRest === true;
+    if (mayRest && L === this.thread && lua.lua_isyieldable(L)) lua.lua_yield(L, 0);
+    else if (!mayRest || this.clock.monotonicUs() > this.dueUs + STUCK_MS * 1000) {
+      this.fatal = { thrown: new CommandError(SCRIPT_LIMIT_EXCEEDED) };
+    }
+  }
 
   raiseFatal(L: LuaState): void {
     if (this.fatal !== undefined) this.fengari.aux.luaL_error(L, this.fengari.bytes('the script is over'));
@@ -399,7 +485,7 @@ export class LuaHost implements ScriptRun {
 
   private runPrelude(L: LuaState): void {
     const { lua, aux, bytes, doublesOnly } = this.fengari;
-    if (aux.luaL_loadbuffer(L, bytes(PRELUDE), null, bytes('@prelude')) !== lua.LUA_OK) throw this.broken(L);
+    if (aux.luaL_loadbuffer(L, bytes(PRELUDE), null, bytes(PRELUDE_NAME)) !== lua.LUA_OK) throw this.broken(L);
     doublesOnly(L);
     lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, lua.LUA_RIDX_GLOBALS);
     lua.lua_pushvalue(L, -1);
@@ -407,7 +493,9 @@ export class LuaHost implements ScriptRun {
     lua.lua_createtable(L, 0, 0);
     lua.lua_pushvalue(L, -1);
     const proxyRef = aux.luaL_ref(L, lua.LUA_REGISTRYINDEX);
+    // Called after every error that was caught.
     lua.lua_pushcfunction(L, (state) => {
+      state.allowhook = 1;
       this.raiseFatal(state);
       return 0;
     });

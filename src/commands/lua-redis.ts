@@ -9,6 +9,12 @@ import { ErrorReply, type Reply } from './reply.ts';
 
 /** What a script can do to the world. */
 export interface ScriptWorld {
+  /** It may be left for others to run, and gone on with later, when it takes long. */
+  readonly mayRest: boolean;
+  /** Others have waited for it long enough already: it rests soon. */
+  readonly isOverdue: boolean;
+  /** It has run a command that writes. */
+  readonly hasWritten: boolean;
   /** Runs a command; an error is a reply. Throws what must end the script: a `Miss`. */
   call(words: readonly Uint8Array[], resp: 2 | 3): Reply;
   log(level: number, text: string): void;

@@ -107,6 +107,11 @@ export class NotifyFeed {
     if (touched.length > 0) addNotes(this.notes, name, args, touched);
   }
 
+  /** What was collected before the command was left for a while. */
+  restore(notes: readonly Note[]): void {
+    this.notes = [...notes];
+  }
+
   /** Hands over what was collected. */
   take(): readonly Note[] {
     const { notes } = this;

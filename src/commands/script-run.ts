@@ -5,6 +5,9 @@
  * When a row or block is missing the script runs again from its start, as any handler. Commands that touch no row
  * (PUBLISH, TIME) would then be done twice, so they keep the answer of their first run; so do those on whole databases in a
  * cluster (script-wholes.ts).
+ *
+ * A script that takes long over rows of this node alone rests (busy-script.ts): the handler throws `Resting`, and when it is
+ * called again over the same view, with all that is staged there, the script goes on.
  */
 
 import { latin1 } from '../bytes.ts';
@@ -16,7 +19,7 @@ import { Client } from './client.ts';
 import type { Command, Context } from './command.ts';
 import { isWrite } from './dispatch.ts';
 import { CommandError } from './errors.ts';
-import type { LibraryFunction, LuaHost, Script } from './lua-host.ts';
+import { type LibraryFunction, type LuaHost, Resting, type Script } from './lua-host.ts';
 import type { ScriptWorld } from './lua-redis.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { ErrorReply, ownBytes, type Reply } from './reply.ts';
@@ -43,12 +46,14 @@ export class ScriptRunner {
   private readonly host: LuaHost;
   /** Stands in for the client while a script runs. */
   private client: Client | undefined = undefined;
+  /** The script that rests, and its view. */
+  private rested: { readonly view: View; readonly resting: Resting; readonly database: number } | undefined = undefined;
 
   constructor(host: LuaHost) {
     this.host = host;
   }
 
-  /** Runs a script or a function. Throws `Miss`. */
+  /** Runs a script or a function, or goes on with the one that rests over this view. Throws `Miss`, `Resting`. */
   run(
     what: Script | LibraryFunction,
     call: ScriptCall,
@@ -66,18 +71,32 @@ export class ScriptRunner {
     });
     this.client.database = database;
     const isScript = 'sha' in what;
-    const world = new CallingScript(this.client, call, isScript ? what.sha : what.name);
+    const rested = this.restedOver(view);
+    if (rested !== undefined) this.client.database = rested.database;
+    const before = rested?.resting.run.world as CallingScript | undefined;
+    const world = before ?? new CallingScript(this.client, call, isScript ? what.sha : what.name);
     try {
-      const reply = isScript ? this.host.run(what, keys, argv, world) : this.host.runFunction(what, keys, argv, world);
+      let reply: Reply;
+      if (rested !== undefined) reply = this.host.resume(rested.resting);
+      else if (isScript) reply = this.host.run(what, keys, argv, world);
+      else reply = this.host.runFunction(what, keys, argv, world);
       context.client.scriptMemo = undefined;
       return reply;
     } catch (thrown) {
+      if (thrown instanceof Resting) this.rested = { view, resting: thrown, database: this.client.database };
       // It will run again, and then answers as it has answered.
       context.client.scriptMemo = thrown instanceof Miss || thrown instanceof WholeWanted ? world.memo : undefined;
       throw thrown;
     } finally {
       view.database = database;
     }
+  }
+
+  private restedOver(view: View): ScriptRunner['rested'] {
+    const { rested } = this;
+    if (rested?.view !== view) return undefined;
+    this.rested = undefined;
+    return rested;
   }
 }
 
@@ -91,6 +110,9 @@ export interface ScriptMemo {
 
 class CallingScript implements ScriptWorld {
   readonly memo: ScriptMemo;
+  readonly mayRest: boolean;
+  readonly isOverdue: boolean;
+  hasWritten = false;
   private readonly client: Client;
   private readonly view: View;
   private readonly context: Context;
@@ -103,6 +125,9 @@ class CallingScript implements ScriptWorld {
     this.view = call.view;
     this.context = call.context;
     this.isReadOnly = call.isReadOnly;
+    const { busy } = call.context.server;
+    this.mayRest = busy.mayRest(call.view);
+    this.isOverdue = busy.isOverdue(call.view);
     const { scriptMemo } = call.context.client;
     this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [], asked: [] };
   }
@@ -117,6 +142,7 @@ class CallingScript implements ScriptWorld {
     if (this.isReadOnly && isWrite(command)) return READ_ONLY;
     const denied = denyScript(this.context.server, this.context.client, this.fullName(command, args), command, args);
     if (denied !== undefined) return denied;
+    if (isWrite(command)) this.hasWritten = true;
     this.client.protocol = resp;
     // SELECT changes nothing but this run.
     if (command.access === 'none' && command.name !== 'select') return this.callOnce(command, args);

@@ -17,7 +17,7 @@ const HELP = [
   'FLUSH [ASYNC|SYNC]',
   '    Forget the scripts of this node.',
   'KILL',
-  '    Always an error: a script holds its node until it ends, at the latest after busy-reply-threshold.',
+  '    End the script that runs, if it has written nothing.',
   'LOAD <script>',
   '    Load a script into the script cache of this node without executing it.',
   'HELP',
@@ -71,9 +71,9 @@ const scriptSubcommands: readonly Command[] = [
   ),
   subcommand('flush', -2, 'Forgets all scripts.', '2.6.0', flush),
   {
-    ...subcommand('kill', 2, 'Refuses: a script holds its node until it ends.', '2.6.0', () => {
-      throw new CommandError('NOTBUSY No scripts in execution right now.');
-    }),
+    ...subcommand('kill', 2, 'Ends the script that runs, if it has written nothing.', '2.6.0', (_args, { server }) =>
+      server.busy.kill('script'),
+    ),
     flags: ['noscript', 'allow_busy'],
   },
   {

@@ -5,6 +5,7 @@ import type { Clock, Env } from '../env.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
 import { keyOfHead } from '../repl/row-key.ts';
 import { BlockedClients } from './blocked-clients.ts';
+import { BusyScript } from './busy-script.ts';
 import type { Client } from './client.ts';
 import type { ClusterDoor } from './cluster-door.ts';
 import type { ClusterRun } from './cluster-run.ts';
@@ -79,6 +80,8 @@ export class Server {
   readonly tracking = new TrackingFeed(this.clients);
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
+  /** The script that holds the node, and how it is ended. */
+  readonly busy = new BusyScript();
   readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
   readonly users: AclUsers = new AclUsers(this);
   readonly aclLog: AclLog = new AclLog(this);

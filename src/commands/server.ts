@@ -63,6 +63,7 @@ function shutdown(_view: View, args: Args, { client, server }: Context): Reply {
     if (words.length > 1) throw syntaxError();
     throw new CommandError('ERR No shutdown in progress.');
   }
+  if (server.busy.isOn && !words.includes('NOSAVE')) throw new CommandError(server.busy.text);
   server.env.log.info('a client asked for the shutdown', { client: client.connection.peer });
   client.connection.closeAfterReply();
   // With NOSAVE too, what was acknowledged stays: the log has it.

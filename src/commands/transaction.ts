@@ -10,6 +10,7 @@ import type { Args } from './args.ts';
 import type { Client, QueuedCommand } from './client.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
+import { Resting } from './lua-host.ts';
 import { ErrorReply, NULL_ARRAY, OK, type Reply } from './reply.ts';
 
 /** Runs one queued command in EXEC's view; an error is a reply. Handed in by the dispatcher. */
@@ -20,6 +21,7 @@ export function forgetTransaction(client: Client): void {
   client.queue = undefined;
   client.queueFailed = false;
   client.execReplies = undefined;
+  client.execRested = undefined;
   forgetWatches(client);
 }
 
@@ -129,7 +131,7 @@ function exec(view: View, context: Context, runQueued: RunQueued): Reply | Promi
     forgetTransaction(client);
     throw new CommandError('EXECABORT Transaction discarded because keys to WATCH could not be read.');
   }
-  if (client.watched.some((watched) => isChanged(view, watched))) {
+  if (client.execRested === undefined && client.watched.some((watched) => isChanged(view, watched))) {
     forgetTransaction(client);
     return NULL_ARRAY;
   }
@@ -142,7 +144,8 @@ function exec(view: View, context: Context, runQueued: RunQueued): Reply | Promi
 
 /**
  * Runs the queue. A `Miss` makes EXEC run again from the start: commands that touch no row keep the answer of their
- * first run, so that what they did is done once, and the client's database goes back to what it was.
+ * first run, so that what they did is done once, and the client's database goes back to what it was. When a script among
+ * them rests, EXEC is called again over the same view and goes on with it.
  */
 function runQueue(
   view: View,
@@ -151,19 +154,30 @@ function runQueue(
   runQueued: RunQueued,
 ): (Reply | Promise<Reply>)[] {
   const { client } = context;
-  const before = client.database;
+  const before = client.execRested?.before ?? client.database;
   const kept = (client.execReplies ??= new Map());
+  const replies = client.execRested?.replies ?? [];
+  client.database = client.execRested?.database ?? before;
+  client.execRested = undefined;
   let done = false;
   try {
-    const replies = queue.map((queued, i) => {
+    for (let i = replies.length; i < queue.length; i++) {
+      const queued = queue[i] as QueuedCommand;
       view.database = client.database;
-      if (queued.command.access !== 'none' || queued.command.name === 'select') return runQueued(view, queued, context);
-      let reply = kept.get(i);
-      if (reply === undefined) kept.set(i, (reply = runQueued(view, queued, context)));
-      return reply;
-    });
+      let reply: Reply | Promise<Reply> | undefined;
+      if (queued.command.access !== 'none' || queued.command.name === 'select')
+        reply = runQueued(view, queued, context);
+      else {
+        reply = kept.get(i);
+        if (reply === undefined) kept.set(i, (reply = runQueued(view, queued, context)));
+      }
+      replies.push(reply);
+    }
     done = true;
     return replies;
+  } catch (thrown) {
+    if (thrown instanceof Resting) client.execRested = { before, database: client.database, replies };
+    throw thrown;
   } finally {
     if (!done) client.database = before;
   }

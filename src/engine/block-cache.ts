@@ -113,6 +113,8 @@ export class BlockCache {
   /** Frames of blocks that were dropped in this turn, and in the one before. */
   #leaving: Frame[] = [];
   #left: Frame[] = [];
+  /** Readers who want frames of dropped blocks to stay as they are. */
+  #keepers = 0;
   readonly #atTurnEnd = (): void => this.#turnEnd();
 
   /** `scrub`: for tests; see `BlockFrames`. */
@@ -277,14 +279,26 @@ export class BlockCache {
     if (idle) this.#timers.atTurnEnd(this.#atTurnEnd);
   }
 
+  /** What has been read stays valid beyond the turn until `unkeep`: frames of dropped blocks are not used again. */
+  keep(): void {
+    this.#keepers++;
+  }
+
+  unkeep(): void {
+    this.#keepers--;
+    this.#countTurns();
+  }
+
   #turnEnd(): void {
     this.#turn++;
     this.#turnsToCount--;
-    const free = this.#left;
-    this.#left = this.#leaving;
-    this.#leaving = free;
-    for (const frame of free) this.#frames.give(frame);
-    free.length = 0;
+    if (this.#keepers === 0) {
+      const free = this.#left;
+      this.#left = this.#leaving;
+      this.#leaving = free;
+      for (const frame of free) this.#frames.give(frame);
+      free.length = 0;
+    }
     // What this drops asks for further turn ends.
     if (this.#turnsToCount === 0) this.#shrink();
     else this.#timers.atTurnEnd(this.#atTurnEnd);

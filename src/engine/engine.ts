@@ -221,6 +221,20 @@ export class Engine implements Store {
     expected.clear();
   }
 
+  keepFound(): () => void {
+    const blocks = this.#tree.cache.blocks;
+    const flushed = this.#flushed;
+    blocks.keep();
+    flushed.keep();
+    let isKept = true;
+    return () => {
+      if (!isKept) return;
+      isKept = false;
+      blocks.unkeep();
+      flushed.unkeep();
+    };
+  }
+
   newBatch(): Batch {
     return new WriteBatch();
   }

@@ -20,6 +20,10 @@ export class FlushedMemtables {
   readonly #timers: Timers;
   /** Those whose memory is not in the pool yet. */
   readonly #held = new Set<Memtable>();
+  /** Readers who want what they have found to stay valid beyond their turn. */
+  #keepers = 0;
+  /** What may go to the pool once there are none. */
+  #kept: Memtable[] = [];
 
   constructor(pool: ArenaPool, timers: Timers) {
     this.#pool = pool;
@@ -43,6 +47,22 @@ export class FlushedMemtables {
   /** Uses the memory of a memtable again if nobody can read it any more; to be called when a cursor has left it. */
   reclaim(memtable: Memtable): void {
     if (memtable === this.newest || memtable.readers > 0 || !this.#held.delete(memtable)) return;
+    if (this.#keepers > 0) this.#kept.push(memtable);
+    else this.#letGo(memtable);
+  }
+
+  /** What has been found in memtables stays valid beyond the turn until `unkeep`. */
+  keep(): void {
+    this.#keepers++;
+  }
+
+  unkeep(): void {
+    if (--this.#keepers > 0) return;
+    for (const memtable of this.#kept) this.#letGo(memtable);
+    this.#kept = [];
+  }
+
+  #letGo(memtable: Memtable): void {
     const timers = this.#timers;
     timers.atTurnEnd(() => timers.atTurnEnd(() => this.#pool.give(memtable.release())));
   }

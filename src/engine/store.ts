@@ -106,6 +106,12 @@ export interface Store {
   expect(key: Uint8Array, keyLength: number): void;
   touchExpected(): void;
 
+  /**
+   * What is found from this turn on stays valid beyond it, until the returned function is called: for a reader that goes on
+   * later. Memory that is let go meanwhile is not used again.
+   */
+  keepFound(): () => void;
+
   newBatch(): Batch;
   /**
    * Applies the batch and returns the sequence of its last record. Throws when `refusal` is set; but a batch that `frees`

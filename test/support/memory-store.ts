@@ -53,6 +53,10 @@ export class MemoryStore implements Store {
     return this.pairs.length;
   }
 
+  keepFound(): () => void {
+    return () => {};
+  }
+
   get(key: Uint8Array, keyLength: number, found: Found): Lookup {
     return this.read(this.pairs, key.subarray(0, keyLength), found);
   }
