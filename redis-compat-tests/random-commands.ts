@@ -5,10 +5,10 @@
  *     node dist/redis-compat-tests/random-commands.js [--seed N] [--commands 200000] [--self] [--nodes 3]
  */
 
-import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
 import { SeededRandom } from '../test/crash/seeded-random.ts';
+import { commandLine } from '../test/support/command-line.ts';
 import type { Comparison } from './harness/case-file.ts';
 import { alike, aspect } from './harness/compare.ts';
 import { TestConnection } from './harness/connection.ts';
@@ -291,15 +291,26 @@ function describe(
   ].join('\n');
 }
 
+const HELP = `node dist/redis-compat-tests/random-commands.js [options]
+  --seed N         draws the same commands again
+  --commands N     default 200000
+  --self           against a second redis-server
+  --nodes N        against a cluster of N nodes (default 1)
+`;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      commands: { type: 'string', default: '200000' },
-      self: { type: 'boolean', default: false },
-      nodes: { type: 'string', default: '1' },
+  const { values } = commandLine(
+    HELP,
+    {
+      options: {
+        seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+        commands: { type: 'string', default: '200000' },
+        self: { type: 'boolean', default: false },
+        nodes: { type: 'string', default: '1' },
+      },
     },
-  });
+    ['seed', 'commands', 'nodes'],
+  );
   console.log(`seed ${values.seed}`);
   const servers = await startServers(values.self ? 'self' : Number(values.nodes));
   try {

@@ -11,8 +11,8 @@
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
+import { commandLine } from '../test/support/command-line.ts';
 import { TestConnection } from './harness/connection.ts';
 import { loadCases } from './harness/load-cases.ts';
 import { describe, Reset, runCase } from './harness/run-case.ts';
@@ -39,8 +39,17 @@ interface TableRow {
   differs: number;
 }
 
+const HELP = `npm run compat -- [options]
+  --self           compares two redis-servers: a check of the cases
+  --differences    tells every difference as it is found, on standard error
+  --file NAME      one file of cases
+  --nodes N        a cluster of N nodes, each connection another one (default 1)
+  --save FILE      keeps the counts
+  --readme A B     prints the table of the README from what was saved of one node and of three
+`;
+
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = commandLine(HELP, {
     options: {
       self: { type: 'boolean' },
       differences: { type: 'boolean' },

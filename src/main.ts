@@ -88,7 +88,7 @@ async function serve(config: Config, version: string, log: NodeLog): Promise<voi
         log.error('the disk failed; nothing more is acknowledged, the process ends', { reason: error.message });
         process.exit(1);
       },
-      onShutdown: () => finish(config, env.disk, lock, log),
+      onShutdown: (failed) => finish(config, env.disk, lock, log, failed ? 1 : 0),
     });
   } catch (error) {
     lock?.release();
@@ -114,11 +114,11 @@ function endOnSignals(node: Node, log: NodeLog, finished: () => void): void {
   process.on('SIGINT', end);
 }
 
-function finish(config: Config, disk: Disk, lock: DirectoryLock | undefined, log: NodeLog): void {
+function finish(config: Config, disk: Disk, lock: DirectoryLock | undefined, log: NodeLog, code = 0): void {
   removePidFile(disk, config);
   lock?.release();
   log.info('bye');
-  process.exit(0);
+  process.exit(code);
 }
 
 function refuse(message: string): void {

@@ -45,8 +45,8 @@ export interface NodeOptions {
   readonly openManifest?: (directory: string) => ManifestStore;
   /** The disk has failed for good: nothing is acknowledged any more, the process should end. Called once. */
   onFatal(error: EngineError): void;
-  /** A client has asked for the end with SHUTDOWN, and the node is closed. */
-  onShutdown(): void;
+  /** The node is closed: a client has asked for it with SHUTDOWN or, `failed`, it cannot join its cluster. */
+  onShutdown(failed: boolean): void;
 }
 
 export class Node {
@@ -152,7 +152,7 @@ export class Node {
     });
     server.shutdown = async ({ now }) => {
       await this.close(now ? 0 : SHUTDOWN_GRACE_MS);
-      options.onShutdown();
+      options.onShutdown(false);
     };
   }
 
@@ -171,7 +171,7 @@ export class Node {
 
   private cannotJoin(options: NodeOptions, reason: unknown): void {
     options.env.log.error('this node cannot join its cluster', { reason: String(reason) });
-    const ended = (): void => options.onShutdown();
+    const ended = (): void => options.onShutdown(true);
     this.close().then(ended, (error: unknown) => {
       options.env.log.error('the shutdown failed', { reason: String(error) });
       ended();

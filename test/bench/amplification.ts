@@ -6,12 +6,12 @@
  */
 
 import { mkdirSync, rmSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { giveResult, progress, resident, runChild, writtenBytes } from './child.ts';
 import { KvorumContender } from './contender-kvorum.ts';
 import { LevelContender } from './contender-level.ts';
 import { drawn, generator, inParts, KEY_BYTES, type Contender, type Sizes } from './engine-contenders.ts';
 import { fixed, machine, markdownTable, rate } from './statistics.ts';
+import { commandLine } from '../support/command-line.ts';
 
 const HELP = `npm run bench -- amplification [options]
   --gb N           10^9 bytes of keys and values to overwrite (default 2)
@@ -131,8 +131,8 @@ function report(all: readonly Counted[], overwrites: number): string {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       gb: { type: 'string', default: '2' },
       keys: { type: 'string', default: '20000000' },
@@ -141,13 +141,8 @@ export async function run(words: readonly string[]): Promise<void> {
       cache: { type: 'string', default: '64' },
       directory: { type: 'string', default: '/tmp/kvorum-bench/amplification' },
       only: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const value = new Uint8Array(Number(values.bytes)).fill(VALUE_CHARACTER);
   const overwrites = Math.ceil((Number(values.gb) * 1e9) / (KEY_BYTES + value.length));
   if (values.only !== undefined) {

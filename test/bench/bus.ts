@@ -9,13 +9,13 @@
 
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { busMethod } from '../../src/cluster/bus-method.ts';
 import { Bus } from '../../src/cluster/bus.ts';
 import { priority } from '../../src/cluster/frame.ts';
 import { createNodeEnv } from '../../src/env-node.ts';
 import type { Connection, ConnectionEvents, Env, Network } from '../../src/env.ts';
 import { fixed, machine, markdownTable, rate } from './statistics.ts';
+import { commandLine } from '../support/command-line.ts';
 
 const HELP = `npm run bench -- bus [options]
   --seconds N      length of each row (default 4)
@@ -185,20 +185,15 @@ async function memory(turn: number, bytes: number, ms: number): Promise<Row> {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       seconds: { type: 'string', default: '4' },
       bytes: { type: 'string', default: '150' },
       turns: { type: 'string', default: '1,10,50' },
       only: { type: 'string', default: '' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const bytes = Number(values.bytes);
   const ms = Number(values.seconds) * 1_000;
   const rows: Row[] = [];

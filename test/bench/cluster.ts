@@ -5,8 +5,8 @@
  */
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
+import { commandLine } from '../support/command-line.ts';
 import { startCluster } from '../support/cluster-process.ts';
 import { redisServerVersion, startRedis } from '../support/redis-process.ts';
 import type { ServerProcess } from '../support/server-process.ts';
@@ -57,8 +57,8 @@ function chosenRows(only: string | undefined): readonly BenchRow[] {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       rounds: { type: 'string', default: '3' },
       requests: { type: 'string', default: '60000' },
@@ -69,13 +69,8 @@ export async function run(words: readonly string[]): Promise<void> {
       appendfsync: { type: 'string', default: 'everysec' },
       only: { type: 'string' },
       json: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const count = Number(values.nodes);
   const flags = ['--appendfsync', values.appendfsync];
   const redisFlags = ['--appendonly', 'yes', '--auto-aof-rewrite-percentage', '0', ...flags];

@@ -5,7 +5,6 @@
 
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { KvorumContender } from './contender-kvorum.ts';
 import { LevelContender } from './contender-level.ts';
 import { LmdbContender } from './contender-lmdb.ts';
@@ -13,6 +12,7 @@ import { RocksContender } from './contender-rocksdb.ts';
 import { generator, type Contender, type Sizes } from './engine-contenders.ts';
 import { freshly, rows, type Round, type Row } from './engine-rows.ts';
 import { fixed, machine, markdownTable, median, rate, ratios } from './statistics.ts';
+import { commandLine } from '../support/command-line.ts';
 
 const HELP = `npm run bench -- engine [options]
   --keys LIST      sizes of the store in keys, one after the other (default 500000,3000000)
@@ -103,8 +103,8 @@ function report(plan: Plan, samples: Samples): string {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       keys: { type: 'string', default: '500000,3000000' },
       rounds: { type: 'string', default: '3' },
@@ -115,13 +115,8 @@ export async function run(words: readonly string[]): Promise<void> {
       beside: { type: 'string' },
       only: { type: 'string' },
       json: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const prefixes = values.only?.split(',');
   const isChosen = ({ name }: Row): boolean => prefixes?.some((prefix) => name.startsWith(prefix)) ?? true;
   // The other rows work on what this one has filled.

@@ -5,11 +5,11 @@
  */
 
 import { mkdirSync, rmSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { giveResult, progress, resident, runChild, writtenBytes } from './child.ts';
 import { KvorumContender } from './contender-kvorum.ts';
 import { drawn, generator, inParts, KEY_BYTES, type Sizes } from './engine-contenders.ts';
 import { fixed, machine, markdownTable } from './statistics.ts';
+import { commandLine } from '../support/command-line.ts';
 
 const HELP = `npm run bench -- growth [options]
   --gb LIST        sizes in 10^9 bytes of keys and values, ascending (default 0.1,0.4,1.6)
@@ -176,8 +176,8 @@ function report(gbs: readonly number[], measured: readonly Measured[], filled: r
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       gb: { type: 'string', default: '0.1,0.4,1.6' },
       bytes: { type: 'string', default: '100' },
@@ -189,13 +189,8 @@ export async function run(words: readonly string[]): Promise<void> {
       reuse: { type: 'boolean', default: false },
       fill: { type: 'string' },
       measure: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const value = new Uint8Array(Number(values.bytes)).fill(VALUE_CHARACTER);
   const sizes = { writeBufferBytes: Number(values.buffer) << 20, blockCacheBytes: Number(values.cache) << 20 };
   const reads = Number(values.reads);

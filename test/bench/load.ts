@@ -5,8 +5,8 @@
  */
 
 import { connect, type Socket } from 'node:net';
-import { parseArgs } from 'node:util';
 
+import { commandLine } from '../support/command-line.ts';
 import { type ServerProcess, startKvorum } from '../support/server-process.ts';
 import { cpuUs, residentBytes } from './process-cpu.ts';
 import { fixed, machine, markdownTable, rate } from './statistics.ts';
@@ -223,21 +223,16 @@ async function phase(
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values: options, positionals } = parseArgs({
-    args: [...words],
+  const { values: options, positionals } = commandLine(HELP, {
+    args: words,
     allowPositionals: true,
     options: {
       keys: { type: 'string', default: '1000000' },
       bytes: { type: 'string', default: '100' },
       seconds: { type: 'string', default: '10' },
       fsync: { type: 'string', default: 'everysec' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (options.help) {
-    console.log(HELP);
-    return;
-  }
   const total = Number(options.keys);
   const seconds = Number(options.seconds);
   const values = new Values(Number(options.bytes));

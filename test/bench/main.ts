@@ -15,6 +15,8 @@
  * Each mode has its own options: `-- single --help`.
  */
 
+import { refuse } from '../support/command-line.ts';
+
 const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[]): Promise<void> }>>> = {
   single: () => import('./single.ts'),
   types: () => import('./types.ts'),
@@ -28,13 +30,26 @@ const MODES: Readonly<Record<string, () => Promise<{ run(words: readonly string[
   bus: () => import('./bus.ts'),
 };
 
+const HELP = `npm run bench -- [MODE] [options]
+  single (default)   one node beside the real redis-server
+  types              all data types: redis-benchmark's default run and EVAL
+  million            collections of a million elements
+  cluster            three nodes beside one redis-server and beside three
+  load               many keys on one node, read and checked meanwhile
+  engine             the engine beside classic-level (LevelDB), lmdb and rocksdb
+  stalls             how long the engine holds the event loop
+  amplification      bytes written for each byte put
+  growth             cost, memory and open time as the data grows
+  bus                what a request between two nodes costs
+Each mode has options of its own: -- single --help
+`;
+
 const words = process.argv.slice(2);
 const named = words[0] !== undefined && !words[0].startsWith('-');
 const mode = MODES[named ? (words[0] as string) : 'single'];
-if (mode === undefined) {
-  console.error(`no such bench: ${words[0]}; there are ${Object.keys(MODES).join(', ')}`);
-  process.exitCode = 2;
-} else {
+if (words[0] === '--help' || words[0] === '-h') console.log(HELP.trimEnd());
+else if (mode === undefined) refuse(`no such bench: ${words[0]}`);
+else {
   const { run } = await mode();
   await run(named ? words.slice(1) : words);
 }

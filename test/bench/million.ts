@@ -4,9 +4,9 @@
  */
 
 import { connect } from 'node:net';
-import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
+import { commandLine } from '../support/command-line.ts';
 import { encodeCommand, RawClient, type Word } from '../support/raw-client.ts';
 import { RespError } from '../support/resp-decoder.ts';
 import { type ServerProcess, startKvorum } from '../support/server-process.ts';
@@ -244,18 +244,13 @@ async function whole(bench: Bench): Promise<void> {
 const PARTS = { queue, rank, hash, whole };
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       elements: { type: 'string', default: '1000000' },
       only: { type: 'string', default: '' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   console.log(`${await machine()}; ${values.elements} elements\n`);
   const chosen = values.only.split(',').filter((part) => part !== '');
   const server = await startKvorum({ nodeFlags: ['--import', PROBE] });

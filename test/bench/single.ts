@@ -5,8 +5,8 @@
  */
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
+import { commandLine } from '../support/command-line.ts';
 import { redisServerVersion, startRedis } from '../support/redis-process.ts';
 import { type ServerProcess, startKvorum } from '../support/server-process.ts';
 import { residentBytes } from './process-cpu.ts';
@@ -79,8 +79,8 @@ async function startPair(fsync: Fsync): Promise<Pair> {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       rounds: { type: 'string', default: '5' },
       requests: { type: 'string', default: '100000' },
@@ -89,13 +89,8 @@ export async function run(words: readonly string[]): Promise<void> {
       bytes: { type: 'string', default: '100' },
       only: { type: 'string' },
       json: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const load = {
     clients: Number(values.clients),
     keys: Number(values.keys),

@@ -5,7 +5,6 @@
  */
 
 import { mkdirSync, rmSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import type { Batch, Cursor } from '../../src/engine/store.ts';
 import { Found, lookup } from '../../src/engine/store.ts';
 import { resident } from './child.ts';
@@ -13,6 +12,7 @@ import { KvorumContender } from './contender-kvorum.ts';
 import { KEY_BYTES, writeKey } from './engine-contenders.ts';
 import { fixed, machine } from './statistics.ts';
 import { measureTurns, turnTable } from './turn-times.ts';
+import { commandLine } from '../support/command-line.ts';
 
 const HELP = `npm run bench -- stalls [options]
   --seconds N      length of the load (default 60)
@@ -92,21 +92,16 @@ class Load {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       seconds: { type: 'string', default: '60' },
       keys: { type: 'string', default: '5000000' },
       buffer: { type: 'string', default: '64' },
       cache: { type: 'string', default: '128' },
       directory: { type: 'string', default: '/tmp/kvorum-bench/stalls' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   rmSync(values.directory, { recursive: true, force: true });
   mkdirSync(values.directory, { recursive: true });
   const contender = new KvorumContender();

@@ -4,8 +4,8 @@
  */
 
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 
+import { commandLine } from '../support/command-line.ts';
 import { startCluster } from '../support/cluster-process.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { redisServerVersion, startRedis } from '../support/redis-process.ts';
@@ -50,8 +50,8 @@ interface Samples {
 }
 
 export async function run(words: readonly string[]): Promise<void> {
-  const { values } = parseArgs({
-    args: [...words],
+  const { values } = commandLine(HELP, {
+    args: words,
     options: {
       nodes: { type: 'string', default: '1' },
       rounds: { type: 'string', default: '3' },
@@ -61,13 +61,8 @@ export async function run(words: readonly string[]): Promise<void> {
       bytes: { type: 'string', default: '3' },
       only: { type: 'string', default: '' },
       json: { type: 'string' },
-      help: { type: 'boolean', default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return;
-  }
   const nodes = Number(values.nodes);
   const isCluster = nodes > 1;
   const shape = {

@@ -197,3 +197,18 @@ test('a node of a cluster that is not allowed to listen, or has no certificate, 
   assert.equal(bare.code, 1);
   assert.match(bare.out + bare.err, /tls-cluster needs tls-cert-file/);
 });
+
+test('a node that cannot join its cluster says why and ends with exit code 1', async () => {
+  const founder = await startKvorum({ flags: ['--cluster-enabled', 'yes'] });
+  const directory = mkdtempSync(join(root, 'full-'));
+  const alone = await startKvorum({ directory });
+  const client = await RawClient.connect({ port: alone.port });
+  await client.call('SET', 'k', 'v');
+  await client.close();
+  await alone.stop();
+  const port = String(await freePort());
+  const ended = await run('--dir', directory, '--port', port, '--join', `127.0.0.1:${founder.port}`);
+  await founder.stop();
+  assert.match(ended.out, /keys of its own.*this node cannot join its cluster/);
+  assert.equal(ended.code, 1);
+});

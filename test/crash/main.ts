@@ -1,29 +1,35 @@
-/**
- * The crash test at full length:
- *
- *     node dist/test/crash/main.js [--kills 50] [--seed N] [--appendfsync always|everysec|no] [--writers 6]
- *         [--pipeline 32] [--load-ms 1500] [--redis] [-- words for the server]
- *
- * --redis tests redis-server instead, to test the test.
- */
+/** The crash test at full length: `npm run crash -- [options] [-- words for the server]`. */
 
-import { parseArgs } from 'node:util';
-
+import { commandLine } from '../support/command-line.ts';
 import { startRedis } from '../support/redis-process.ts';
 import { crashTest, type CrashOptions } from './kill.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    kills: { type: 'string', default: '50' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    appendfsync: { type: 'string', default: 'always' },
-    writers: { type: 'string', default: '6' },
-    pipeline: { type: 'string', default: '32' },
-    'load-ms': { type: 'string', default: '1500' },
-    redis: { type: 'boolean', default: false },
+const HELP = `npm run crash -- [options] [-- words for the server]
+  --kills N        default 50
+  --seed N         repeats the choices (not the timing)
+  --appendfsync P  always, everysec or no (default always)
+  --writers N      connections that write (default 6)
+  --pipeline N     commands under way on each (default 32)
+  --load-ms N      time between a start and the kill (default 1500)
+  --redis          tests redis-server instead, to test the test
+`;
+
+const { values, positionals } = commandLine(
+  HELP,
+  {
+    allowPositionals: true,
+    options: {
+      kills: { type: 'string', default: '50' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      appendfsync: { type: 'string', default: 'always' },
+      writers: { type: 'string', default: '6' },
+      pipeline: { type: 'string', default: '32' },
+      'load-ms': { type: 'string', default: '1500' },
+      redis: { type: 'boolean', default: false },
+    },
   },
-});
+  ['kills', 'seed', 'writers', 'pipeline', 'load-ms'],
+);
 console.log(`seed ${values.seed}, appendfsync ${values.appendfsync}`);
 const options: CrashOptions = {
   kills: Number(values.kills),

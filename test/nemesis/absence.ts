@@ -3,8 +3,7 @@
  * by the hints that the others kept, without anybody's help. Its own copies are read at level `one`, which repairs nothing.
  */
 
-import { parseArgs } from 'node:util';
-
+import { commandLine } from '../support/command-line.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RespSimple } from '../support/resp-decoder.ts';
 import { World } from './world.ts';
@@ -26,16 +25,19 @@ const CHUNK = 2_000;
 /** After this the node counts as one that does not come round. */
 const GIVE_UP_MS = 600_000;
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '600' },
-    rate: { type: 'string', default: '2000' },
-    keys: { type: 'string', default: '100000' },
-    nodes: { type: 'string', default: '3' },
-    appendfsync: { type: 'string', default: 'everysec' },
-    help: { type: 'boolean', default: false },
+const { values } = commandLine(
+  HELP,
+  {
+    options: {
+      seconds: { type: 'string', default: '600' },
+      rate: { type: 'string', default: '2000' },
+      keys: { type: 'string', default: '100000' },
+      nodes: { type: 'string', default: '3' },
+      appendfsync: { type: 'string', default: 'everysec' },
+    },
   },
-});
+  ['seconds', 'rate', 'keys', 'nodes'],
+);
 
 async function sleep(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
@@ -134,5 +136,4 @@ async function main(): Promise<number> {
   }
 }
 
-if (values.help) console.log(HELP);
-else process.exitCode = await main();
+process.exitCode = await main();

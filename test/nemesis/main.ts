@@ -4,11 +4,10 @@
  * come back after each fault, and what was violated; exit code 1 when anything was.
  */
 
-import { parseArgs } from 'node:util';
-
 import { SeededRandom } from '../crash/seeded-random.ts';
 import { Clients, type Timed } from './clients.ts';
 import { canCut, World } from './world.ts';
+import { commandLine } from '../support/command-line.ts';
 
 const HELP = `npm run nemesis -- [options]
   --nodes N        nodes (default 3)
@@ -38,19 +37,22 @@ function isFault(word: string): word is Fault {
   return (FAULTS as readonly string[]).includes(word);
 }
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '30' },
-    faults: { type: 'string', default: 'kill,stop' },
-    clients: { type: 'string', default: '4' },
-    rows: { type: 'string', default: '40' },
-    pause: { type: 'string', default: '5' },
-    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
-    appendfsync: { type: 'string', default: 'always' },
-    help: { type: 'boolean', default: false },
+const { values } = commandLine(
+  HELP,
+  {
+    options: {
+      nodes: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '30' },
+      faults: { type: 'string', default: 'kill,stop' },
+      clients: { type: 'string', default: '4' },
+      rows: { type: 'string', default: '40' },
+      pause: { type: 'string', default: '5' },
+      seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
+      appendfsync: { type: 'string', default: 'always' },
+    },
   },
-});
+  ['nodes', 'seconds', 'clients', 'rows', 'pause', 'seed'],
+);
 
 async function sleep(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));
@@ -172,5 +174,4 @@ function percentile(timeline: readonly Timed[], part: number): number {
   return sorted[Math.floor(sorted.length * part)] ?? 0;
 }
 
-if (values.help) console.log(HELP);
-else process.exitCode = await main();
+process.exitCode = await main();

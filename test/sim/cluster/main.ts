@@ -6,22 +6,35 @@
  * Exits 1 when the product's rules were violated, or a mutant was not caught.
  */
 
-import { parseArgs } from 'node:util';
+import { commandLine, refuse } from '../../support/command-line.ts';
 import { mutants, rareMutants } from './mutants.ts';
 import { productRules, type Rules } from './rules.ts';
 import { runScene } from './scene.ts';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    seeds: { type: 'string', default: '100' },
-    mutant: { type: 'string' },
-    moves: { type: 'string' },
-    /** Stop after so many failing seeds. */
-    stop: { type: 'string', default: '5' },
-    verbose: { type: 'boolean', default: false },
+const HELP = `npm run sim:cluster -- [options]
+  --seed S         the first seed (default 1)
+  --seeds N        how many (default 100)
+  --moves on|off   whether slots move; without it the seed decides
+  --mutant M       breaks a rule, and a violation is what is wanted; all: each rule in turn
+  --stop K         ends after so many failing seeds (default 5)
+  --verbose        prints what was drawn for violations of mutants too
+`;
+
+const { values } = commandLine(
+  HELP,
+  {
+    options: {
+      seed: { type: 'string', default: '1' },
+      seeds: { type: 'string', default: '100' },
+      mutant: { type: 'string' },
+      moves: { type: 'string' },
+      /** Stop after so many failing seeds. */
+      stop: { type: 'string', default: '5' },
+      verbose: { type: 'boolean', default: false },
+    },
   },
-});
+  ['seed', 'seeds', 'stop'],
+);
 
 interface Tally {
   failing: number;
@@ -98,7 +111,7 @@ if (values.mutant === undefined) {
   const names = values.mutant === 'all' ? Object.keys(mutants) : [values.mutant];
   for (const name of names) {
     const rules = mutants[name] ?? rareMutants[name];
-    if (rules === undefined) throw new Error(`no mutant ${name}; there are ${Object.keys(mutants).join(', ')}`);
+    if (rules === undefined) refuse(`no mutant ${name}; there are ${Object.keys(mutants).join(', ')}`);
     if (runSeeds(name, rules, from, count, stop).failing === 0) failed = true;
   }
 }
