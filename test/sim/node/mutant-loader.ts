@@ -25,8 +25,13 @@ export const load: LoadHook = async (url, context, nextLoad) => {
   const patch = patches.find(({ file }) => url.endsWith(`/src/${file}`));
   if (patch === undefined) return loaded;
   const source = String(loaded.source instanceof Uint8Array ? Buffer.from(loaded.source) : loaded.source);
-  if (source.split(patch.find).length !== 2) {
-    throw new Error(`the mutant no longer fits: ${patch.file} must have exactly once: ${patch.find}`);
-  }
-  return { ...loaded, source: source.replace(patch.find, () => patch.replace) };
+  return { ...loaded, source: patched(source, patch) };
 };
+
+/** The source with the patch made. Throws where it does not fit. */
+export function patched(source: string, { file, find, replace }: Omit<Patch, 'also'>): string {
+  if (source.split(find).length !== 2) {
+    throw new Error(`the mutant no longer fits: ${file} must have exactly once: ${find}`);
+  }
+  return source.replace(find, () => replace);
+}

@@ -75,7 +75,7 @@ export const mutants = {
   },
   hintsCountTowardsW: {
     why: 'an owner out of reach counts as having taken the write, since a hint is kept for it',
-    file: 'repl/coordinator.js',
+    file: 'repl/owner-asks.js',
     find: "if (outcome.kind === 'unsent')\n            return UNSENT;",
     replace: "if (outcome.kind === 'unsent')\n            return { kind: 'accepted' };",
     nodes: 3,
@@ -95,7 +95,7 @@ export const mutants = {
   },
   takesUnknownForUnsent: {
     why: 'a request whose connection broke counts as never sent, so that it is made again',
-    file: 'repl/coordinator.js',
+    file: 'repl/owner-asks.js',
     find: "if (outcome.kind === 'unsent')",
     replace: "if (outcome.kind === 'unsent' || outcome.kind === 'unknown')",
     nodes: 3,

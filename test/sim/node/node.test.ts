@@ -1,8 +1,11 @@
 /** The fixed portion of the simulation of whole nodes. More of it: `npm run sim -- --nodes 5 --seeds 1000`. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { transactionMutants } from '../transaction/mutants.ts';
 import { History } from './history.ts';
+import { patched, type Patch } from './mutant-loader.ts';
 import { hunt } from './mutant-run.ts';
 import { mutants, type MutantName } from './mutants.ts';
 import type { Operation } from './operation.ts';
@@ -103,6 +106,16 @@ void test('a session does not read behind what it wrote, though a majority has n
   stage.network.mendAll();
   await stage.loop.advance(3_000);
   assert.equal(await stage.askAll(1, [...resume, ['GET', 'k']]), '$v');
+});
+
+void test('every wrong product is still a change of the product', () => {
+  const all: readonly Patch[] = [...Object.values(mutants), ...Object.values(transactionMutants)];
+  for (const { also, ...patch } of all) {
+    for (const each of also === undefined ? [patch] : [patch, also]) {
+      const source = readFileSync(new URL(`../../../src/${each.file}`, import.meta.url), 'utf8');
+      assert.notEqual(patched(source, each), source);
+    }
+  }
 });
 
 /** The seed that is written down may have changed its meaning a little since. */
