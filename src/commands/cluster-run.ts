@@ -80,6 +80,9 @@ export class ClusterRun implements SeveralRowsHost {
   readonly rules: ClusterLevels;
   private readonly planned = new Planned();
   private readonly free: RowRun[] = [];
+  /** The row that `mustWait` has just named, and of which words: it is they that run next, if they need not wait. */
+  private named: RowName = '';
+  private namedFor: Args | undefined = undefined;
   /** Stands in for the clients of other nodes. */
   private readonly stranger: Client;
 
@@ -135,11 +138,15 @@ export class ClusterRun implements SeveralRowsHost {
 
   /** Whether the command must wait until those of this connection that are under way are answered. */
   mustWait(client: Client, command: Command, args: Args): boolean {
+    this.namedFor = undefined;
     if (client.cluster.count === 0) return false;
     if (command.access === 'none' || command.blocks !== undefined) return true;
     const { planned } = this;
     planOf(command, args, planned);
-    return planned.kind !== plan.ROW || client.cluster.has(this.rowAt(client.database, args, planned.keyAt));
+    if (planned.kind !== plan.ROW) return true;
+    this.named = this.rowAt(client.database, args, planned.keyAt);
+    this.namedFor = args;
+    return client.cluster.has(this.named);
   }
 
   /** Runs the command. Requires: `takes` it, and it need not wait. `undefined`: this node runs it by itself. */
@@ -364,19 +371,27 @@ export class ClusterRun implements SeveralRowsHost {
   // --- one row -----------------------------------------------------------------------------------------------------
 
   private newRun(client: Client, command: Command, args: Args, keyAt: number, startUs: number): RowRun {
-    const run = this.part(client, command, args, keyAt, startUs);
+    const row = this.namedFor === args ? this.named : this.rowAt(client.database, args, keyAt);
+    const run = this.part(client, command, args, keyAt, startUs, row);
     run.isWhole = true;
     client.cluster.begin(run.row);
     return run;
   }
 
   /** A run on one row that is a part of a command, or all of it. `keyAt`: which word is the key. */
-  part(client: Client, command: Command, args: Args, keyAt: number, startUs: number): RowRun {
+  part(
+    client: Client,
+    command: Command,
+    args: Args,
+    keyAt: number,
+    startUs: number,
+    row = this.rowAt(client.database, args, keyAt),
+  ): RowRun {
     const run = this.free.pop() ?? new RowRun(this);
     run.client = client;
     run.command = command;
     run.database = client.database;
-    run.row = this.rowAt(client.database, args, keyAt);
+    run.row = row;
     run.setWords(args);
     run.startUs = startUs;
     run.deadlineMs = this.deadlineMs();

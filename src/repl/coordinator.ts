@@ -118,8 +118,6 @@ type LookElsewhere = (
 
 type ReadDone = Extract<ReadEffect<Uint8Array>, { kind: 'done' }>;
 
-type Asker = 'register' | 'read';
-
 export class Coordinator {
   private readonly env: CoordinatorOptions['env'];
   private readonly view: CoordinatorView;
@@ -272,9 +270,9 @@ export class Coordinator {
     let id = this.freeReaders.pop();
     if (id === undefined) id = this.readers.push(task) - 1;
     else this.readers[id] = task;
-    this.carryOutRead(
-      this.reads.step({ kind: 'start', id, row, deadlineMs, light: task.light !== undefined }, this.nowMs()),
-    );
+    const nowMs = this.nowMs();
+    const light = task.light !== undefined;
+    this.carryOutRead(this.reads.step({ kind: 'start', id, row, deadlineMs, light }, nowMs), nowMs);
   }
 
   /**
@@ -308,7 +306,7 @@ export class Coordinator {
       const effect = effects[i] as RegisterEffect<Uint8Array, RowTask, undefined>;
       switch (effect.kind) {
         case 'ask':
-          this.ask('register', effect.attempt, effect.to, effect.request);
+          this.askForChange(effect.attempt, effect.to, effect.request);
           break;
         case 'whole':
           this.sendWhole(effect.attempt, effect.to, effect.request);
@@ -326,12 +324,12 @@ export class Coordinator {
     this.wakeInTime();
   }
 
-  private carryOutRead(effects: ReadEffect<Uint8Array>[]): void {
+  private carryOutRead(effects: ReadEffect<Uint8Array>[], nowMs: number): void {
     for (let i = 0; i < effects.length; i++) {
       const effect = effects[i] as ReadEffect<Uint8Array>;
       switch (effect.kind) {
         case 'ask':
-          this.ask('read', effect.attempt, effect.to, effect.request);
+          this.askForRead(effect.attempt, effect.to, effect.request, nowMs);
           break;
         case 'done':
           if (isDelta(effect.value)) this.foundDelta(effect, this.readerOf(effect.id));
@@ -396,15 +394,11 @@ export class Coordinator {
 
   // --- asking ------------------------------------------------------------------------------------------------------
 
-  private ask(asker: Asker, attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>): void {
-    if (asker === 'register') {
-      this.askForChange(attempt, to, request);
-      return;
-    }
-    const startUs = this.env.clock.monotonicUs();
+  private askForRead(attempt: number, to: MemberId, request: OwnerRequest<Uint8Array>, sentMs: number): void {
     this.deliver(to, request, priority.CLIENT, (answer) => {
-      if (answer.kind === 'held') this.pace.took(to, (this.env.clock.monotonicUs() - startUs) / 1000);
-      this.carryOutRead(this.reads.step({ kind: 'answer', attempt, from: to, answer }, this.nowMs()));
+      const nowMs = this.nowMs();
+      if (answer.kind === 'held') this.pace.took(to, nowMs - sentMs);
+      this.carryOutRead(this.reads.step({ kind: 'answer', attempt, from: to, answer }, nowMs), nowMs);
     });
   }
 
@@ -546,7 +540,7 @@ export class Coordinator {
     if (this.isClosed) return;
     const nowMs = this.nowMs();
     if (this.register.wakeAtMs <= nowMs) this.carryOut(this.register.step({ kind: 'wake' }, nowMs));
-    if (this.reads.wakeAtMs <= nowMs) this.carryOutRead(this.reads.step({ kind: 'wake' }, nowMs));
+    if (this.reads.wakeAtMs <= nowMs) this.carryOutRead(this.reads.step({ kind: 'wake' }, nowMs), nowMs);
     if (this.early.length > 0) this.startEarly(nowMs);
     this.wakeInTime();
   };

@@ -143,6 +143,12 @@ export class OwnerRows {
     return this.lookUpStore(row);
   }
 
+  /** As `lookUp`, for a row whose state will be read: the engine is asked, whatever is remembered. */
+  lookUpWhole(row: RowName): Lookup {
+    this.writeKey(row);
+    return this.lookUpStore(row);
+  }
+
   private lookUpStore(row: RowName): Lookup {
     const { found, before } = this;
     this.lookedUp = '';

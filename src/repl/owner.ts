@@ -32,7 +32,7 @@ import { SLOT_COUNT } from '../cluster/slot.ts';
 import type { SlotEntry, Topology } from '../cluster/topology.ts';
 import { latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
-import { Found, lookup, type Store } from '../engine/store.ts';
+import { Found, lookup, type Lookup, type Store } from '../engine/store.ts';
 import type { Env, Timer } from '../env.ts';
 import { Acceptor } from './acceptor.ts';
 import type { CellMemory } from './cell-memory.ts';
@@ -261,7 +261,7 @@ export class Owner {
     if (!this.owns(slotOfRow(row))) return undefined;
     const { rows } = this;
     try {
-      if (rows.lookUp(row) === lookup.MISS || !rows.readHere()) return undefined;
+      if (rows.lookUpWhole(row) === lookup.MISS || !rows.readHere()) return undefined;
     } catch (error) {
       this.unableFor(error);
       return undefined;
@@ -331,7 +331,7 @@ export class Owner {
   private take(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered, group?: DurableGroup): void {
     // A coordinator has just looked at its own copy of what it changes.
     const isLookedUp = request.kind === 'accept' && this.rows.isLookedUp(request.row);
-    if (!isLookedUp && this.rows.lookUp(request.row) === lookup.MISS) {
+    if (!isLookedUp && this.lookUp(request) === lookup.MISS) {
       if (group === undefined) this.fetch(request, epoch, answer);
       return;
     }
@@ -349,6 +349,11 @@ export class Owner {
         this.read(request, epoch, answer, group);
         break;
     }
+  }
+
+  private lookUp(request: OwnerRequest<Uint8Array>): Lookup {
+    const isWhole = request.kind === 'read' && !request.digest;
+    return isWhole ? this.rows.lookUpWhole(request.row) : this.rows.lookUp(request.row);
   }
 
   private prepare(request: PrepareRequest, epoch: number, answer: Answered, group?: DurableGroup): void {

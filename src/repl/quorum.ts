@@ -29,8 +29,13 @@ export class Tally {
 
   /** The bit of a member; 0 when it is no owner. */
   bitOf(member: MemberId): number {
-    const at = this.members.indexOf(member);
-    return at < 0 ? 0 : 1 << at;
+    const place = this.placeOf(member);
+    return place < 0 ? 0 : 1 << place;
+  }
+
+  /** Its place in `members`; -1 when it is no owner. */
+  placeOf(member: MemberId): number {
+    return this.members.indexOf(member);
   }
 
   /** The owners in `mask` are a majority of the current owners and, during a move, of the incoming ones. */

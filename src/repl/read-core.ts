@@ -94,8 +94,9 @@ export class ReadWork<V> {
   asked = 0;
   /** Members that were asked for the version only (mask of `tally`). */
   digests = 0;
-  /** First answer of each member in this round. */
-  readonly seen = new Map<MemberId, Held<V>>();
+  /** First answer of each of the members of `tally` in this round, in their order, and who has given one (mask). */
+  readonly seen: (Held<V> | undefined)[] = [];
+  seenMask = 0;
   /** Members that could not answer (mask). */
   failed = 0;
 
@@ -119,6 +120,8 @@ export class ReadCore<V> {
   private nextTickMs = Number.POSITIVE_INFINITY;
   private lastId = 0;
   private effects: ReadEffect<V>[] = [];
+  /** Of orders of owners; an order stands for a while. */
+  private readonly firstRounds = new WeakMap<readonly MemberId[], FirstRound>();
 
   constructor(options: { world: ReadWorld; maxReads?: number; tickMs?: number }) {
     this.world = options.world;
@@ -162,13 +165,16 @@ export class ReadCore<V> {
   protected chosen(work: ReadWork<V>): Version | undefined {
     let highest = ZERO_VERSION;
     let mask = 0;
-    for (const [member, seen] of work.seen) {
-      const order = compareVersions(seen.version, highest);
+    const { seen } = work;
+    for (let place = 0; place < seen.length; place++) {
+      const held = seen[place];
+      if (held === undefined) continue;
+      const order = compareVersions(held.version, highest);
       if (order > 0) {
-        highest = seen.version;
+        highest = held.version;
         mask = 0;
       }
-      if (order >= 0) mask |= work.tally.bitOf(member);
+      if (order >= 0) mask |= 1 << place;
     }
     return work.tally.isQuorum(mask) ? highest : undefined;
   }
@@ -187,10 +193,14 @@ export class ReadCore<V> {
   }
 
   private take(work: ReadWork<V>, from: MemberId, answer: OwnerAnswer<V>, nowMs: number): void {
-    const bit = work.tally.bitOf(from);
-    if (bit === 0 || (work.failed & bit) !== 0 || work.seen.has(from)) return;
-    if (answer.kind === 'held') work.seen.set(from, { version: answer.version, value: answer.value });
-    else work.failed |= bit;
+    const place = work.tally.placeOf(from);
+    if (place < 0) return;
+    const bit = 1 << place;
+    if (((work.failed | work.seenMask) & bit) !== 0) return;
+    if (answer.kind === 'held') {
+      work.seen[place] = answer;
+      work.seenMask |= bit;
+    } else work.failed |= bit;
     if (answer.kind === 'stale') this.effects.push({ kind: 'learn', from, epoch: answer.epoch });
     this.judge(work, nowMs);
   }
@@ -221,13 +231,21 @@ export class ReadCore<V> {
     const tally = tallyOf(this.world.owners(slotOfRow(work.row)));
     work.tally = tally;
     work.ranked = this.world.rank(tally.members);
-    work.seen.clear();
+    work.seen.length = 0;
+    for (let place = 0; place < tally.members.length; place++) work.seen.push(undefined);
+    work.seenMask = 0;
     work.failed = 0;
-    const { first, digests } = firstRound(tally, work.ranked);
+    const { members, digests } = this.firstRoundOf(tally, work.ranked);
     work.asked = 0;
     work.digests = digests;
-    while (work.asked < first) this.askNext(work);
-    work.dueMs = nowMs + this.world.hedgeAfterMs(work.ranked.slice(0, first));
+    while (work.asked < members.length) this.askNext(work);
+    work.dueMs = nowMs + this.world.hedgeAfterMs(members);
+  }
+
+  private firstRoundOf(tally: Tally, ranked: readonly MemberId[]): FirstRound {
+    let round = this.firstRounds.get(ranked);
+    if (round === undefined) this.firstRounds.set(ranked, (round = firstRound(tally, ranked)));
+    return round;
   }
 
   private judge(work: ReadWork<V>, nowMs: number): void {
@@ -236,10 +254,10 @@ export class ReadCore<V> {
       this.deliver(work, version);
       return;
     }
-    const answered = work.seen.size + bitCount(work.failed);
+    const answered = bitCount(work.seenMask | work.failed);
     if (work.phase === 'quorum' && (work.failed !== 0 || answered === work.asked)) this.askAll(work, nowMs);
     else if (work.phase !== 'rest' && answered === work.ranked.length) this.conclude(work, nowMs);
-    else if (work.phase === 'all' && work.tally.isQuorum(seenMask(work))) this.awaitOthers(work, nowMs);
+    else if (work.phase === 'all' && work.tally.isQuorum(work.seenMask)) this.awaitOthers(work, nowMs);
   }
 
   /** Enough have answered but they disagree: the others may tip the scales, if they are quick. */
@@ -251,8 +269,11 @@ export class ReadCore<V> {
   /** Answers with the state of a chosen version, and brings those who have an older one up to it. */
   private deliver(work: ReadWork<V>, version: Version): void {
     const value = this.stateOf(work, version);
-    for (const [member, seen] of work.seen) {
-      if (compareVersions(seen.version, version) >= 0) continue;
+    const { seen } = work;
+    for (let place = 0; place < seen.length; place++) {
+      const held = seen[place];
+      if (held === undefined || compareVersions(held.version, version) >= 0) continue;
+      const member = work.tally.members[place] as MemberId;
       const request = { kind: 'accept', row: work.row, ballot: version, value, next: version } as const;
       this.effects.push({ kind: 'repair', to: member, request });
     }
@@ -261,8 +282,12 @@ export class ReadCore<V> {
 
   /** The members asked for a digest are no quorum, so a quorum that holds `version` has one that sent its state. */
   private stateOf(work: ReadWork<V>, version: Version): V | undefined {
-    for (const [member, seen] of work.seen) {
-      if (equalVersions(seen.version, version) && (work.digests & work.tally.bitOf(member)) === 0) return seen.value;
+    const { seen } = work;
+    for (let place = 0; place < seen.length; place++) {
+      const held = seen[place];
+      if (held !== undefined && equalVersions(held.version, version) && (work.digests & (1 << place)) === 0) {
+        return held.value;
+      }
     }
     throw new AssertionError('a quorum holds the version, yet nobody sent its state');
   }
@@ -277,7 +302,7 @@ export class ReadCore<V> {
 
   /** No agreement: let a change decide when enough have answered for one, else try again in a while. */
   private conclude(work: ReadWork<V>, nowMs: number): void {
-    if (work.deadlineMs > nowMs && work.tally.isQuorum(seenMask(work))) {
+    if (work.deadlineMs > nowMs && work.tally.isQuorum(work.seenMask)) {
       this.finish(work, { kind: 'settle', id: work.id, row: work.row, deadlineMs: work.deadlineMs });
       return;
     }
@@ -302,17 +327,17 @@ export class ReadCore<V> {
   }
 }
 
-function seenMask<V>(work: ReadWork<V>): number {
-  let mask = 0;
-  for (const member of work.seen.keys()) mask |= work.tally.bitOf(member);
-  return mask;
+/** Who is asked first, and which of them may send digests (mask). */
+interface FirstRound {
+  readonly members: readonly MemberId[];
+  readonly digests: number;
 }
 
 /**
  * The shortest head of `ranked` that is a quorum, and which of it may send digests: all but the first and the last.
  * The head without its last member is no quorum, so those with digests are none either.
  */
-function firstRound(tally: Tally, ranked: readonly MemberId[]): { first: number; digests: number } {
+function firstRound(tally: Tally, ranked: readonly MemberId[]): FirstRound {
   let mask = 0;
   let first = 0;
   while (!tally.isQuorum(mask)) mask |= tally.bitOf(must(ranked[first++], 'all owners are ranked'));
@@ -320,5 +345,5 @@ function firstRound(tally: Tally, ranked: readonly MemberId[]): { first: number;
   const lastBit = tally.bitOf(ranked[first - 1] as MemberId);
   // With the first one needed for the quorum, the last one may send a digest too.
   const digests = tally.isQuorum(mask & ~firstBit) ? mask & ~firstBit & ~lastBit : mask & ~firstBit;
-  return { first, digests };
+  return { members: ranked.slice(0, first), digests };
 }

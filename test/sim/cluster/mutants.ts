@@ -128,11 +128,11 @@ class ReadsHighest extends ReadCore<number> {
   protected override chosen(work: ReadWork<number>): Version | undefined {
     let mask = 0;
     let highest: Version | undefined;
-    for (const [member, seen] of work.seen) {
-      const bit = work.tally.bitOf(member);
-      mask |= bit;
-      if ((work.digests & bit) !== 0) continue;
-      if (highest === undefined || compareVersions(seen.version, highest) > 0) highest = seen.version;
+    for (const [place, held] of work.seen.entries()) {
+      if (held === undefined) continue;
+      mask |= 1 << place;
+      if ((work.digests & (1 << place)) !== 0) continue;
+      if (highest === undefined || compareVersions(held.version, highest) > 0) highest = held.version;
     }
     return work.tally.isQuorum(mask) ? highest : undefined;
   }
@@ -141,8 +141,8 @@ class ReadsHighest extends ReadCore<number> {
 /** Takes any version that a majority holds, though a higher one was seen. */
 class ReadsFirstAnswer extends ReadCore<number> {
   protected override chosen(work: ReadWork<number>): Version | undefined {
-    for (const [member, seen] of work.seen) {
-      if ((work.digests & work.tally.bitOf(member)) === 0) return seen.version;
+    for (const [place, held] of work.seen.entries()) {
+      if (held !== undefined && (work.digests & (1 << place)) === 0) return held.version;
     }
     return undefined;
   }
