@@ -95,6 +95,7 @@ export const blockingListCommands: readonly Command[] = [
     keys: numberedKeys(2),
     access: 'transaction',
     doc: listDoc('Takes elements of the first list that has any, waiting for them.', '7.0.0', 'O(N+M)'),
+    takesTurns: true,
     run: popMany,
     blocks: blocksOnNumberedKeys(rowType.LIST, undoPopMany),
   }),

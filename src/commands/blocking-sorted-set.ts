@@ -79,6 +79,7 @@ export const blockingSortedSetCommands: readonly Command[] = [
       '7.0.0',
       'O(K)+O(M*log(N)) for K keys and M members taken',
     ),
+    takesTurns: true,
     run: popMany,
     blocks: blocksOnNumberedKeys(rowType.SORTED_SET, undoPopMany),
   }),

@@ -20,10 +20,14 @@ export class Rest extends Error {
 /** Elements between two rests of a long walk: about a millisecond. */
 const SLICE_ELEMENTS = 1000;
 
+/** The same of a walk that writes a cell or two for each (repl/cells-ahead.ts). */
+export const WRITTEN_ELEMENTS = 250;
+
 /** As `eachStep`, in slices. */
 export function* eachStepSliced(
   steps: ElementSteps,
   visit: (key: Uint8Array, value: Uint8Array) => boolean | void,
+  sliceElements = SLICE_ELEMENTS,
 ): Sliced<void> {
   let seen = 0;
   try {
@@ -37,7 +41,7 @@ export function* eachStepSliced(
         continue;
       }
       if (visit(steps.key, steps.value) === false) return;
-      if (++seen % SLICE_ELEMENTS === 0) yield undefined;
+      if (++seen % sliceElements === 0) yield undefined;
     }
   } finally {
     steps.close();

@@ -127,6 +127,8 @@ export interface Command {
   readonly runSliced?: RunSliced;
   /** With both `run` and `runSliced`: whether this reply is so long that it is made in slices. Throws `Miss`. */
   readonly isLong?: (view: View, args: Args) => boolean;
+  /** `run` may throw `LongChange` where much is changed. */
+  readonly takesTurns?: boolean;
   /** For a command that may wait for other clients. */
   readonly blocks?: Blocking;
   /** For a command that wraps another one: the words of that; notes at the client what it says. Throws `CommandError`. */

@@ -14,6 +14,7 @@
 import { EngineError } from '../engine/engine-error.ts';
 import type { Store } from '../engine/store.ts';
 import { DiskError } from '../env.ts';
+import { LongChange, LongRun, type TurnHost } from '../repl/long-change.ts';
 import { Miss } from '../repl/miss.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
@@ -199,22 +200,31 @@ export class Dispatcher {
     const { server, view } = this;
     const context: Context = client.context;
     const startUs = server.env.clock.monotonicUs();
-    view.begin(client.database, this.wallMs(startUs));
+    this.begin(view, command, client.database, this.wallMs(startUs));
     let reply: Reply | Promise<Reply>;
     try {
-      reply = this.runHandler(command, args, context, view);
+      this.forgetRun();
+      reply = this.runHandler(view, command, args, context);
       this.commit(view, command);
-      const parked = this.park(client, command, args, reply);
+      const parked = this.park(view, client, command, args, reply);
       if (parked !== undefined) return parked;
       this.observeQueued(client);
     } catch (thrown) {
-      if (thrown instanceof Miss || thrown instanceof Resting)
+      if (thrown instanceof Miss || thrown instanceof Resting || thrown instanceof LongChange) {
         return this.runAgain(client, command, args.copy(), thrown, startUs);
+      }
       reply = this.errorReplyOf(thrown);
     }
     if (reply instanceof Promise) return this.finishLater(client, command, args.copy(), reply, startUs);
     server.observer.after(client, command, args, startUs, reply);
     return reply;
+  }
+
+  private begin(view: View, command: Command, database: number, wallMs: number): void {
+    // A script looks at one row after another, in more than one turn.
+    view.waitsForHeld = command.access !== 'read' || command.mayMeetOtherRows === true;
+    view.mayTakeTurns = command.takesTurns === true;
+    view.begin(database, wallMs);
   }
 
   /** The wall clock, looked at again once the other clock has moved on: a look at each costs what a look-up does. */
@@ -250,13 +260,14 @@ export class Dispatcher {
 
   /** Parks a command that may wait and has found nothing; undefined: its reply is what it is. Throws `CommandError`. */
   private park(
+    view: View,
     client: Client,
     command: Command,
     args: Args,
     reply: Reply | Promise<Reply>,
   ): Promise<Reply> | undefined {
     if (command.blocks === undefined || reply instanceof Promise || !isNothing(reply)) return undefined;
-    return this.server.blocked.park(client, command, args, this.view);
+    return this.server.blocked.park(client, command, args, view);
   }
 
   private countHits(view: View): void {
@@ -272,7 +283,7 @@ export class Dispatcher {
     client: Client,
     command: Command,
     args: Args,
-    cause: Miss | Resting,
+    cause: Miss | Resting | LongChange,
     startUs: number,
   ): Promise<Reply> {
     let settled: Reply;
@@ -294,37 +305,53 @@ export class Dispatcher {
     client: Client,
     command: Command,
     args: Args,
-    cause: Miss | Resting,
+    cause: Miss | Resting | LongChange,
     startUs: number,
   ): Promise<Done> {
     if (cause instanceof Resting) return await this.untilScriptEnds(client, command, args, cause, startUs);
     const { busy, env } = this.server;
-    // What it needs is brought in, and the heads of all its keys at once.
-    await this.prefetch(client, command, args, cause);
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      if (busy.isOn) await busy.whenOver();
-      this.view.begin(client.database, env.clock.wallMs());
-      let load: Promise<void>;
-      try {
-        return this.runOnce(client, command, args);
-      } catch (thrown) {
-        if (thrown instanceof Resting) return await this.untilScriptEnds(client, command, args, thrown, startUs);
-        if (!(thrown instanceof Miss)) throw thrown;
-        load = thrown.load();
+    // What it needs is brought in, and the heads of all its keys at once. A long change begins with the words' copy.
+    if (cause instanceof Miss) await this.prefetch(client, command, args, cause);
+    let long: LongRun | undefined;
+    try {
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        // A script that waits for rows that are held would wait for ever.
+        if (busy.isOn && long === undefined) await busy.whenOver();
+        // The rows that a long change began with are its own.
+        const view = command.takesTurns === true ? this.keyspace.newView() : this.view;
+        view.long = long;
+        this.begin(view, command, client.database, env.clock.wallMs());
+        let load: Promise<void>;
+        try {
+          this.forgetRun();
+          return this.runOnce(client, command, args, view);
+        } catch (thrown) {
+          if (thrown instanceof Resting) return await this.untilScriptEnds(client, command, args, thrown, startUs);
+          if (thrown instanceof LongChange) {
+            long?.end();
+            long = busy.isOn ? undefined : new LongRun(this.keyspace, view, thrown);
+            load = long === undefined ? busy.whenOver() : long.run(this.turns);
+          } else if (thrown instanceof Miss) load = thrown.load();
+          else throw thrown;
+        }
+        await load;
       }
-      await load;
+    } finally {
+      long?.end();
     }
     throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
   }
 
   /** Throws `Miss`, `Resting`. */
-  private runOnce(client: Client, command: Command, args: Args, view = this.view): Done {
-    const reply = this.runHandler(command, args, client.context, view);
+  private runOnce(client: Client, command: Command, args: Args, view: View): Done {
+    const reply = this.runHandler(view, command, args, client.context);
     this.commit(view, command);
-    const parked = this.park(client, command, args, reply);
+    const parked = this.park(view, client, command, args, reply);
     if (parked !== undefined) return { reply: null, sequence: 0, parked };
     this.observeQueued(client);
-    return { reply: reply instanceof Promise ? reply : ownBytes(reply), sequence: this.sequence };
+    // What a long change answers is in memory of its own, and may be long.
+    const isOwned = reply instanceof Promise || view.long !== undefined;
+    return { reply: isOwned ? reply : ownBytes(reply), sequence: this.sequence };
   }
 
   /**
@@ -380,17 +407,19 @@ export class Dispatcher {
     }
   }
 
-  private runHandler(command: Command, args: Args, context: Context, view: View): Reply | Promise<Reply> {
+  /** A command runs from its start: what an earlier run of it has noted is void. */
+  private forgetRun(): void {
+    if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
+    this.server.notify.clear();
+  }
+
+  private runHandler(view: View, command: Command, args: Args, context: Context): Reply | Promise<Reply> {
     const { notify, tracking } = this.server;
     const { client } = context;
     this.running = client;
-    if (view === this.view) {
-      if (this.queuedRuns.length > 0) this.queuedRuns.length = 0;
-      notify.clear();
-    }
     if (client.tracking !== undefined) tracking.note(client, command, args);
     const isSliced = command.run === undefined || command.isLong?.(view, args) === true;
-    if (isSliced) return this.runSliced(command, args, context);
+    if (isSliced) return this.runSliced(view, command, args, context);
     const reply = command.run(view, args, context);
     if (notify.isActive) notify.collect(view, command, args);
     return reply;
@@ -453,15 +482,16 @@ export class Dispatcher {
   }
 
   /** Drives a sliced read: at once while it needs neither the disk nor a rest, otherwise slice by slice. */
-  private runSliced(command: Command, args: Args, context: Context): Reply | Promise<Reply> {
+  private runSliced(shown: View, command: Command, args: Args, context: Context): Reply | Promise<Reply> {
     const view = this.keyspace.newView();
+    view.waitsForHeld = false;
     const { client, server } = context;
     view.begin(client.database, server.env.clock.wallMs());
     const words = args.copy();
     const slices = (command.runSliced as NonNullable<Command['runSliced']>)(view, words, context);
     const first = slices.next();
     // A scan shows whatever was written before it began.
-    this.view.sequenceSeen = this.store.lastSequence;
+    shown.sequenceSeen = this.store.lastSequence;
     if (first.done === true) return first.value;
     return this.restOfSlices(slices, first.value);
   }
@@ -490,6 +520,17 @@ export class Dispatcher {
     }
     throw thrown;
   }
+
+  /** What a long change has between its slices. */
+  private readonly turns: TurnHost = {
+    rest: async () => {
+      await this.turnEnd();
+      const { store, server } = this;
+      const delayMs = store.writeDelayMs;
+      if (delayMs > 0) await new Promise<void>((resolve) => server.env.timers.after(delayMs, resolve));
+      if (store.refusal?.code === 'overloaded') await this.overloadPasses();
+    },
+  };
 
   private turnEnd(): Promise<void> {
     return new Promise((resolve) => this.server.env.timers.atTurnEnd(resolve));

@@ -65,6 +65,7 @@ export const plainKeyCommands: readonly Command[] = [
     keys: TWO_KEYS,
     access: 'transaction',
     doc: keyDoc('Gives a key another name, replacing the key of that name.', '1.0.0'),
+    takesTurns: true,
     run: rename,
   }),
   keyCommand({
@@ -74,6 +75,7 @@ export const plainKeyCommands: readonly Command[] = [
     keys: TWO_KEYS,
     access: 'transaction',
     doc: keyDoc('Gives a key another name if no key has that name.', '1.0.0'),
+    takesTurns: true,
     run: renameIfFree,
   }),
   keyCommand({
@@ -83,6 +85,7 @@ export const plainKeyCommands: readonly Command[] = [
     keys: TWO_KEYS,
     access: 'transaction',
     doc: keyDoc('Copies a key with its expiry to another name or database.', '6.2.0', 'O(N) for a value of N bytes'),
+    takesTurns: true,
     run: copy,
   }),
   keyCommand({
@@ -93,6 +96,7 @@ export const plainKeyCommands: readonly Command[] = [
     access: 'transaction',
     mayMeetOtherRows: true,
     doc: keyDoc('Moves a key to another database if it has none of that name.', '1.0.0'),
+    takesTurns: true,
     run: move,
   }),
 ];

@@ -1,18 +1,21 @@
 /** The ends of lists: LPUSH, RPUSH, LPUSHX, RPUSHX, LPOP, RPOP, LMPOP, LMOVE, RPOPLPUSH. */
 
 import { copyOf } from '../bytes.ts';
+import type { Elements, TagRange } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
+import { LONG_ELEMENTS, LongChange } from '../repl/long-change.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
-import { removeIfEmpty, typedRowAt } from './collection-row.ts';
+import { eachSliced, removeIfEmpty, typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { TWO_KEYS } from './key-row.ts';
-import { type End, listCommand, listDoc, listOf, listToFill } from './list-row.ts';
+import { type End, List, listCommand, listDoc, listOf, listToFill } from './list-row.ts';
 import { clampToSafe, parseInt64 } from './number.ts';
 import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
 import { NULL_ARRAY, type Reply } from './reply.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
 
 const MUST_BE_POSITIVE = 'ERR value is out of range, must be positive';
 const EACH_PUSHED = 'O(1) for each element';
@@ -56,6 +59,7 @@ export const listEndCommands: readonly Command[] = [
     flags: ['write', 'fast'],
     access: 'update',
     doc: listDoc('Takes the first elements of a list.', '1.0.0', 'O(N) for N elements taken'),
+    takesTurns: true,
     run: (view, args) => pop(view, args, 'head'),
   }),
   listCommand({
@@ -64,6 +68,7 @@ export const listEndCommands: readonly Command[] = [
     flags: ['write', 'fast'],
     access: 'update',
     doc: listDoc('Takes the last elements of a list.', '1.0.0', 'O(N) for N elements taken'),
+    takesTurns: true,
     run: (view, args) => pop(view, args, 'tail'),
   }),
   listCommand({
@@ -73,6 +78,7 @@ export const listEndCommands: readonly Command[] = [
     keys: numberedKeys(1),
     access: 'transaction',
     doc: listDoc('Takes elements of the first list that has any.', '7.0.0', 'O(N+M) for N keys and M elements taken'),
+    takesTurns: true,
     run: (view, args) => popFirst(view, popRequest(args, 1)) ?? NULL_ARRAY,
   }),
   listCommand({
@@ -125,12 +131,33 @@ export function popOne(view: View, row: Row, end: End): Uint8Array {
   return value;
 }
 
-/** Takes up to `most` elements from an end of a live list. Throws `Miss`. */
+/** Takes up to `most` elements from an end of a live list. Throws `Miss`, `LongChange`. */
 export function popSome(view: View, row: Row, end: End, most: number): Uint8Array[] {
   const list = listOf(view, row);
-  const values: Uint8Array[] = [];
-  for (let left = Math.min(most, list.length); left > 0; left--) values.push(list.pop(end));
+  const count = Math.min(most, list.length);
+  let values: Uint8Array[] = [];
+  if (count <= LONG_ELEMENTS) for (let left = count; left > 0; left--) values.push(list.pop(end));
+  else {
+    values = (view.made(row)?.answer as Uint8Array[] | undefined) ?? copyEnd(view, row, end, count);
+    if (end === 'head') list.dropHead(count);
+    else list.dropTail(count);
+  }
   removeIfEmpty(view, row);
+  return values;
+}
+
+/** The first so many elements that pops from an end would take, in memory of their own. Throws `Miss`, `LongChange`. */
+function copyEnd(view: View, row: Row, end: End, count: number): Uint8Array[] {
+  const elements = view.elements(row);
+  const list = new List(elements);
+  const range = end === 'head' ? list.range(0, count) : list.range(list.length - count, list.length, true);
+  if (view.mayTakeTurns) throw new LongChange(row, () => copySliced(elements, range));
+  return inOneGo(copySliced(elements, range));
+}
+
+function* copySliced(elements: Elements, range: TagRange): Sliced<Uint8Array[]> {
+  const values: Uint8Array[] = [];
+  yield* eachSliced(elements, range, (_position, value) => void values.push(copyOf(value)));
   return values;
 }
 

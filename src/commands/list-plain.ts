@@ -17,6 +17,7 @@ import {
 import type { Command } from './command.ts';
 import { CommandError, NO_SUCH_KEY } from './errors.ts';
 import { rowAt } from './key-row.ts';
+import { editList } from './list-long.ts';
 import { boundsOf, indexOf, List, listAt, listCommand, listDoc, listOf } from './list-row.ts';
 import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
@@ -65,6 +66,7 @@ export const listPlainCommands: readonly Command[] = [
     access: 'update',
     doc: listDoc('Puts an element before or after another one.', '2.2.0', 'O(N) for N elements before the pivot'),
     run: insert,
+    takesTurns: true,
   }),
   listCommand({
     name: 'lrem',
@@ -73,6 +75,7 @@ export const listPlainCommands: readonly Command[] = [
     access: 'update',
     doc: listDoc('Deletes elements that equal a value.', '1.0.0', 'O(N) for N elements'),
     run: removeEqual,
+    takesTurns: true,
   }),
   listCommand({
     name: 'ltrim',
@@ -142,21 +145,35 @@ function insert(view: View, args: Args): Reply {
   if (where !== 'BEFORE' && where !== 'AFTER') throw syntaxError();
   const list = listAt(view, args, 1);
   if (list === undefined) return 0;
-  const [pivot] = list.indexesOf(args.at(3), 1);
-  if (pivot === undefined) return -1;
-  list.insert(where === 'BEFORE' ? pivot : pivot + 1, args.at(4));
-  return list.length;
+  const value = args.at(4);
+  const placeOf = (pivot: number): number => (where === 'BEFORE' ? pivot : pivot + 1);
+  const { length } = list;
+  const search = { value: args.at(3), most: 1, reverse: false };
+  const found = editList(view, rowAt(view, args, 1), search, ([pivot = 0]) => ({
+    moves: (on) => on.movesOfInsert(placeOf(pivot)),
+    inPlace: (on) => on.insert(placeOf(pivot), value),
+    isLeftOut: () => false,
+    before: (index) => (index === placeOf(pivot) ? value : undefined),
+  }));
+  return found.length === 0 ? -1 : length + 1;
 }
 
 function removeEqual(view: View, args: Args): Reply {
   const count = clampedIntegerOf(args, 2);
   const row = typedRowAt(view, args, 1, rowType.LIST);
   if (!row.live) return 0;
-  const list = listOf(view, row);
-  const indexes = list.indexesOf(args.at(3), count === 0 ? Infinity : Math.abs(count), count < 0);
-  list.remove(indexes);
+  const search = { value: args.at(3), most: count === 0 ? Infinity : Math.abs(count), reverse: count < 0 };
+  const found = editList(view, row, search, (indexes) => {
+    let next = 0;
+    return {
+      moves: (list) => list.movesOfRemove(indexes),
+      inPlace: (list) => list.remove(indexes),
+      isLeftOut: (index) => index === indexes[next] && ++next > 0,
+      before: () => undefined,
+    };
+  });
   removeIfEmpty(view, row);
-  return indexes.length;
+  return found.length;
 }
 
 function trim(view: View, args: Args): Reply {

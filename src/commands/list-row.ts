@@ -11,6 +11,7 @@
 
 import { assert } from '../assert.ts';
 import { copyOf, equalBytes } from '../bytes.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
 import { CellElements } from '../repl/element-cells.ts';
 import { type Elements, ELEMENT, type TagRange } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
@@ -173,6 +174,16 @@ export class List {
     this.set(index, value);
   }
 
+  /** How many elements `insert` moves. */
+  movesOfInsert(index: number): number {
+    return Math.min(index, this.length - index);
+  }
+
+  /** How many elements `remove` moves. Requires: at least one index. */
+  movesOfRemove(indexes: readonly number[]): number {
+    return Math.min((indexes.at(-1) as number) + 1, this.length - (indexes[0] as number));
+  }
+
   /** Takes out the elements at these indexes, which rise; moves what stands on the shorter side. Throws `Miss`. */
   remove(indexes: readonly number[]): void {
     if (indexes.length === 0) return;
@@ -215,6 +226,11 @@ export class List {
     this.first = position;
     this.elements.meta = positionKey(position);
   }
+}
+
+/** Adds the element at an index of a new list. */
+export function addListed(cells: CellsAhead, index: number, value: Uint8Array): void {
+  cells.add(ELEMENT, positionKey(MIDDLE + index), value);
 }
 
 function positionKey(position: number): Uint8Array {

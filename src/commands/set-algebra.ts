@@ -6,16 +6,18 @@
  */
 
 import { EMPTY } from '../bytes.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
 import { type Elements, type ElementSteps, ELEMENT, eachStep } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { lastingElementsAt, SLICED_FROM } from './collection-row.ts';
-import { eachStepSliced } from './collection-steps.ts';
+import { eachStepSliced, WRITTEN_ELEMENTS } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { ALL_KEYS, rowAt } from './key-row.ts';
+import { inTurns } from './long-store.ts';
 import { memberCopy, memberOf } from './member-key.ts';
 import { clampToSafe, parseInt64 } from './number.ts';
 import { numberedKeys } from './numkeys.ts';
@@ -97,6 +99,7 @@ function both(name: string, summary: string, algebra: Algebra, complexity: strin
       keys: ALL_KEYS,
       access: 'transaction',
       doc: setDoc(summary.replace('Returns', 'Stores'), '1.0.0', complexity),
+      takesTurns: true,
       run: (view, args) => store(view, args, algebra),
     }),
   ];
@@ -117,6 +120,10 @@ function* membersOfSliced(view: View, args: Args, algebra: Algebra): Sliced<Repl
 }
 
 function store(view: View, args: Args, algebra: Algebra): Reply {
+  const sets = { from: 2, end: args.count };
+  const becoming = { type: rowType.SET, expiresAtMs: 0, isLong: isLong(view, args, algebra, sets) };
+  const stored = inTurns(view, rowAt(view, args, 1), becoming, (cells) => storeSliced(view, args, algebra, cells));
+  if (stored !== undefined) return stored;
   const steps = algebra.steps(setsAt(view, args, { from: 2, inOneTurn: true }), true);
   const keys: Uint8Array[] = [];
   if (steps !== undefined) eachStep(steps, (key) => void keys.push(key.slice()));
@@ -127,6 +134,13 @@ function store(view: View, args: Args, algebra: Algebra): Reply {
   }
   view.create(target, rowType.SET).addRising(ELEMENT, keys, EMPTY);
   return keys.length;
+}
+
+function* storeSliced(view: View, args: Args, algebra: Algebra, cells: CellsAhead): Sliced<Reply> {
+  cells.begin();
+  const steps = algebra.steps(setsAt(view, args, { from: 2, inOneTurn: false }), false);
+  if (steps !== undefined) yield* eachStepSliced(steps, (key) => cells.add(ELEMENT, key, EMPTY), WRITTEN_ELEMENTS);
+  return cells.count;
 }
 
 function* countIntersection(view: View, args: Args, inOneTurn: boolean): Sliced<Reply> {

@@ -1,14 +1,19 @@
 /** Members drawn at random: SPOP, SRANDMEMBER. */
 
+import { compareBytes, EMPTY } from '../bytes.ts';
 import type { Random } from '../env.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
 import { CellElements } from '../repl/element-cells.ts';
 import { ELEMENT, type Elements } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
-import type { View } from '../repl/view.ts';
+import { LongChange, type Made, mostInPlace } from '../repl/long-change.ts';
+import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { BulksReply } from './bulks-reply.ts';
 import { isLongPick, pickCount, pickMany } from './collection-pick.ts';
 import { pickDifferent, pickOne } from './collection-random.ts';
 import { lastingElementsAt, removeIfEmpty, typedRowAt } from './collection-row.ts';
+import { eachStepSliced, WRITTEN_ELEMENTS } from './collection-steps.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { memberOf } from './member-key.ts';
@@ -17,6 +22,7 @@ import { syntaxError } from './options.ts';
 import { type Reply, SetReply } from './reply.ts';
 import { membersAt, setCommand, setDoc, walkable } from './set-row.ts';
 import { inOneGo, type Sliced } from './sliced.ts';
+import { sortSliced } from './sort-sliced.ts';
 
 export const randomSetCommands: readonly Command[] = [
   setCommand({
@@ -24,6 +30,7 @@ export const randomSetCommands: readonly Command[] = [
     arity: -2,
     flags: ['write', 'fast'],
     access: 'update',
+    takesTurns: true,
     doc: setDoc('Removes members drawn at random and returns them.', '1.0.0', 'O(N) for N members returned'),
     run: pop,
   }),
@@ -54,10 +61,45 @@ function pop(view: View, args: Args, { server }: Context): Reply {
     removeIfEmpty(view, row);
     return memberOf(key);
   }
+  const made = view.made(row);
+  if (made !== undefined) return popMade(view, row, made);
+  if (view.mayTakeTurns && Math.min(count, members.count) > mostInPlace(members.count)) {
+    throw new LongChange(row, (cells) => popSliced(members, count, random, cells));
+  }
   const picked = inOneGo(pickDifferent(walkable(members), count, random));
   if (picked.length === members.count) view.remove(row);
   else for (const { key } of picked) members.drop(ELEMENT, key);
   return new SetReply(picked.map(({ key }) => memberOf(key)));
+}
+
+function popMade(view: View, row: Row, { cells, answer }: Made): Reply {
+  if (cells.count === 0) view.remove(row);
+  else view.setWritten(row, rowType.SET, cells, row.expiresAtMs);
+  return answer as Reply;
+}
+
+/** Draws members and makes a set of the others. */
+function* popSliced(members: Elements, count: number, random: Random, cells: CellsAhead): Sliced<Reply> {
+  cells.begin();
+  const reply = new BulksReply('set');
+  const drawn = count >= members.count ? [] : yield* pickDifferent(walkable(members), count, random);
+  const picked = yield* sortSliced(drawn, (a, b) => compareBytes(a.key, b.key));
+  let next = 0;
+  yield* eachStepSliced(
+    members.walk(ELEMENT),
+    (key) => {
+      const gone = picked[next];
+      const isGone = count >= members.count || (gone !== undefined && compareBytes(gone.key, key) === 0);
+      if (!isGone) {
+        cells.add(ELEMENT, key, EMPTY);
+        return;
+      }
+      next++;
+      reply.add(memberOf(key));
+    },
+    WRITTEN_ELEMENTS,
+  );
+  return reply;
 }
 
 function positiveCount(args: Args): number {

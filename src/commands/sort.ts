@@ -1,6 +1,7 @@
 /** SORT and SORT_RO: the elements of a list, a set or a sorted set in another order, or what they point to. */
 
 import { compareBytes, copyOf, EMPTY, latin1 } from '../bytes.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
 import { type RowType, rowType } from '../repl/head.ts';
 import { Miss } from '../repl/miss.ts';
 import type { Row, View } from '../repl/view.ts';
@@ -8,16 +9,19 @@ import type { Args } from './args.ts';
 import { membersOfSet, membersOfSortedSet, valuesOfList } from './collection-content.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { eachSliced, SLICED_FROM } from './collection-row.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command, KeyFinder } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { FIRST_KEY, rowAt } from './key-row.ts';
-import { listToFill } from './list-row.ts';
+import { addListed, listToFill } from './list-row.ts';
+import { inTurns, putSliced } from './long-store.ts';
 import { memberCopy } from './member-key.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
 import type { Sliced } from './sliced.ts';
 import { sortSliced } from './sort-sliced.ts';
+import { memberOfOrder, SortedSet } from './sorted-set-row.ts';
 import { hasStar, lookUpPattern, type SortPattern, sortPattern } from './sort-pattern.ts';
 
 const NOT_DOUBLES = "ERR One or more scores can't be converted into double";
@@ -53,6 +57,7 @@ export const sortCommands: readonly Command[] = [
     access: 'transaction',
     mayMeetOtherRows: true,
     categories: ['set', 'sortedset', 'list', 'dangerous'],
+    takesTurns: true,
     doc: {
       summary: 'Returns or stores the elements of a list, a set or a sorted set in another order.',
       since: '1.0.0',
@@ -126,6 +131,12 @@ function sortOptions(args: Args, mayStore: boolean): SortOptions {
 function sort(view: View, args: Args, mayStore: boolean): Reply {
   const options = sortOptions(args, mayStore);
   const row = rowAt(view, args, 1);
+  if (options.storeAt !== 0) {
+    const becoming = { type: rowType.LIST, expiresAtMs: 0, isLong: isLargeRow(view, row) && isAlone(options) };
+    const target = rowAt(view, args, options.storeAt);
+    const stored = inTurns(view, target, becoming, (cells) => storeSliced(view, row, options, cells));
+    if (stored !== undefined) return stored;
+  }
   const sorted = inOrder(view, elementsOf(view, row), row, options);
   const shown = cut(sorted, options);
   const results = options.get.length === 0 ? shown : pointedTo(view, shown, options.get);
@@ -141,10 +152,18 @@ function sort(view: View, args: Args, mayStore: boolean): Reply {
 
 /** Whether many elements are sorted by themselves and returned, which is done in slices. Throws `Miss`, `CommandError`. */
 function isLong(view: View, args: Args, mayStore: boolean): boolean {
-  const row = rowAt(view, args, 1);
-  if (!row.live || !SORTED_TYPES.has(row.type) || view.elements(row).count <= SLICED_FROM) return false;
-  const { by, get, storeAt } = sortOptions(args, mayStore);
-  return by === undefined && get.length === 0 && storeAt === 0;
+  if (!isLargeRow(view, rowAt(view, args, 1))) return false;
+  const options = sortOptions(args, mayStore);
+  return options.storeAt === 0 && isAlone(options);
+}
+
+function isLargeRow(view: View, row: Row): boolean {
+  return row.live && SORTED_TYPES.has(row.type) && view.elements(row).count > SLICED_FROM;
+}
+
+/** Only the elements themselves are looked at. */
+function isAlone({ by, get }: SortOptions): boolean {
+  return (by === undefined || !hasStar(by)) && get.length === 0;
 }
 
 /** As `sort` over several turns, of elements that are sorted by themselves and returned. */
@@ -153,19 +172,39 @@ function* sortAlone(view: View, args: Args, mayStore: boolean): Sliced<Reply> {
   const row = rowAt(view, args, 1);
   const reply = new BulksReply('array');
   if (!row.live) return reply;
-  const { type } = row;
-  const weighed: Weighed[] = [];
-  yield* eachSliced(view.lastingElements(row), {}, (key, value) => {
-    const element = type === rowType.LIST ? copyOf(value) : memberCopy(key);
-    weighed.push({ element, weight: element, score: options.alpha ? 0 : scoreOf(element) });
-  });
-  const compare = options.alpha ? compareWeights : compareScores;
-  const sorted = yield* sortSliced(weighed, options.descending ? (a, b) => compare(b, a) : compare);
-  for (const [i, { element }] of cut(sorted, options).entries()) {
+  for (const [i, { element }] of (yield* inOrderSliced(view, row, options)).entries()) {
     reply.add(element);
     if (i % WRITTEN_BETWEEN_RESTS === WRITTEN_BETWEEN_RESTS - 1) yield undefined;
   }
   return reply;
+}
+
+function* storeSliced(view: View, row: Row, options: SortOptions, cells: CellsAhead): Sliced<Reply> {
+  cells.begin();
+  const elements = yield* inOrderSliced(view, row, options);
+  yield* putSliced(elements, 1, ({ element }, index) => addListed(cells, index, element));
+  return cells.count;
+}
+
+/** The elements of a live row that are asked for, sorted by themselves or, with a constant BY, as they come. */
+function* inOrderSliced(view: View, row: Row, options: SortOptions): Sliced<readonly Weighed[]> {
+  const { type } = row;
+  const { by, descending, storeAt } = options;
+  const mustSort = by === undefined || (type === rowType.SET && storeAt !== 0);
+  const alpha = options.alpha || by !== undefined;
+  const weighed: Weighed[] = [];
+  const take = (element: Uint8Array): void => {
+    weighed.push({ element, weight: element, score: alpha ? 0 : scoreOf(element) });
+  };
+  const elements = view.lastingElements(row);
+  if (type === rowType.SORTED_SET) {
+    yield* eachStepSliced(new SortedSet(elements).walk({}), (key) => take(copyOf(memberOfOrder(key))));
+  } else yield* eachSliced(elements, {}, (key, value) => take(type === rowType.LIST ? copyOf(value) : memberCopy(key)));
+  const compare = alpha ? compareWeights : compareScores;
+  let sorted = weighed;
+  if (mustSort) sorted = yield* sortSliced(weighed, descending ? (a, b) => compare(b, a) : compare);
+  else if (descending && type !== rowType.SET) sorted.reverse();
+  return cut(sorted, options);
 }
 
 function elementsOf(view: View, row: Row): Uint8Array[] {

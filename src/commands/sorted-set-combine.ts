@@ -17,6 +17,7 @@ import { eachStepSliced } from './collection-steps.ts';
 import type { Command, Context } from './command.ts';
 import { CommandError, WRONG_TYPE } from './errors.ts';
 import { rowAt } from './key-row.ts';
+import { inTurns } from './long-store.ts';
 import { memberCopy } from './member-key.ts';
 import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
 import { numberedKeys } from './numkeys.ts';
@@ -32,6 +33,7 @@ import {
   type Scored,
   sortedSetCommand,
   sortedSetDoc,
+  storeScoredSliced,
   storeSortedSet,
 } from './sorted-set-row.ts';
 import { scoreAt } from './sorted-set-words.ts';
@@ -86,6 +88,7 @@ function both(operation: Operation, what: string, complexity: string, storeSince
       flags: ['write', 'denyoom', 'movablekeys'],
       keys: numberedKeys(2, true),
       access: 'transaction',
+      takesTurns: true,
       doc: sortedSetDoc(`Stores ${what}.`, storeSince, complexity),
       run: (view, args) => store(view, args, operation),
     }),
@@ -202,14 +205,27 @@ function isLong(view: View, args: Args, operation: Operation): boolean {
     const isOne = row.live && (row.type === rowType.SORTED_SET || row.type === rowType.SET);
     return isOne ? view.elements(row).count : 0;
   });
+  return isLongWork(counts, operation);
+}
+
+function isLongWork(counts: readonly number[], operation: Operation): boolean {
   if (operation === 'inter') return Math.min(...counts) > SLICED_FROM;
   if (operation === 'diff') return (counts[0] ?? 0) > SLICED_FROM;
   return counts.reduce((sum, count) => sum + count, 0) > SLICED_FROM;
 }
 
 function store(view: View, args: Args, operation: Operation): Reply {
-  const request = requestOf(view, args, { at: 2, operation, form: 'store', inOneTurn: true });
-  return storeSortedSet(view, rowAt(view, args, 1), inOneGo(combine(request, operation)));
+  const words = { at: 2, operation, form: 'store' } as const;
+  const request = requestOf(view, args, { ...words, inOneTurn: true });
+  const target = rowAt(view, args, 1);
+  const counts = request.sources.map(({ count }) => count);
+  const becoming = { type: rowType.SORTED_SET, expiresAtMs: 0, isLong: isLongWork(counts, operation) };
+  const stored = inTurns(view, target, becoming, function* (cells) {
+    const lasting = requestOf(view, args, { ...words, inOneTurn: false });
+    return yield* storeScoredSliced(cells, yield* combineSliced(lasting, operation));
+  });
+  if (stored !== undefined) return stored;
+  return storeSortedSet(view, target, inOneGo(combine(request, operation)));
 }
 
 function countIntersection(view: View, args: Args): Reply {

@@ -1,21 +1,25 @@
 /** Ranges of members: ZRANGE and its older forms, ZRANGESTORE. */
 
 import { copyOf } from '../bytes.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
 import type { TagRange } from '../repl/elements.ts';
+import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { SLICED_FROM } from './collection-row.ts';
-import { eachStepSliced } from './collection-steps.ts';
+import { eachStepSliced, WRITTEN_ELEMENTS } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { rowAt, TWO_KEYS } from './key-row.ts';
 import { boundsOf } from './list-row.ts';
+import { inTurns } from './long-store.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { DoubleReply, PairsReply, type Reply } from './reply.ts';
 import { inOneGo, type Sliced } from './sliced.ts';
 import {
+  addScored,
   memberOfOrder,
   scoreBulk,
   scoreOfOrder,
@@ -61,6 +65,7 @@ export const sortedSetRangeCommands: readonly Command[] = [
     flags: ['write', 'denyoom'],
     keys: TWO_KEYS,
     access: 'transaction',
+    takesTurns: true,
     doc: sortedSetDoc('Stores a range of members as another sorted set.', '6.2.0', 'O(log(N)+M) for M members stored'),
     run: store,
   }),
@@ -161,7 +166,11 @@ function isLong(view: View, args: Args, words: Form): boolean {
   const set = sortedSetAt(view, args, words.key);
   if (set === undefined || set.count <= SLICED_FROM) return false;
   const selection = selectionOf(set, request);
-  return selection !== undefined && Math.min(selection.skip + selection.most, set.count) > SLICED_FROM;
+  return selection !== undefined && isLongSelection(set, selection);
+}
+
+function isLongSelection({ count }: SortedSet, { skip, most }: Selection): boolean {
+  return Math.min(skip + most, count) > SLICED_FROM;
 }
 
 /** `protocol`: of a client to whom it is written down as it is made, over several turns. */
@@ -199,7 +208,31 @@ function store(view: View, args: Args): Reply {
   const request = requestOf(args, STORE);
   const set = sortedSetAt(view, args, STORE.key);
   const selection = set === undefined ? undefined : selectionOf(set, request);
+  const target = rowAt(view, args, 1);
+  const isLong = set !== undefined && selection !== undefined && isLongSelection(set, selection);
+  const becoming = { type: rowType.SORTED_SET, expiresAtMs: 0, isLong };
+  const stored = inTurns(view, target, becoming, function* (cells) {
+    cells.begin();
+    if (set !== undefined && selection !== undefined) yield* storeRange(set, selection, cells);
+    return cells.count;
+  });
+  if (stored !== undefined) return stored;
   const members: Scored[] =
     set === undefined || selection === undefined ? [] : set.list(selection.range, selection.most, selection.skip);
-  return storeSortedSet(view, rowAt(view, args, 1), members);
+  return storeSortedSet(view, target, members);
+}
+
+function* storeRange(set: SortedSet, { range, skip, most }: Selection, cells: CellsAhead): Sliced<void> {
+  let toSkip = skip;
+  let left = most;
+  const steps = set.walk(range);
+  yield* eachStepSliced(
+    steps,
+    (key) => {
+      if (toSkip-- > 0) return true;
+      addScored(cells, memberOfOrder(key), scoreOfOrder(key));
+      return --left > 0;
+    },
+    WRITTEN_ELEMENTS,
+  );
 }

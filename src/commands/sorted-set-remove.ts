@@ -4,7 +4,7 @@ import { rowType } from '../repl/head.ts';
 import type { TagRange } from '../repl/elements.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
-import { removeIfEmpty, typedRowAt } from './collection-row.ts';
+import { typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { boundsOf } from './list-row.ts';
@@ -13,6 +13,7 @@ import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
 import { DoubleReply, NULL_ARRAY, PairsReply, type Reply } from './reply.ts';
 import { type Scored, SortedSet, sortedSetCommand, sortedSetDoc } from './sorted-set-row.ts';
+import { removeScored, type Selection, takeScored } from './sorted-set-take.ts';
 import { lexRangeAt, scoreRangeAt } from './sorted-set-words.ts';
 
 const LOG_AND_M = 'O(log(N)+M) for M members removed';
@@ -24,6 +25,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     flags: ['write'],
     access: 'update',
     doc: sortedSetDoc('Deletes the members between two places.', '2.0.0', LOG_AND_M),
+    takesTurns: true,
     run: removeByRank,
   }),
   sortedSetCommand({
@@ -32,6 +34,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     flags: ['write'],
     access: 'update',
     doc: sortedSetDoc('Deletes the members between two scores.', '1.2.0', LOG_AND_M),
+    takesTurns: true,
     run: removeByScore,
   }),
   sortedSetCommand({
@@ -40,6 +43,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     flags: ['write'],
     access: 'update',
     doc: sortedSetDoc('Deletes the members between two strings.', '2.8.9', LOG_AND_M),
+    takesTurns: true,
     run: removeByLex,
   }),
   sortedSetCommand({
@@ -48,6 +52,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     flags: ['write', 'fast'],
     access: 'update',
     doc: sortedSetDoc('Takes the members with the least scores.', '5.0.0', 'O(log(N)*M) for M members taken'),
+    takesTurns: true,
     run: (view, args) => pop(view, args, 'min'),
   }),
   sortedSetCommand({
@@ -56,6 +61,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     flags: ['write', 'fast'],
     access: 'update',
     doc: sortedSetDoc('Takes the members with the greatest scores.', '5.0.0', 'O(log(N)*M) for M members taken'),
+    takesTurns: true,
     run: (view, args) => pop(view, args, 'max'),
   }),
   sortedSetCommand({
@@ -69,6 +75,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
       '7.0.0',
       'O(K)+O(M*log(N)) for K keys and M members taken',
     ),
+    takesTurns: true,
     run: (view, args) => popFirstScored(view, scoredPopRequest(args, 1)) ?? NULL_ARRAY,
   }),
 ];
@@ -81,34 +88,30 @@ function removeByRank(view: View, args: Args): Reply {
   const to = clampedIntegerOf(args, 3);
   return removeFrom(view, args, (set) => {
     const [start, end] = boundsOf(from, to, set.count);
-    if (start === end) return [];
-    const begin = set.startAt(start, false);
-    return set.list(begin.range, end - start, begin.skip);
+    if (start === end) return undefined;
+    return { ...set.startAt(start, false), most: end - start };
   });
 }
 
 function removeByScore(view: View, args: Args): Reply {
   const range = scoreRangeAt(args, 2, 3);
-  return removeFrom(view, args, (set) => membersIn(set, set.scoreRange(range)));
+  return removeFrom(view, args, (set) => allOf(set.scoreRange(range)));
 }
 
 function removeByLex(view: View, args: Args): Reply {
   const range = lexRangeAt(args, 2, 3);
-  return removeFrom(view, args, (set) => membersIn(set, set.lexRange(range)));
+  return removeFrom(view, args, (set) => allOf(set.lexRange(range)));
 }
 
-function membersIn(set: SortedSet, range: TagRange | undefined): Scored[] {
-  return range === undefined ? [] : set.list(range);
+function allOf(range: TagRange | undefined): Selection | undefined {
+  return range === undefined ? undefined : { range, skip: 0, most: Infinity };
 }
 
-function removeFrom(view: View, args: Args, choose: (set: SortedSet) => readonly Scored[]): number {
+function removeFrom(view: View, args: Args, choose: (set: SortedSet) => Selection | undefined): number {
   const row = typedRowAt(view, args, 1, rowType.SORTED_SET);
   if (!row.live) return 0;
-  const set = new SortedSet(view.elements(row));
-  const gone = choose(set);
-  if (gone.length === set.count) view.remove(row);
-  else for (const each of gone) set.drop(each);
-  return gone.length;
+  const selection = choose(new SortedSet(view.elements(row)));
+  return selection === undefined ? 0 : removeScored(view, row, selection);
 }
 
 function pop(view: View, args: Args, from: ScoreEnd): Reply {
@@ -129,13 +132,9 @@ function positiveOf(args: Args, i: number): number {
   return clampToSafe(value);
 }
 
-/** Takes up to `most` members, in memory of their own, from an end of a live sorted set. Throws `Miss`. */
-export function popScored(view: View, row: Row, from: ScoreEnd, most: number): Scored[] {
-  const set = new SortedSet(view.elements(row));
-  const taken = set.list({ reverse: from === 'max' }, most);
-  for (const each of taken) set.drop(each);
-  removeIfEmpty(view, row);
-  return taken;
+/** Takes up to `most` members, in memory of their own, from an end of a live sorted set. Throws `Miss`, `LongChange`. */
+export function popScored(view: View, row: Row, from: ScoreEnd, most: number): readonly Scored[] {
+  return takeScored(view, row, { range: { reverse: from === 'max' }, skip: 0, most });
 }
 
 /** What ZMPOP and BZMPOP ask for: words [first, end) are the keys. */

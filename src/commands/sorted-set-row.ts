@@ -18,12 +18,16 @@ import { ELEMENT, type Elements, type ElementSteps, keyAfter, keyPastPrefix, typ
 import { countIn, startAt } from '../repl/element-places.ts';
 import type { Start } from '../repl/element-ranks.ts';
 import { rowType } from '../repl/head.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { commandsOf, docsOf, lastingElementsAt, typedRowAt } from './collection-row.ts';
 import { doubleText } from './double-text.ts';
 import type { LexRange, ScoreRange } from './sorted-set-words.ts';
+import { putSliced } from './long-store.ts';
 import { memberKey } from './member-key.ts';
+import type { Reply } from './reply.ts';
+import type { Sliced } from './sliced.ts';
 
 export const sortedSetCommand = commandsOf('sortedset');
 export const sortedSetDoc = docsOf('sorted-set');
@@ -189,6 +193,19 @@ export class SortedSet {
     elements.add(ELEMENT, key, scoreBytes(score));
     elements.add(ORDER, orderKey(score, member), EMPTY);
   }
+}
+
+/** As `storeSortedSet`, in slices: for `inTurns`. */
+export function* storeScoredSliced(cells: CellsAhead, members: readonly Scored[]): Sliced<Reply> {
+  cells.begin();
+  yield* putSliced(members, 2, ({ member, score }) => addScored(cells, member, score));
+  return cells.count;
+}
+
+/** Adds a member that is not among them yet. */
+export function addScored(cells: CellsAhead, member: Uint8Array, score: number): void {
+  cells.add(ELEMENT, memberKey(member), scoreBytes(score));
+  cells.add(ORDER, orderKey(score, member), EMPTY);
 }
 
 function scoreBytes(score: number): Uint8Array {

@@ -43,6 +43,8 @@ export class CellGarbage {
   /** Where the next ones begin: a walk from the first would pass all that are deleted already. */
   private from: Uint8Array = PREFIX;
   private deleted = 0;
+  /** Generations that are being written ahead of their heads (cells-ahead.ts): not garbage yet. */
+  private readonly spared = new Set<number>();
 
   constructor(store: Store) {
     this.store = store;
@@ -53,7 +55,7 @@ export class CellGarbage {
   async collect(): Promise<boolean> {
     const { store, batch } = this;
     // Records before it are deleted, too; those that came there meanwhile are met when all behind it are done.
-    const [record] = await firstKeys(store, { lower: this.record ?? PREFIX, upper: pastPrefix() }, 1);
+    const record = await this.nextRecord();
     if (record === undefined) {
       const wasBehind = this.record !== undefined;
       this.record = undefined;
@@ -73,6 +75,21 @@ export class CellGarbage {
     this.deleted += cells.length;
     store.write(batch, true);
     return true;
+  }
+
+  /** A record of this generation is not of garbage until it is told otherwise. */
+  spare(generation: number): void {
+    this.spared.add(generation);
+  }
+
+  spareNoLonger(generation: number): void {
+    this.spared.delete(generation);
+  }
+
+  private async nextRecord(): Promise<Uint8Array | undefined> {
+    const range = { lower: this.record ?? PREFIX, upper: pastPrefix() };
+    const records = await firstKeys(this.store, range, this.spared.size + 1);
+    return records.find((record) => !this.spared.has(readStamp(record, PREFIX.length)));
   }
 
   private begin(record: Uint8Array, lower: Uint8Array): void {

@@ -263,6 +263,14 @@ export class CellElements implements ElementBase {
     }
   }
 
+  /** A walk over every element, by tag and then by key. Must be closed. */
+  everyStep(): CellSteps {
+    const { head, headLength, generation } = this;
+    const [lower, upper] = cellRange(head, headLength, generation);
+    this.saw(this.store.lastSequence);
+    return new CellSteps(this.store.cursor({ lower, upper }), headLength + CELL_PREFIX_BYTES, undefined);
+  }
+
   private writeCell(tag: number, key: Uint8Array): number {
     const { head, headLength, generation } = this;
     const start = headLength + CELL_PREFIX_BYTES;
@@ -300,7 +308,7 @@ interface Edge {
   readonly changes: number;
 }
 
-class CellSteps implements ElementSteps {
+export class CellSteps implements ElementSteps {
   private readonly cursor: Cursor;
   private readonly prefix: number;
   private edge: Edge | undefined;
@@ -309,6 +317,11 @@ class CellSteps implements ElementSteps {
     this.cursor = cursor;
     this.prefix = prefix;
     this.edge = edge;
+  }
+
+  /** Of the element that the last step stands on. */
+  get tag(): number {
+    return this.cursor.key[this.prefix - 1] as number;
   }
 
   get key(): Uint8Array {

@@ -25,6 +25,7 @@ import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
 import { CellGarbage, garbageKey } from './cell-garbage.ts';
 import { CellMemory } from './cell-memory.ts';
+import { CellsAhead } from './cells-ahead.ts';
 import { CellElements, cellKey, putCell } from './element-cells.ts';
 import { collectionHeadLength, packCollection, writeCollectionHead } from './element-pack.ts';
 import type { Elements } from './elements.ts';
@@ -33,6 +34,7 @@ import { firstKeys } from './first-keys.ts';
 import { ExpectedRows } from './expected-rows.ts';
 import { ELEMENT_HEADER, Head, headFlag, headLength, MAX_INLINE_BYTES, readHead, rowType, writeHead } from './head.ts';
 import type { Hlc } from './hlc.ts';
+import type { LongRun } from './long-change.ts';
 import {
   databaseOfHead,
   deadlineOfExpiryKey,
@@ -236,6 +238,8 @@ export class Keyspace {
   changes = 0;
   /** What is remembered of collections in cells. */
   readonly cells = new CellMemory();
+  /** Rows that a change over several turns holds, by the latin1 text of their heads' keys. */
+  readonly held = new Map<string, LongRun>();
 
   constructor(options: { store: Store; state: KeyspaceState; hlc: Hlc; actor: number }) {
     this.store = options.store;
@@ -367,6 +371,19 @@ export class Keyspace {
     return this.garbage.collect();
   }
 
+  /** A new generation of cells for a row, to be written before the head that names it. Throws `EngineError`. */
+  cellsAhead({ head, headLength }: Row): CellsAhead {
+    const { store, actor, garbage } = this;
+    const cells = new CellsAhead({ store, head: head.slice(0, headLength), stamp: this.hlc.next(), actor });
+    garbage.spare(cells.generation);
+    return cells;
+  }
+
+  /** They are named by a head by now, or never will be. */
+  endCellsAhead({ generation }: CellsAhead): void {
+    this.garbage.spareNoLonger(generation);
+  }
+
   /** Brings a row into memory; false: a damaged table may hold it. */
   private async isReadable(physical: Uint8Array): Promise<boolean> {
     try {
@@ -435,6 +452,7 @@ export class Keyspace {
     if ((before.flags & headFlag.CELLS) !== 0 && head.generation !== before.generation) {
       batch.put(garbageKey(before.generation, row.head, row.headLength), NOTHING);
     }
+    if (live && row.isWrittenAhead) batch.delete(garbageKey(head.generation, row.head, row.headLength));
     if (live && row.expiresAtMs !== 0) head.flags |= headFlag.EXPIRES;
     if (live && !row.counted) head.flags |= headFlag.BORN;
     if (!live && row.counted) head.flags |= headFlag.DIED;

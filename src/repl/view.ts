@@ -12,12 +12,14 @@
 import { copyOf, EMPTY, latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Store } from '../engine/store.ts';
+import type { CellsAhead } from './cells-ahead.ts';
 import { CellElements } from './element-cells.ts';
 import { PackedElements, readCollectionHead } from './element-pack.ts';
 import { Elements } from './elements.ts';
 import type { Ranges } from './expected-rows.ts';
 import { ELEMENT_HEADER, Head, headFlag, MAX_INLINE_BYTES, readHead, rowType, type RowType } from './head.ts';
 import type { Keyspace } from './keyspace.ts';
+import { CELLS_PER_SLICE, LONG_ELEMENTS, LongChange, type LongRun, type Made, type Slices } from './long-change.ts';
 import { Miss } from './miss.ts';
 import { readDelta } from './row-delta.ts';
 import { databaseOfHead, maxHeadLength, slotOfHead, STRING_ELEMENT, writeHeadKeyOf } from './row-key.ts';
@@ -77,6 +79,8 @@ export class Row {
   dirty = false;
   /** The value (or the existence) changed, not only the deadline. */
   replaced = false;
+  /** Its elements are in the store already (cells-ahead.ts), and no head names them. */
+  isWrittenAhead = false;
 
   constructor(capacity: number) {
     this.head = new Uint8Array(capacity);
@@ -96,6 +100,7 @@ export class Row {
     this.siblings = undefined;
     this.dirty = false;
     this.replaced = false;
+    this.isWrittenAhead = false;
   }
 
   get mark(): RowMark {
@@ -144,6 +149,12 @@ export class View {
   readonly flushes = new Set<number>();
   /** The map of databases after this view's SWAPDBs; undefined: as before. */
   databases: Uint8Array | undefined = undefined;
+  /** Rows that a long change holds are missed until it is over; who only reads need not wait. */
+  waitsForHeld = true;
+  /** A handler may throw `LongChange`. */
+  mayTakeTurns = false;
+  /** The long change of this view's command, when that has run. */
+  long: LongRun | undefined = undefined;
 
   /** With a `source` its rows come from there, and only walks and counts look at the store. */
   constructor(keyspace: Keyspace, store: Store, source?: RowSource) {
@@ -297,6 +308,7 @@ export class View {
     row.expiresAtMs = expiresAtMs;
     row.replaced = true;
     row.dirty = true;
+    row.isWrittenAhead = false;
   }
 
   /** Gives a live row another deadline in ms since 1970; 0 = none. */
@@ -318,18 +330,50 @@ export class View {
     return true;
   }
 
-  /** Makes `to` what `from` is, with its deadline. Requires: from.live. Throws `Miss`. */
+  /** Makes `to` what `from` is, with its deadline. Requires: from.live. Throws `Miss`, `LongChange`. */
   copyRow(from: Row, to: Row): void {
     if (from.type === rowType.STRING) {
       this.setString(to, this.string(from), from.expiresAtMs);
       return;
     }
     const source = this.elements(from);
+    const made = this.made(to);
+    if (made !== undefined) {
+      this.setWritten(to, from.type, made.cells, from.expiresAtMs);
+      return;
+    }
+    const { base } = source;
+    if (this.mayTakeTurns && source.count > LONG_ELEMENTS && base instanceof CellElements) {
+      throw new LongChange(to, (cells) => copyCells(base, source.meta, cells));
+    }
     const elements = source.merged();
     const target = this.create(to, from.type);
     target.meta = source.meta;
     for (const { tag, key, value } of elements) target.add(tag, key, value);
     to.expiresAtMs = from.expiresAtMs;
+  }
+
+  /** What the long change of this command has made for the row; undefined: nothing, or rows have changed since. */
+  made(row: Row): Made | undefined {
+    return this.long?.madeFor(this, row);
+  }
+
+  /** Makes the row the collection of these elements, at least one, whatever it was. */
+  setWritten(row: Row, type: RowType, cells: CellsAhead, expiresAtMs: number): void {
+    this.setString(row, EMPTY, expiresAtMs);
+    row.type = type;
+    row.value = undefined;
+    row.isWrittenAhead = true;
+    const base = new CellElements(
+      this.store,
+      row.head,
+      row.headLength,
+      cells.generation,
+      this.saw,
+      this.keyspace.cells,
+    );
+    row.elements = new Elements(row, base, cells.count, EMPTY);
+    if (cells.meta.length > 0) row.elements.meta = cells.meta;
   }
 
   /** Forgets the rows that it has only looked at: for walks over many. */
@@ -423,6 +467,7 @@ export class View {
       if (row.before.type !== rowType.DELETED) this.show(row);
       return;
     }
+    if (this.waitsForHeld && this.keyspace.held.size > 0) this.missHeld(row);
     const found = this.found;
     const outcome = this.store.get(head, headLength, found);
     if (outcome === lookup.ABSENT) return;
@@ -433,6 +478,11 @@ export class View {
     if (found.sequence > this.sequenceSeen) this.sequenceSeen = found.sequence;
     readHead(row.before, found.bytes, found.start, found.end);
     this.judge(row);
+  }
+
+  private missHeld(row: Row): void {
+    const run = this.keyspace.held.get(headText(row));
+    if (run !== undefined && run !== this.long) throw new Miss(() => run.over);
   }
 
   private judge(row: Row): void {
@@ -460,6 +510,28 @@ export class View {
     if (outcome === lookup.MISS) throw new Miss(() => this.store.fetch(key.slice(0, length)));
     if (outcome === lookup.ABSENT) throw new EngineError('corruption', LOST_VALUE);
     if (this.found.sequence > this.sequenceSeen) this.sequenceSeen = this.found.sequence;
+  }
+}
+
+/** Copies every element. */
+function* copyCells(base: CellElements, meta: Uint8Array, cells: CellsAhead): Slices<void> {
+  cells.begin();
+  cells.meta = copyOf(meta);
+  const steps = base.everyStep();
+  try {
+    for (let made = 0; ;) {
+      try {
+        if (!steps.next()) return;
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        yield thrown.load();
+        continue;
+      }
+      cells.add(steps.tag, steps.key, steps.value);
+      if (++made % CELLS_PER_SLICE === 0) yield undefined;
+    }
+  } finally {
+    steps.close();
   }
 }
 

@@ -16,7 +16,7 @@ import { TURNS_SEEN, type TurnsSeen } from './turn-probe.ts';
 
 const HELP = `npm run bench -- million [options]
   --elements N     elements of a collection (default 1000000)
-  --only LIST      parts, as queue,rank,hash,whole (default all)
+  --only LIST      parts, as queue,rank,hash,whole,changes (default all)
 `;
 
 /** Elements of one command that fills a collection, and commands sent together. */
@@ -53,9 +53,17 @@ class Bench {
   }
 
   /** As `step`, of one command whose reply may have millions of parts: they are counted, not kept. */
-  async long(words: readonly Word[]): Promise<void> {
-    const name = words.join(' ');
+  async long(words: readonly Word[], name = words.join(' ')): Promise<void> {
     await this.measured(name, 1, async () => `${name} → ${await drained(this.server.port, words)}`);
+  }
+
+  /** DUMP of a key and RESTORE of it under another name, which is deleted again. */
+  async restore(key: string): Promise<void> {
+    const client = await RawClient.connect({ port: this.server.port, bulk: 'buffer' });
+    const payload = (await client.call('DUMP', key)) as Uint8Array;
+    await client.close();
+    await this.long(['RESTORE', `${key}:again`, 0, payload], `RESTORE of ${key}`);
+    await this.send([['DEL', `${key}:again`]]);
   }
 
   private async measured(name: string, of: number, work: () => Promise<string>): Promise<number> {
@@ -203,7 +211,8 @@ async function hash(bench: Bench): Promise<void> {
   await bench.step('after DEL: collecting, 2 s', [['PING']]);
 }
 
-async function whole(bench: Bench): Promise<void> {
+/** Fills a list, a hash, two sets and two sorted sets that share half of their members. */
+async function fillAll(bench: Bench): Promise<void> {
   const { elements } = bench;
   const half = elements >> 1;
   for (const key of ['z1', 'z2']) {
@@ -212,36 +221,93 @@ async function whole(bench: Bench): Promise<void> {
     await bench.send(filling('SADD', `s${key}`, elements, (number) => [member(number + shift)]));
   }
   await bench.send(filling('RPUSH', 'list', elements, (number) => [number]));
+  await bench.send(filling('HSET', 'h', elements, (number) => [member(number), number]));
+}
+
+/** Reads of whole collections. */
+async function whole(bench: Bench): Promise<void> {
+  await fillAll(bench);
   for (const line of [
-    ['LPOS', 'list', elements - 1],
-    ['LREM', 'list', 0, half],
-    ['LINSERT', 'list', 'BEFORE', half + 1, half],
+    ['LPOS', 'list', bench.elements - 1],
     ['SORT', 'list', 'LIMIT', 0, 10],
-    ['SORT', 'list', 'STORE', 'sorted'],
-    ['RENAME', 'list', 'list2'],
-    ['COPY', 'list2', 'list3'],
-    ['DUMP', 'list2'],
-    ['DEL', 'list2'],
     ['ZUNION', 2, 'z1', 'z2'],
     ['ZINTER', 2, 'z1', 'z2'],
     ['ZDIFF', 2, 'z1', 'z2'],
     ['ZINTERCARD', 2, 'z1', 'z2'],
-    ['ZUNIONSTORE', 'out', 2, 'z1', 'z2'],
-    ['ZINTERSTORE', 'out', 2, 'z1', 'z2'],
-    ['ZRANGESTORE', 'out', 'z1', 0, -1],
     ['SINTER', 'sz1', 'sz2'],
     ['SDIFF', 'sz1', 'sz2'],
-    ['SUNIONSTORE', 'out', 'sz1', 'sz2'],
-    ['SINTERSTORE', 'out', 'sz1', 'sz2'],
-    ['SPOP', 'sz2', half],
-    ['ZREMRANGEBYRANK', 'z2', 0, half],
-    ['DEL', 'out', 'z1', 'z2', 'sz1', 'sz2'],
+    ['DUMP', 'list'],
+    ['DUMP', 'h'],
+    ['DUMP', 'z1'],
+    ['DEL', 'list', 'z1', 'z2', 'sz1', 'sz2', 'h'],
   ]) {
     await bench.long(line);
   }
 }
 
-const PARTS = { queue, rank, hash, whole };
+/** Changes of whole collections. */
+async function changes(bench: Bench): Promise<void> {
+  await fillAll(bench);
+  const { elements } = bench;
+  const half = elements >> 1;
+  for (const line of [
+    ['COPY', 'list', 'list2'],
+    ['COPY', 'h', 'h2'],
+    ['COPY', 'z1', 'z3'],
+    ['COPY', 'sz1', 's3'],
+    ['RENAME', 'list2', 'list3'],
+    ['RENAME', 'h2', 'h3'],
+    ['LREM', 'list', 0, half],
+    ['LINSERT', 'list', 'BEFORE', half + 1, half],
+    ['LTRIM', 'list3', 1000, -1000],
+    ['SORT', 'list', 'STORE', 'sorted'],
+    ['SORT', 'list', 'BY', 'nosort', 'GET', '#', 'STORE', 'sorted'],
+    ['ZRANGESTORE', 'out', 'z1', 0, -1],
+    ['ZUNIONSTORE', 'out', 2, 'z1', 'z2'],
+    ['ZINTERSTORE', 'out', 2, 'z1', 'z2'],
+    ['ZDIFFSTORE', 'out', 2, 'z1', 'z2'],
+    ['SUNIONSTORE', 'out', 'sz1', 'sz2'],
+    ['SINTERSTORE', 'out', 'sz1', 'sz2'],
+    ['SDIFFSTORE', 'out', 'sz1', 'sz2'],
+    ['GEOSEARCHSTORE', 'out', 'z1', 'FROMLONLAT', 0, 0, 'BYBOX', 40_000, 40_000, 'km'],
+    ['SPOP', 's3', half],
+    ['ZREMRANGEBYRANK', 'z3', 0, half],
+    ['ZREMRANGEBYSCORE', 'z3', half, half + (half >> 1)],
+    ['ZPOPMAX', 'z3', half >> 2],
+    ['UNLINK', 'sorted', 'out'],
+    ['DEL', 'z2', 'sz2', 'z3', 's3'],
+  ]) {
+    await bench.long(line);
+  }
+  for (const key of ['list', 'h', 'z1', 'sz1']) {
+    await bench.restore(key);
+    await bench.long(['DEL', key]);
+  }
+  for (const [command, words] of [
+    ['RPUSH list', (number: number) => [number]],
+    ['SADD set', (number: number) => [member(number)]],
+    ['SREM set', (number: number) => [member(2 * number)]],
+    ['HSET hash', (number: number) => [member(number), number]],
+    ['HDEL hash', (number: number) => [member(2 * number)]],
+    ['ZADD sorted', (number: number) => [number, member(number)]],
+    ['ZREM sorted', (number: number) => [member(2 * number)]],
+    ['MSET', (number: number) => [member(number), number]],
+    ['DEL', (number: number) => [member(number)]],
+  ] as [string, (number: number) => Word[]][]) {
+    const all = Array.from({ length: elements }, (_, number) => words(number)).flat();
+    await bench.long([...command.split(' '), ...all], `${command} of ${elements} in one command`);
+  }
+  await bench.send(streamOf(elements));
+  await bench.long(['COPY', 'stream', 'stream2']);
+  await bench.long(['XTRIM', 'stream', 'MAXLEN', half]);
+  await bench.long(['DEL', 'stream', 'stream2', 'list', 'set', 'hash', 'sorted']);
+}
+
+function* streamOf(elements: number): Commands {
+  for (let i = 0; i < elements; i++) yield ['XADD', 'stream', '*', 'field', i];
+}
+
+const PARTS = { queue, rank, hash, whole, changes };
 
 export async function run(words: readonly string[]): Promise<void> {
   const { values } = commandLine(HELP, {

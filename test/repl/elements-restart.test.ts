@@ -10,11 +10,13 @@ import { test } from 'node:test';
 import { compareBytes, copyOf } from '../../src/bytes.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { lookup } from '../../src/engine/store.ts';
-import { readCollectionHead, PackedElements } from '../../src/repl/element-pack.ts';
+import type { CellsAhead } from '../../src/repl/cells-ahead.ts';
+import { readCollectionHead, type PackedElement, PackedElements } from '../../src/repl/element-pack.ts';
 import { type Elements, ELEMENT, keyAfter, keyPastPrefix, type TagRange } from '../../src/repl/elements.ts';
 import { headFlag, rowType } from '../../src/repl/head.ts';
 import { Hlc } from '../../src/repl/hlc.ts';
 import { Keyspace, KeyspaceState } from '../../src/repl/keyspace.ts';
+import { LongChange, LongRun, type Slices } from '../../src/repl/long-change.ts';
 import { Miss } from '../../src/repl/miss.ts';
 import { OwnerRows } from '../../src/repl/owner-rows.ts';
 import { PromiseTable } from '../../src/repl/promise-table.ts';
@@ -54,6 +56,10 @@ interface Met {
   packed: number;
   left: number;
   shrunk: number;
+  /** Over several turns. */
+  copied: number;
+  /** Such copies that the end of a life cut short. */
+  cutShort: number;
 }
 
 class Run {
@@ -81,6 +87,7 @@ class Run {
         await this.#loop.settle(new Promise<void>((resolve) => life.after(10, resolve)));
       }
       await this.#transaction(keyspace, random);
+      if (random.chance(0.05)) await this.#longCopy(keyspace, life, random);
       if (random.chance(0.1)) await this.#loop.settle(keyspace.collectGarbage());
       if (random.chance(0.05)) await this.#loop.settle(keyspace.sweepExpired(this.#loop.clock.wallMs()));
       if (random.chance(0.1)) await this.#check(keyspace);
@@ -89,7 +96,13 @@ class Run {
     await this.#checkOwner(engine, state);
     await this.#checkGarbage(engine, keyspace);
     if (random.chance(0.4)) await this.#loop.settle(engine.close());
-    else await this.#loop.settle(untilDurable(engine));
+    else {
+      await this.#loop.settle(untilDurable(engine));
+      const stopAfter = 1 + random.below(6);
+      // What was written of it may be lost, unless it has come to its end.
+      const isDone = random.chance(0.5) && (await this.#longCopy(keyspace, life, random, stopAfter));
+      if (isDone) await this.#loop.settle(untilDurable(engine));
+    }
     life.kill();
     if (random.chance(0.5)) this.#sim.powerCut();
     else this.#sim.kill();
@@ -144,6 +157,58 @@ class Run {
         await this.#loop.settle(thrown.load());
       }
     }
+  }
+
+  /** A copy over several turns, with the collector at work between them; with `stopAfter` it goes no further. True: it is done. */
+  async #longCopy(keyspace: Keyspace, life: Life, random: Prng, stopAfter = Infinity): Promise<boolean> {
+    const now = this.#loop.clock.wallMs();
+    const [from, to] = [random.pick(KEYS), random.pick(KEYS)];
+    const source = this.#rows.get(from);
+    if (source === undefined || source.text !== undefined || source.elements.size === 0 || from === to) return false;
+    let run: LongRun | undefined;
+    let stop: () => void = () => {};
+    const stopped = new Promise<void>((resolve) => {
+      stop = resolve;
+    });
+    let slices = 0;
+    const rest = async (): Promise<void> => {
+      await new Promise<void>((resolve) => life.atTurnEnd(resolve));
+      await keyspace.collectGarbage();
+      if (++slices < stopAfter) return;
+      stop();
+      await new Promise(() => {});
+    };
+    for (;;) {
+      const view = keyspace.newView();
+      view.long = run;
+      view.begin(0, now);
+      try {
+        const [source, target] = [view.row(Buffer.from(from)), view.row(Buffer.from(to))];
+        const made = view.made(target);
+        if (made !== undefined) {
+          view.setWritten(target, rowType.SORTED_SET, made.cells, 0);
+          keyspace.commit(view);
+          run?.end();
+          break;
+        }
+        if (!source.live) return false;
+        const elements = view.elements(source);
+        const all = elements.merged().map(({ tag, key, value }) => ({ tag, key: copyOf(key), value: copyOf(value) }));
+        run = new LongRun(keyspace, view, new LongChange(target, (cells) => pour(all, copyOf(elements.meta), cells)));
+        await this.#loop.settle(Promise.race([run.run({ rest }), stopped]));
+        if (slices >= stopAfter) {
+          this.#met.cutShort++;
+          return false;
+        }
+      } catch (thrown) {
+        if (!(thrown instanceof Miss)) throw thrown;
+        await this.#loop.settle(thrown.load());
+      }
+    }
+    this.#met.copied++;
+    this.#rows.set(to, { ...copyOfExpected(source), expiresAtMs: 0 });
+    await this.#check(keyspace);
+    return true;
   }
 
   #command(view: View, random: Prng, rows: Rows, now: number): void {
@@ -293,6 +358,14 @@ class Run {
   }
 }
 
+function* pour(all: readonly PackedElement[], meta: Uint8Array, cells: CellsAhead): Slices<void> {
+  cells.meta = meta;
+  for (const [i, { tag, key, value }] of all.entries()) {
+    cells.add(tag, key, value);
+    if (i % 7 === 6) yield undefined;
+  }
+}
+
 /** Rows stand before the expiry index and the records of this node. */
 function isRow(key: Uint8Array): boolean {
   return slotOfHead(key) < EXPIRY_PREFIX;
@@ -412,7 +485,7 @@ async function untilDurable(engine: Engine): Promise<void> {
 }
 
 test('collections are what a plain map is, through restarts', async () => {
-  const met: Met = { cells: 0, packed: 0, left: 0, shrunk: 0 };
+  const met: Met = { cells: 0, packed: 0, left: 0, shrunk: 0, copied: 0, cutShort: 0 };
   for (let seed = 1; seed <= SEEDS; seed++) {
     const run = new Run(seed, met);
     for (let life = 0; life < LIVES; life++) {

@@ -1,0 +1,89 @@
+/** Members that go from a sorted set by where they stand: a few at once, many in turns (repl/long-change.ts). */
+
+import { copyOf } from '../bytes.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
+import { keyAfter, type TagRange } from '../repl/elements.ts';
+import { rowType } from '../repl/head.ts';
+import { LongChange, mostInPlace } from '../repl/long-change.ts';
+import type { Row, View } from '../repl/view.ts';
+import { removeIfEmpty } from './collection-row.ts';
+import { eachStepSliced, WRITTEN_ELEMENTS } from './collection-steps.ts';
+import type { Sliced } from './sliced.ts';
+import { addScored, memberOfOrder, type Scored, scoreOfOrder, SortedSet } from './sorted-set-row.ts';
+
+/** Members [skip, skip + most) of a walk over a range. */
+export interface Selection {
+  readonly range: TagRange;
+  readonly skip: number;
+  readonly most: number;
+}
+
+interface Taken {
+  readonly count: number;
+  /** Empty unless they are wanted. */
+  readonly members: readonly Scored[];
+}
+
+/** Removes the members of a selection from a live sorted set; returns their number. Throws `Miss`, `LongChange`. */
+export function removeScored(view: View, row: Row, selection: Selection): number {
+  const { range, skip, most } = selection;
+  const { count } = view.elements(row);
+  if (range.lower === undefined && range.upper === undefined && skip === 0 && most >= count) {
+    view.remove(row);
+    return count;
+  }
+  return take(view, row, selection, false).count;
+}
+
+/** As `removeScored`; returns the members in memory of their own, in the order of the walk. Throws `Miss`, `LongChange`. */
+export function takeScored(view: View, row: Row, selection: Selection): readonly Scored[] {
+  return take(view, row, selection, true).members;
+}
+
+function take(view: View, row: Row, selection: Selection, areWanted: boolean): Taken {
+  const made = view.made(row);
+  if (made !== undefined) {
+    const { cells } = made;
+    if (cells.count === 0) view.remove(row);
+    else view.setWritten(row, rowType.SORTED_SET, cells, row.expiresAtMs);
+    return made.answer as Taken;
+  }
+  const { range, skip, most } = selection;
+  const set = new SortedSet(view.elements(row));
+  const limit = view.mayTakeTurns ? mostInPlace(set.count, 2) : Infinity;
+  const members = set.list(range, Math.min(most, limit + 1), skip);
+  if (members.length > limit) throw new LongChange(row, (cells) => keepOthers(set, selection, areWanted, cells));
+  if (members.length === set.count) view.remove(row);
+  else for (const each of members) set.drop(each);
+  removeIfEmpty(view, row);
+  return { count: members.length, members };
+}
+
+/** Makes a sorted set of the members that are not selected. */
+function* keepOthers(
+  set: SortedSet,
+  { range, skip, most }: Selection,
+  areWanted: boolean,
+  cells: CellsAhead,
+): Sliced<Taken> {
+  cells.begin();
+  const members: Scored[] = [];
+  let count = 0;
+  let toSkip = skip;
+  let first: Uint8Array | undefined;
+  let last: Uint8Array | undefined;
+  yield* eachStepSliced(set.walk(range), (key) => {
+    if (toSkip-- > 0) return true;
+    first ??= copyOf(key);
+    last = copyOf(key);
+    if (areWanted) members.push({ member: copyOf(memberOfOrder(key)), score: scoreOfOrder(key) });
+    return ++count < most;
+  });
+  if (first === undefined || last === undefined) return { count, members };
+  const [least, greatest] = range.reverse === true ? [last, first] : [first, last];
+  for (const part of [{ upper: least }, { lower: keyAfter(greatest) }]) {
+    const keep = (key: Uint8Array): void => addScored(cells, memberOfOrder(key), scoreOfOrder(key));
+    yield* eachStepSliced(set.walk(part), keep, WRITTEN_ELEMENTS);
+  }
+  return { count, members };
+}
