@@ -77,6 +77,14 @@ export class ClusterTransactions implements TransactionWorld {
     });
   }
 
+  hasCopy(row: RowName): boolean {
+    return this.view.owners(slotOfRow(row)).current.includes(this.view.self);
+  }
+
+  copyOf(row: RowName): Uint8Array | undefined {
+    return this.coordinator.held(row)?.value;
+  }
+
   read(row: RowName, deadlineMs: number): Promise<ReadOutcome> {
     return new Promise((resolve) => this.coordinator.read(row, deadlineMs, resolve));
   }
@@ -220,10 +228,11 @@ class OpTask implements RowTask, ForwardTask {
 
   run(state: Uint8Array | undefined, ballot: Version, whole: Whole): Uint8Array | undefined {
     const { op } = this;
-    const after = applyRowOp(op, state, ballot, this.clock.wallMs());
+    const after = applyRowOp(op, state, ballot, this.clock.wallMs(), whole);
     const { result } = after;
-    // Only the head of a large collection is changed by a lock; who asked for it wants the elements too.
-    const isTold = result.kind === 'locked' && isDelta(result.state) && !(op.kind === 'look' && op.light === true);
+    // Only the head of a large collection is changed by a lock; who did not ask for it lightly wants the elements too.
+    const isLight = (op.kind === 'look' || op.kind === 'lock') && op.light === true;
+    const isTold = result.kind === 'locked' && isDelta(result.state) && !isLight;
     this.result = isTold ? { kind: 'locked', state: whole(result.state) } : result;
     return after.state;
   }

@@ -11,10 +11,12 @@ import { EngineError } from '../engine/engine-error.ts';
 import type { Clock } from '../env.ts';
 import { expiredState, GivenRows, markOfState, stateAfter } from '../repl/given-rows.ts';
 import type { Keyspace } from '../repl/keyspace.ts';
+import { Miss } from '../repl/miss.ts';
 import type { RowName } from '../repl/owner-message.ts';
 import type { Writes } from '../repl/row-op.ts';
 import { wholeLength } from '../repl/row-delta.ts';
 import { MAX_STATE_BYTES } from '../repl/row-state.ts';
+import type { Lacking } from '../repl/transaction.ts';
 import type { Version } from '../repl/version.ts';
 import { isRowChanged, type Row, type RowMark, View, WholeDatabase } from '../repl/view.ts';
 import type { Args } from './args.ts';
@@ -158,9 +160,29 @@ export class RowHandler {
 
   /**
    * Runs the commands of a transaction on several rows: their replies in memory of their own, and what the rows become; or
-   * the row that was not among them. Throws `WholeWanted`. Versions are those of `ballot`: whoever writes the rows puts its own in their place.
+   * what they lack: a row that was not among them, or what is not in memory of this node's copies. Throws `WholeWanted`.
+   * Versions are those of `ballot`: whoever writes the rows puts its own in their place.
    */
   runRows(
+    calls: readonly RowCommand[],
+    context: Context,
+    states: ReadonlyMap<RowName, Uint8Array | undefined>,
+    ballot: Version,
+  ): { readonly replies: readonly Reply[]; readonly writes: Writes } | Lacking {
+    try {
+      return this.ranRows(calls, context, states, ballot);
+    } catch (thrown) {
+      if (thrown instanceof EngineError && thrown.code === 'corruption') {
+        return { replies: calls.map(() => new ErrorReply(DAMAGED_ROW)), writes: new Map() };
+      }
+      if (!(thrown instanceof Miss)) throw thrown;
+      const { load } = thrown;
+      // What cannot be read is found again by the next run.
+      return { load: () => load().catch(() => undefined) };
+    }
+  }
+
+  private ranRows(
     calls: readonly RowCommand[],
     context: Context,
     states: ReadonlyMap<RowName, Uint8Array | undefined>,
@@ -178,6 +200,7 @@ export class RowHandler {
     }
     const writes = new Map<RowName, Uint8Array | undefined>();
     let bytes = 0;
+    let isTooLarge = false;
     for (let i = 0; i < view.rowCount; i++) {
       const row = view.rows[i] as Row;
       const name = latin1(row.head, 0, row.headLength);
@@ -186,8 +209,10 @@ export class RowHandler {
       if (after === before) continue;
       writes.set(name, after);
       bytes += after?.length ?? 0;
+      isTooLarge ||= after !== undefined && wholeLength(after) > MAX_STATE_BYTES;
     }
-    if (bytes > MAX_STATE_BYTES) return { replies: calls.map(() => new ErrorReply(TOO_LARGE)), writes: new Map() };
+    if (isTooLarge || bytes > MAX_STATE_BYTES)
+      return { replies: calls.map(() => new ErrorReply(TOO_LARGE)), writes: new Map() };
     return { replies: replies.map(ownBytes), writes };
   }
 

@@ -174,7 +174,7 @@ export class SeveralRows {
         body: (states) => {
           this.runs.rules.follow(handler);
           const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
-          if ('missed' in ran) return ran;
+          if (!('writes' in ran)) return ran;
           ({ replies, writes: changed } = ran);
           notes = handler.notes;
           return changed;

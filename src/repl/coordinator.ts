@@ -208,6 +208,11 @@ export class Coordinator {
     return { stamp: this.hlc.next(), actor: this.actor };
   }
 
+  /** As `CoordinatorOwner.held`. */
+  held(row: RowName): Held<Uint8Array> | undefined {
+    return this.owner.held(row);
+  }
+
   /** Owners in the order in which to ask them. */
   rank(members: readonly MemberId[]): readonly MemberId[] {
     return this.pace.rank(members);

@@ -115,7 +115,7 @@ export function readDelta(value: Uint8Array, end: number): Delta {
 }
 
 /** Elements of the base whose changes begin at value[end…]; without changes those that stand there now. */
-function countBefore(value: Uint8Array, count: number, end: number): number {
+export function countBefore(value: Uint8Array, count: number, end: number): number {
   return end === value.length ? count : readU32(value, end);
 }
 

@@ -3,7 +3,9 @@
  *
  * ```
  * lock     on a row         no lock, or its own: put the lock, tell the state       another's: busy   a mark of WATCH: stale
- * apply    on a row         while its lock stands: write the state, or only take the lock away
+ *                           lightly: a large collection without its elements, for who has them (row-delta.ts)
+ * apply    on a row         while its lock stands: write the state, or only take the lock away; a state may be told
+ *                           against a copy with the lock (row-rebase.ts)
  * decide   on a lane        the lane is older: write the decision                   else what stands there
  * look     on a row         nothing changes: a read that has met a change half way
  * ```
@@ -12,11 +14,11 @@
  *
  * ```
  * request   u8 format (2) | u32 ms left | u32 length, row | u8 op: 1 lock, 2 apply, 3 decide, 4 look, 5 look lightly | 24 bytes lock
- *           lock: u8 1 waits | u8 marks, each u8 live | u64 stamp | u32 actor       apply: u8 writes [the state, to the end]
+ *           lock: u8 flags: 1 waits, 2 lightly | u8 marks, each u8 live | u64 stamp | u32 actor       apply: u8 writes [the state, to the end]
  *           decide: u8 1 committed, 2 aborted | writes, to the end
  * answer    as FORWARD's (commands/forward-codec.ts); done: u8 1 | u64 stamp | u32 actor | result
  * result    u8 1 locked [u8 1 | state]   2 busy | 24 bytes lock   3 stale   4 applied   5 decided | decision   6 over
- *           a state is whole; of `look` for a large collection it may be without its elements (op 5: row-delta.ts)
+ *           a state is whole, but of one that was asked for lightly (lock with flag 2, op 5) that is a large collection
  * decision  u8 1 committed, 2 aborted | u64 stamp | u32 actor | u32 writes, each: u32 length, row | u8 has | u32 length, state
  * ```
  *
@@ -30,15 +32,9 @@ import { markOfState } from './given-rows.ts';
 import { rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
 import { decodeLock, encodeLock, isSameLock, LOCK_BYTES, type RowLock } from './row-lock.ts';
-import {
-  decodeRowState,
-  encodeRowState,
-  isLockedState,
-  lockedState,
-  lockOfState,
-  modifiedState,
-  unlockedState,
-} from './row-state.ts';
+import { decodeRowState, encodeRowState, isLockedState, lockedState, lockOfState, unlockedState } from './row-state.ts';
+import { writtenState } from './row-rebase.ts';
+import type { Whole } from './row-tasks.ts';
 import { compareVersions, type Version } from './version.ts';
 import { isRowChanged, type RowMark } from './view.ts';
 
@@ -54,8 +50,17 @@ export type Decision = { readonly kind: 'committed'; readonly writes: Writes } |
 export const ABORTED: Decision = { kind: 'aborted' };
 
 export type RowOp =
-  /** `waits`: a busy row is worth a moment's wait where it is coordinated. */
-  | { readonly kind: 'lock'; readonly lock: RowLock; readonly marks: readonly RowMark[]; readonly waits: boolean }
+  /**
+   * `waits`: a busy row is worth a moment's wait where it is coordinated. `light`: a large collection is told as a copy of
+   * the coordinator's, without its elements.
+   */
+  | {
+      readonly kind: 'lock';
+      readonly lock: RowLock;
+      readonly marks: readonly RowMark[];
+      readonly waits: boolean;
+      readonly light?: boolean;
+    }
   | { readonly kind: 'apply'; readonly lock: RowLock; readonly write: RowWrite | undefined }
   | { readonly kind: 'decide'; readonly lock: RowLock; readonly decision: Decision }
   | { readonly kind: 'look'; readonly lock: RowLock; readonly light?: boolean };
@@ -84,12 +89,13 @@ const STALE: RowOpResult = { kind: 'stale' };
 const APPLIED: RowOpResult = { kind: 'applied' };
 const OVER: RowOpResult = { kind: 'over' };
 
-/** The row after the op, and what the op answers. The same state: nothing changes. Throws `DamagedError`. */
+/** The row after the op, and what the op answers. The same state: nothing changes. Throws `DamagedError`, and `Miss` as `whole`. */
 export function applyRowOp(
   op: RowOp,
   state: Uint8Array | undefined,
   ballot: Version,
   nowMs: number,
+  whole: Whole = told,
 ): { readonly state: Uint8Array | undefined; readonly result: RowOpResult } {
   switch (op.kind) {
     case 'lock':
@@ -98,7 +104,7 @@ export function applyRowOp(
       if (!isLockedState(state) || !isSameLock(lockOfState(state), op.lock)) return { state, result: APPLIED };
       const { write } = op;
       if (write === undefined) return { state: unlockedState(state), result: APPLIED };
-      const written = write.state === undefined ? undefined : modifiedState(write.state, ballot);
+      const written = write.state === undefined ? undefined : writtenState(state, write.state, ballot, whole);
       return { state: written, result: APPLIED };
     }
     case 'decide': {
@@ -114,6 +120,11 @@ export function applyRowOp(
     default:
       return unreachable(op);
   }
+}
+
+/** Where no state is told against a copy. */
+function told(state: Uint8Array): Uint8Array {
+  return state;
 }
 
 function lock(
@@ -150,6 +161,8 @@ export function decisionAt(state: Uint8Array | undefined, { id }: RowLock): Deci
 
 const opTag = { lock: 1, apply: 2, decide: 3, look: 4, lookLightly: 5 } as const;
 const resultTag = { locked: 1, busy: 2, stale: 3, applied: 4, decided: 5, over: 6 } as const;
+const WAITS = 1;
+const LIGHT = 2;
 const decisionTag = { committed: 1, aborted: 2 } as const;
 
 function writeVersion(writer: ByteWriter, { stamp, actor }: Version): void {
@@ -217,7 +230,7 @@ export function encodeRowOp(row: RowName, op: RowOp, leftMs: number): Uint8Array
   writer.u8(op.kind === 'look' && op.light === true ? opTag.lookLightly : opTag[op.kind]).raw(encodeLock(op.lock));
   if (op.kind === 'lock') {
     assert(op.marks.length <= 0xff, 'few marks of one row');
-    writer.u8(Number(op.waits)).u8(op.marks.length);
+    writer.u8(Number(op.waits) | (op.light === true ? LIGHT : 0)).u8(op.marks.length);
     for (const { live, stamp, actor } of op.marks) writer.u8(Number(live)).u64(stamp).u32(actor);
   } else if (op.kind === 'apply') {
     const { write } = op;
@@ -246,10 +259,11 @@ function readOp(reader: ByteReader, tag: number, held: RowLock): RowOp {
   switch (tag) {
     case opTag.lock: {
       const marks: RowMark[] = [];
-      const waits = reader.u8() !== 0;
+      const flags = reader.u8();
       for (let left = reader.u8(); left > 0; left--) marks.push({ live: reader.u8() !== 0, ...readVersion(reader) });
       reader.finish();
-      return { kind: 'lock', lock: held, marks, waits };
+      const op = { kind: 'lock', lock: held, marks, waits: (flags & WAITS) !== 0 } as const;
+      return (flags & LIGHT) === 0 ? op : { ...op, light: true };
     }
     case opTag.apply: {
       const writes = reader.u8();

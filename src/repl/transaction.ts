@@ -5,7 +5,9 @@
  * LOCK     all rows at once                   one is busy: unlock, and lock in order, settling or waiting for what holds a lock
  *                                             a mark of WATCH does not hold: nothing happens
  * RUN      the handlers on the locked rows    a row that was not named: lock it and run again; it is busy: begin anew with it
- * DECIDE   COMMITTED, with what the rows become, in the transaction's lane: the only commit point
+ *                                             a large collection: over this node's copy, while that has the lock
+ * DECIDE   COMMITTED, with what the rows become, in the transaction's lane: the only commit point; of a large collection
+ *          the changes, told against the copy that was run over: apply tells them against the row's (row-rebase.ts)
  * REPLY
  * APPLY    each row: while the lock stands, what it becomes; anybody may do it, since the writes are in the decision
  * ```
@@ -23,6 +25,7 @@
  *   and the lane stays taken until it is known what stands there.
  * - Who waits for a lock holds locks on rows before it in order only, so two transactions never wait for each other in a
  *   circle. Those of one node on the same rows go one after another (`row-queue.ts`) and never meet each other's locks.
+ * - While a lock stands on a row, its state is what it was when it was locked; its version may go on (settling, moves).
  * - A reader shows the old value under a lock only if, after the lane did not say COMMITTED, lock and version still stood.
  */
 
@@ -33,7 +36,7 @@ import type { ChangeOutcome } from './register-core.ts';
 import { decisionRow, isSameLock, type RowLock } from './row-lock.ts';
 import { RowQueue } from './row-queue.ts';
 import { ABORTED, decisionAt, type Decision, type RowOp, type RowOpResult, type Writes } from './row-op.ts';
-import { isLockedState, lockOfState, unlockedState } from './row-state.ts';
+import { isDelta, isLockedState, lockOfState, unlockedState } from './row-state.ts';
 import { compareVersions, type Version } from './version.ts';
 import type { RowMark } from './view.ts';
 
@@ -64,6 +67,8 @@ const MAX_CONTENDED = 10_000;
 /** Rounds in which a body may ask for rows that were not named: BullMQ's scripts compute a few. */
 export const MAX_ROUNDS = 32;
 
+const NO_MARKS: readonly RowMark[] = [];
+
 /** Who does not want to know of locks. */
 const NOBODY = (): void => undefined;
 
@@ -73,6 +78,10 @@ export interface TransactionWorld {
   change(row: RowName, op: RowOp, deadlineMs: number): Promise<ChangeOutcome<RowOpResult>>;
   /** A quorum read. */
   read(row: RowName, deadlineMs: number): Promise<ReadOutcome>;
+  /** Whether this node should have a copy of the row: it is then asked for lightly. */
+  hasCopy(row: RowName): boolean;
+  /** This node's copy at this moment, a large collection told against itself (row-delta.ts); undefined: it cannot be told. */
+  copyOf(row: RowName): Uint8Array | undefined;
   /** Monotonic, and the wall clock that deadlines of locks are told by. */
   nowMs(): number;
   wallMs(): number;
@@ -90,13 +99,18 @@ export interface TransactionRun {
   /** On the monotonic clock. */
   readonly deadlineMs: number;
   /**
-   * Runs on the states of the rows: what they become, or the row that it lacks. May be called several times; its reply is
-   * that of the last run. Rows without a write stay as they are.
+   * Runs on the states of the rows: what they become, or what it lacks. May be called several times; its reply is that of
+   * the last run. Rows without a write stay as they are. Large collections may be this node's copy, told against itself.
    */
-  body(states: ReadonlyMap<RowName, Uint8Array | undefined>): Writes | { readonly missed: RowName };
+  body(states: States): Writes | Lacking;
   /** The row was locked under this version: what is written to it later comes with a higher one. */
   locked?(row: RowName, version: Version): void;
 }
+
+type States = ReadonlyMap<RowName, Uint8Array | undefined>;
+
+/** What a body lacks: a row, or what stands on disk of this node's copies; to be called, never rejects. */
+export type Lacking = { readonly missed: RowName } | { readonly load: () => Promise<void> };
 
 /** `stale`: a mark of WATCH no longer holds. All but `committed` and `uncertain`: nothing happened. */
 export type TransactionOutcome = 'committed' | 'stale' | 'no-quorum' | 'overloaded' | 'uncertain' | 'rows';
@@ -190,7 +204,7 @@ export class Transactions {
     if (names.length === 0) {
       leave();
       const writes = body(new Map());
-      return 'missed' in writes ? { missed: writes.missed } : 'committed';
+      return 'missed' in writes ? writes : 'committed';
     }
     const lane = await this.takeLane(deadlineMs);
     if (lane === undefined) {
@@ -216,19 +230,32 @@ export class Transactions {
     if (states === 'busy' || states === 'aborted') return again(states);
     if (typeof states === 'string') return giveUp(states);
     for (;;) {
-      let writes: Writes | { readonly missed: RowName };
+      const given = this.given(states, lock);
+      if (typeof given === 'string') {
+        const whole = await this.lockWhole(given, lock, deadlineMs);
+        if (whole === 'aborted') return again(whole);
+        if (typeof whole === 'string') return giveUp(whole);
+        states.set(given, whole.state);
+        continue;
+      }
+      let writes: Writes | Lacking;
       try {
-        writes = body(states);
+        writes = body(given);
       } catch (thrown) {
         giveUp(undefined);
         throw thrown;
+      }
+      if ('load' in writes) {
+        await writes.load();
+        if (world.nowMs() >= deadlineMs) return giveUp('no-quorum');
+        continue;
       }
       if (!('missed' in writes)) return this.decide({ names: locked, lock, lane, leave }, writes, deadlineMs);
       // The row joins those that are locked, if nobody has it; else all begins anew with it.
       const { missed } = writes;
       locked.push(missed);
       if (locked.length > names.length + MAX_ROUNDS) return giveUp('rows');
-      const outcome = await world.change(missed, { kind: 'lock', lock, marks: [], waits: false }, deadlineMs);
+      const outcome = await world.change(missed, this.lockOp(missed, lock, NO_MARKS, false), deadlineMs);
       if (outcome.kind !== 'done' || outcome.reply.kind !== 'locked') return again({ missed });
       states.set(missed, outcome.reply.state);
       note(missed, outcome.version);
@@ -248,9 +275,7 @@ export class Transactions {
     note: NonNullable<TransactionRun['locked']>,
   ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'aborted' | 'no-quorum' | 'overloaded'> {
     const outcomes = await Promise.all(
-      names.map((row) =>
-        this.world.change(row, { kind: 'lock', lock, marks: rows.get(row) ?? [], waits: false }, deadlineMs),
-      ),
+      names.map((row) => this.world.change(row, this.lockOp(row, lock, rows.get(row) ?? NO_MARKS, false), deadlineMs)),
     );
     const states = new Map<RowName, Uint8Array | undefined>();
     let isBusy = false;
@@ -277,7 +302,7 @@ export class Transactions {
   ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'aborted' | 'no-quorum' | 'overloaded'> {
     const states = new Map<RowName, Uint8Array | undefined>();
     for (const row of names) {
-      const locked = await this.lockRow(row, lock, rows.get(row) ?? [], deadlineMs);
+      const locked = await this.lockRow(row, lock, rows.get(row) ?? NO_MARKS, deadlineMs);
       if (typeof locked === 'string') return locked;
       states.set(row, locked.state);
       note(row, locked.version);
@@ -312,7 +337,7 @@ export class Transactions {
   > {
     const { world } = this;
     for (;;) {
-      const outcome = await world.change(row, { kind: 'lock', lock, marks, waits: true }, deadlineMs);
+      const outcome = await world.change(row, this.lockOp(row, lock, marks, true), deadlineMs);
       if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
       const result = outcome.reply;
       if (result.kind === 'locked') return { state: result.state, version: outcome.version };
@@ -324,6 +349,38 @@ export class Transactions {
       // By now others may have ended this transaction.
       if (world.wallMs() >= lock.deadlineMs) return 'aborted';
     }
+  }
+
+  private lockOp(row: RowName, lock: RowLock, marks: readonly RowMark[], waits: boolean): RowOp {
+    return { kind: 'lock', lock, marks, waits, light: this.world.hasCopy(row) };
+  }
+
+  /**
+   * What the body runs on in this turn: of large collections that were told without their elements the copies of this node,
+   * which have them; or the first such row of which there is no copy with the lock.
+   */
+  private given(states: States, lock: RowLock): States | RowName {
+    let given: Map<RowName, Uint8Array | undefined> | undefined;
+    for (const [row, state] of states) {
+      if (!isDelta(state)) continue;
+      const copy = this.world.copyOf(row);
+      if (!isLockedState(copy) || !isSameLock(lockOfState(copy), lock)) return row;
+      given ??= new Map(states);
+      given.set(row, unlockedState(copy));
+    }
+    return given ?? states;
+  }
+
+  /** A row that is locked already, whole. */
+  private async lockWhole(
+    row: RowName,
+    lock: RowLock,
+    deadlineMs: number,
+  ): Promise<{ readonly state: Uint8Array | undefined } | 'aborted' | 'no-quorum' | 'overloaded'> {
+    const op = { kind: 'lock', lock, marks: NO_MARKS, waits: false } as const;
+    const outcome = await this.world.change(row, op, deadlineMs);
+    if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
+    return outcome.reply.kind === 'locked' ? outcome.reply : 'aborted';
   }
 
   /** Whether the lock stands may be uncertain; that nothing was committed is not: there may be another attempt. */

@@ -20,7 +20,8 @@ import { createFilter } from '../../src/repl/row-filter.ts';
 import { rowFilterState } from '../../src/repl/row-filter-state.ts';
 import { Miss } from '../../src/repl/miss.ts';
 import { wholeLength } from '../../src/repl/row-delta.ts';
-import { encodeRowState, isDelta } from '../../src/repl/row-state.ts';
+import { applyRowOp } from '../../src/repl/row-op.ts';
+import { encodeRowState, isDelta, isLockedState, unlockedState } from '../../src/repl/row-state.ts';
 import { type DatabaseMark, encodeMarks, slotMarkKey } from '../../src/repl/slot-marks.ts';
 import { type Version, ZERO_VERSION } from '../../src/repl/version.ts';
 import { View } from '../../src/repl/view.ts';
@@ -156,6 +157,48 @@ void test('changes of one ACCEPT build on one another; a lock and a deadline tou
   assert.deepEqual(owner.whole(ROW, two as Uint8Array), expected);
   assert.equal(accept(owner, ballot(2), two), 'accepted');
   assert.deepEqual(whole(owner), expected);
+});
+
+void test('what a transaction told against one copy with its lock says the same against any other with it', () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const random = new Prng(seed);
+    const [a, b, c] = [newOwner(), newOwner(), newOwner()];
+    const first = edited(a.store, undefined, ballot(1), fill);
+    for (const { owner } of [a, b, c]) accept(owner, ballot(1), first);
+    // Told by changes here, whole there: the cells are the same, of other generations.
+    const more = edited(a.store, a.owner.held(ROW)?.value, ballot(2), put('more', 'x'.repeat(random.below(2_000))));
+    for (const { owner } of [a, b]) accept(owner, ballot(2), more);
+    accept(c.owner, ballot(2), whole(a.owner));
+    const lock = { id: ballot(3), slot: 1, lane: 1, deadlineMs: 1e9 };
+    const op = { kind: 'lock', lock, marks: [], waits: false, light: true } as const;
+    const locked = applyRowOp(op, a.owner.held(ROW)?.value, ballot(4), 0);
+    assert.ok(isDelta(locked.state) && locked.result.kind === 'locked' && isDelta(locked.result.state));
+    for (const { owner } of [a, b, c]) assert.equal(accept(owner, ballot(4), locked.state), 'accepted');
+    // Settled since, at those who coordinate it.
+    const settled = b.owner.held(ROW)?.value;
+    for (const { owner } of [b, c]) assert.equal(accept(owner, ballot(5), settled), 'accepted');
+    const edit: Edit = (elements) => {
+      if (random.chance(0.3)) {
+        elements.dropRange({ tag: ELEMENT, lower: Buffer.from('field12'), upper: Buffer.from('field14') }, 20);
+      }
+      for (let i = 0; i < 5; i++) put(`field${random.between(140, 220)}`, 'y'.repeat(random.below(50)))(elements);
+      elements.delete(ELEMENT, Buffer.from(`field${random.between(150, 160)}`));
+      if (random.chance(0.2)) for (let i = 100; i < 220; i++) elements.delete(ELEMENT, Buffer.from(`field${i}`));
+    };
+    const write = edited(a.store, unlockedState(a.owner.held(ROW)?.value as Uint8Array), ZERO_VERSION, edit);
+    const apply = { kind: 'apply', lock, write: { state: write } } as const;
+    const wholeNow = whole(b.owner) as Uint8Array;
+    const byWhole = applyRowOp(apply, wholeNow, ballot(6), 0).state as Uint8Array;
+    assert.deepEqual([isDelta(byWhole), isLockedState(byWhole)], [false, false]);
+    for (const { owner } of [b, c]) {
+      const { state } = applyRowOp(apply, owner.held(ROW)?.value, ballot(6), 0, (told) => owner.whole(ROW, told));
+      assert.equal(accept(owner, ballot(6), state), 'accepted');
+      assert.deepEqual(whole(owner), byWhole);
+      const size = wholeLength(owner.held(ROW)?.value as Uint8Array);
+      assert.equal(size, byWhole.length, 'as its head says');
+    }
+    assert.equal(applyRowOp(apply, byWhole, ballot(7), 0).state, byWhole, 'the lock has gone');
+  }
 });
 
 void test('changes of one ACCEPT may be more than fit on a stack', () => {

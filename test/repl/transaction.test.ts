@@ -54,6 +54,12 @@ class World implements TransactionWorld {
     return { kind: 'done', ...(this.rows.get(row) ?? { version: ZERO_VERSION, state: undefined }) };
   }
 
+  hasCopy(row: RowName): boolean {
+    return this.copyOf(row) !== undefined;
+  }
+
+  copyOf: (row: RowName) => Uint8Array | undefined = () => undefined;
+
   nowMs(): number {
     return this.timeMs;
   }
@@ -137,6 +143,43 @@ void test('a lock that may or may not stand is given up, and there is another at
   await new Promise((resolve) => setImmediate(resolve));
   for (const row of [ROW, OTHER]) assert.ok(!isLockedState(world.rows.get(row)?.state));
   assert.equal(transactions.pending, 0, 'the lanes are free');
+});
+
+void test('a large collection is run over the copy of this node that has the lock; without it the row is told whole', async () => {
+  const large = (text: string): Uint8Array =>
+    encodeRowState({
+      type: rowType.LIST,
+      expiresAtMs: 0,
+      modified: { stamp: 5, actor: 1 },
+      cells: { base: { stamp: 5, actor: 1 }, generation: 1, sizeBefore: 9, size: 9 },
+      value: Buffer.from(text),
+    });
+  for (const isBehind of [false, true]) {
+    const world = new World();
+    world.rows.set(ROW, { version: { stamp: 5, actor: 1 }, state: large('\x01\0') });
+    world.copyOf = () => (isBehind ? large('\x07\0') : world.rows.get(ROW)?.state);
+    const asked: (boolean | undefined)[] = [];
+    const { change } = world;
+    world.change = async (row, op) => {
+      const outcome = await change.call(world, row, op);
+      if (op.kind !== 'lock') return outcome;
+      asked.push(op.light);
+      const isTold = outcome.kind === 'done' && outcome.reply.kind === 'locked' && op.light !== true;
+      return isTold ? { ...outcome, reply: { kind: 'locked', state: stateOf('whole') } } : outcome;
+    };
+    let [runs, loads] = [0, 0];
+    const outcome = await new Transactions(world).run({
+      rows: new Map([[ROW, []]]),
+      deadlineMs: 2000,
+      body: (states) => {
+        assert.deepEqual(states.get(ROW), isBehind ? stateOf('whole') : large('\x01\0'));
+        return runs++ > 0 ? new Map() : { load: async () => void loads++ };
+      },
+    });
+    assert.equal(outcome, 'committed');
+    assert.deepEqual([runs, loads], [2, 1]);
+    assert.deepEqual(asked, isBehind ? [true, undefined] : [true]);
+  }
 });
 
 void test('a row that was not named joins, and the body runs again', async () => {
@@ -277,6 +320,7 @@ void test('ops and their results in bytes', () => {
   const mark = { live: true, stamp: 7, actor: 8 };
   const ops: RowOp[] = [
     { kind: 'lock', lock, marks: [mark, { ...mark, live: false }], waits: true },
+    { kind: 'lock', lock, marks: [], waits: false, light: true },
     { kind: 'apply', lock, write: undefined },
     { kind: 'apply', lock, write: { state: undefined } },
     { kind: 'apply', lock, write: { state: Uint8Array.from(stateOf('x')) } },
