@@ -81,8 +81,8 @@ export class ClusterTransactions implements TransactionWorld {
     return this.view.owners(slotOfRow(row)).current.includes(this.view.self);
   }
 
-  copyOf(row: RowName): Uint8Array | undefined {
-    return this.coordinator.held(row)?.value;
+  copyOf(row: RowName): ReturnType<Coordinator['held']> {
+    return this.coordinator.held(row);
   }
 
   read(row: RowName, deadlineMs: number): Promise<ReadOutcome> {

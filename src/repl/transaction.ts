@@ -2,8 +2,7 @@
  * Transactions over several rows (design, section 7; `shared/model/proto.js` is the model that it follows).
  *
  * ```
- * LOCK     all rows at once                   one is busy: unlock, and lock in order, settling or waiting for what holds a lock
- *                                             a mark of WATCH does not hold: nothing happens
+ * LOCK     the rows (row-locking.ts)          a mark of WATCH does not hold: nothing happens
  * RUN      the handlers on the locked rows    a row that was not named: lock it and run again; it is busy: begin anew with it
  *                                             a large collection: over this node's copy, while that has the lock
  * DECIDE   COMMITTED, with what the rows become, in the transaction's lane: the only commit point; of a large collection
@@ -23,20 +22,18 @@
  * - COMMITTED is proposed once for a transaction, when all its rows are locked (one that only reads is decided too: that
  *   all were locked at one moment is not known before); if that is uncertain the client is told so,
  *   and the lane stays taken until it is known what stands there.
- * - Who waits for a lock holds locks on rows before it in order only, so two transactions never wait for each other in a
- *   circle. Those of one node on the same rows go one after another (`row-queue.ts`) and never meet each other's locks.
+ * - Transactions of one node on the same rows go one after another (`row-queue.ts`) and never meet each other's locks.
  * - While a lock stands on a row, its state is what it was when it was locked; its version may go on (settling, moves).
  * - A reader shows the old value under a lock only if, after the lane did not say COMMITTED, lock and version still stood.
  */
 
-import { assert } from '../assert.ts';
 import type { ReadOutcome } from './coordinator.ts';
 import { slotOfRow, type RowName } from './owner-message.ts';
-import type { ChangeOutcome } from './register-core.ts';
 import { decisionRow, isSameLock, type RowLock } from './row-lock.ts';
+import { type LockingWorld, RowLocking, type States, type Wanted } from './row-locking.ts';
 import { RowQueue } from './row-queue.ts';
-import { ABORTED, decisionAt, type Decision, type RowOp, type RowOpResult, type Writes } from './row-op.ts';
-import { isDelta, isLockedState, lockOfState, unlockedState } from './row-state.ts';
+import { ABORTED, decisionAt, type Decision, type Writes } from './row-op.ts';
+import { isLockedState, lockOfState, unlockedState } from './row-state.ts';
 import { compareVersions, type Version } from './version.ts';
 import type { RowMark } from './view.ts';
 
@@ -45,10 +42,6 @@ export const LOCK_MS = 500;
 
 /** Transactions of this node that may be under way; more wait for a lane. */
 export const MAX_LANES = 1024;
-
-/** Waits for somebody else's lock, in ms: drawn between the two. */
-const LEAST_WAIT_MS = 1;
-const MOST_WAIT_MS = 8;
 
 /** Between two tries of what must become known, in ms: doubled up to the longest. */
 const FIRST_RETRY_MS = 10;
@@ -60,33 +53,16 @@ const BACKGROUND_MS = 2_000;
 /** How long a client, and the next transaction on the rows, waits for what ends one, in ms: rows without owners keep nobody. */
 const WRITTEN_PATIENCE_MS = 100;
 
-/** For so long, in ms, a row that was busy is taken for one that is; and how many such rows are remembered. */
-const CONTENDED_MS = 500;
-const MAX_CONTENDED = 10_000;
-
 /** Rounds in which a body may ask for rows that were not named: BullMQ's scripts compute a few. */
 export const MAX_ROUNDS = 32;
-
-const NO_MARKS: readonly RowMark[] = [];
 
 /** Who does not want to know of locks. */
 const NOBODY = (): void => undefined;
 
-/** What the protocol needs of the node. */
-export interface TransactionWorld {
-  /** One op as a change of the row's register, at whoever coordinates it. `op` may be sent once only: see `uncertain`. */
-  change(row: RowName, op: RowOp, deadlineMs: number): Promise<ChangeOutcome<RowOpResult>>;
+/** What the protocol needs of the node. `change`: `op` may be sent once only: see `uncertain`; at whoever coordinates the row. */
+export interface TransactionWorld extends LockingWorld {
   /** A quorum read. */
   read(row: RowName, deadlineMs: number): Promise<ReadOutcome>;
-  /** Whether this node should have a copy of the row: it is then asked for lightly. */
-  hasCopy(row: RowName): boolean;
-  /** This node's copy at this moment, a large collection told against itself (row-delta.ts); undefined: it cannot be told. */
-  copyOf(row: RowName): Uint8Array | undefined;
-  /** Monotonic, and the wall clock that deadlines of locks are told by. */
-  nowMs(): number;
-  wallMs(): number;
-  random(): number;
-  sleep(ms: number): Promise<void>;
   /** A version above all that this node gave before. Throws an `EngineError` `refused` when there are none. */
   newId(): Version;
   /** A slot that this node coordinates, if there is one: its lanes stand there. */
@@ -106,8 +82,6 @@ export interface TransactionRun {
   /** The row was locked under this version: what is written to it later comes with a higher one. */
   locked?(row: RowName, version: Version): void;
 }
-
-type States = ReadonlyMap<RowName, Uint8Array | undefined>;
 
 /** What a body lacks: a row, or what stands on disk of this node's copies; to be called, never rejects. */
 export type Lacking = { readonly missed: RowName } | { readonly load: () => Promise<void> };
@@ -134,8 +108,7 @@ interface Locked {
 export class Transactions {
   private readonly world: TransactionWorld;
   private readonly queue = new RowQueue();
-  /** When a row was found busy last. */
-  private readonly contended = new Map<RowName, number>();
+  private readonly locking: RowLocking;
   private readonly free: Lane[] = [];
   private lanes = 0;
   private waiting: (() => void)[] = [];
@@ -145,6 +118,7 @@ export class Transactions {
 
   constructor(world: TransactionWorld) {
     this.world = world;
+    this.locking = new RowLocking(world, (row, lock, deadlineMs) => this.settle(row, lock, deadlineMs));
   }
 
   /** Taken lanes. */
@@ -162,24 +136,22 @@ export class Transactions {
     const rows = new Map(transaction.rows);
     this.counts.transactions++;
     let lockMs = LOCK_MS;
-    let inOrder = this.isContended(rows.keys());
     let leave: (() => void) | undefined;
     for (let round = 0; round < MAX_ROUNDS;) {
       const names = [...rows.keys()].sort(compareNames);
       leave ??= await this.queue.enter(names, () => world.sleep(transaction.deadlineMs - world.nowMs()));
       if (leave === undefined) return 'no-quorum';
-      const outcome = await this.attempt({ ...transaction, rows }, names, lockMs, inOrder, leave);
+      const outcome = await this.attempt({ ...transaction, rows }, names, lockMs, leave);
       if (typeof outcome === 'object') {
         rows.set(outcome.missed, []);
         round++;
         leave();
         leave = undefined;
-      } else if (outcome !== 'busy' && outcome !== 'aborted') return outcome;
+      } else if (outcome !== 'aborted') return outcome;
       else if (world.nowMs() >= transaction.deadlineMs) {
         leave();
         return 'no-quorum';
-      } else if (outcome === 'busy') inOrder = true;
-      else {
+      } else {
         lockMs *= 2;
         await world.sleep(this.waitMs());
       }
@@ -197,9 +169,8 @@ export class Transactions {
     }: TransactionRun & { readonly rows: Map<RowName, readonly RowMark[]> },
     names: readonly RowName[],
     lockMs: number,
-    inOrder: boolean,
     leave: () => void,
-  ): Promise<TransactionOutcome | 'aborted' | 'busy' | { readonly missed: RowName }> {
+  ): Promise<TransactionOutcome | 'aborted' | { readonly missed: RowName }> {
     const { world } = this;
     if (names.length === 0) {
       leave();
@@ -224,18 +195,16 @@ export class Transactions {
       await this.awhile(this.unlock(locked, lock, lane));
       return outcome;
     };
-    const states = inOrder
-      ? await this.lockInOrder(names, lock, rows, deadlineMs, note)
-      : await this.lockAtOnce(names, lock, rows, deadlineMs, note);
-    if (states === 'busy' || states === 'aborted') return again(states);
-    if (typeof states === 'string') return giveUp(states);
+    const wanted: Wanted = { lock, marks: rows, deadlineMs, locked: note };
+    const held = await this.locking.lockAll(names, wanted);
+    if (held === 'aborted') return again(held);
+    if (typeof held === 'string') return giveUp(held);
     for (;;) {
-      const given = this.given(states, lock);
+      const given = held.given(world, lock);
       if (typeof given === 'string') {
-        const whole = await this.lockWhole(given, lock, deadlineMs);
-        if (whole === 'aborted') return again(whole);
-        if (typeof whole === 'string') return giveUp(whole);
-        states.set(given, whole.state);
+        const failure = await this.locking.tellWhole(given, wanted, held);
+        if (failure === 'aborted') return again(failure);
+        if (failure !== undefined) return giveUp(failure);
         continue;
       }
       let writes: Writes | Lacking;
@@ -255,141 +224,9 @@ export class Transactions {
       const { missed } = writes;
       locked.push(missed);
       if (locked.length > names.length + MAX_ROUNDS) return giveUp('rows');
-      const outcome = await world.change(missed, this.lockOp(missed, lock, NO_MARKS, false), deadlineMs);
-      if (outcome.kind !== 'done' || outcome.reply.kind !== 'locked') return again({ missed });
-      states.set(missed, outcome.reply.state);
-      note(missed, outcome.version);
+      if ((await this.locking.lockOne(missed, wanted, held)) === undefined) return again({ missed });
       rows.set(missed, []);
     }
-  }
-
-  /**
-   * Asks for all locks at once. With one of them busy it gives up those that it has: nobody waits for a lock while holding
-   * another one out of order.
-   */
-  private async lockAtOnce(
-    names: readonly RowName[],
-    lock: RowLock,
-    rows: TransactionRun['rows'],
-    deadlineMs: number,
-    note: NonNullable<TransactionRun['locked']>,
-  ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'busy' | 'aborted' | 'no-quorum' | 'overloaded'> {
-    const outcomes = await Promise.all(
-      names.map((row) => this.world.change(row, this.lockOp(row, lock, rows.get(row) ?? NO_MARKS, false), deadlineMs)),
-    );
-    const states = new Map<RowName, Uint8Array | undefined>();
-    let isBusy = false;
-    for (const [i, outcome] of outcomes.entries()) {
-      if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
-      const { reply } = outcome;
-      if (reply.kind === 'locked') {
-        states.set(names[i] as RowName, reply.state);
-        note(names[i] as RowName, outcome.version);
-      } else if (reply.kind === 'busy') {
-        isBusy = true;
-        this.noteContended(names[i] as RowName);
-      } else return 'stale';
-    }
-    return isBusy ? 'busy' : states;
-  }
-
-  private async lockInOrder(
-    names: readonly RowName[],
-    lock: RowLock,
-    rows: TransactionRun['rows'],
-    deadlineMs: number,
-    note: NonNullable<TransactionRun['locked']>,
-  ): Promise<Map<RowName, Uint8Array | undefined> | 'stale' | 'aborted' | 'no-quorum' | 'overloaded'> {
-    const states = new Map<RowName, Uint8Array | undefined>();
-    for (const row of names) {
-      const locked = await this.lockRow(row, lock, rows.get(row) ?? NO_MARKS, deadlineMs);
-      if (typeof locked === 'string') return locked;
-      states.set(row, locked.state);
-      note(row, locked.version);
-    }
-    return states;
-  }
-
-  /** Whether one of the rows was busy a moment ago: then asking for all at once is in vain as a rule. */
-  private isContended(rows: Iterable<RowName>): boolean {
-    const since = this.world.nowMs() - CONTENDED_MS;
-    for (const row of rows) if ((this.contended.get(row) ?? -Infinity) > since) return true;
-    return false;
-  }
-
-  private noteContended(row: RowName): void {
-    if (this.contended.size >= MAX_CONTENDED) this.contended.clear();
-    this.contended.set(row, this.world.nowMs());
-  }
-
-  /** The row's state under our lock, or why there is none. */
-  private async lockRow(
-    row: RowName,
-    lock: RowLock,
-    marks: readonly RowMark[],
-    deadlineMs: number,
-  ): Promise<
-    | { readonly state: Uint8Array | undefined; readonly version: Version }
-    | 'stale'
-    | 'aborted'
-    | 'no-quorum'
-    | 'overloaded'
-  > {
-    const { world } = this;
-    for (;;) {
-      const outcome = await world.change(row, this.lockOp(row, lock, marks, true), deadlineMs);
-      if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
-      const result = outcome.reply;
-      if (result.kind === 'locked') return { state: result.state, version: outcome.version };
-      if (result.kind === 'stale') return 'stale';
-      assert(result.kind === 'busy', 'an answer to a lock');
-      const settled = await this.settle(row, result.lock, deadlineMs);
-      if (world.nowMs() >= deadlineMs) return 'no-quorum';
-      if (settled !== 'gone') await world.sleep(this.waitMs());
-      // By now others may have ended this transaction.
-      if (world.wallMs() >= lock.deadlineMs) return 'aborted';
-    }
-  }
-
-  private lockOp(row: RowName, lock: RowLock, marks: readonly RowMark[], waits: boolean): RowOp {
-    return { kind: 'lock', lock, marks, waits, light: this.world.hasCopy(row) };
-  }
-
-  /**
-   * What the body runs on in this turn: of large collections that were told without their elements the copies of this node,
-   * which have them; or the first such row of which there is no copy with the lock.
-   */
-  private given(states: States, lock: RowLock): States | RowName {
-    let given: Map<RowName, Uint8Array | undefined> | undefined;
-    for (const [row, state] of states) {
-      if (!isDelta(state)) continue;
-      const copy = this.world.copyOf(row);
-      if (!isLockedState(copy) || !isSameLock(lockOfState(copy), lock)) return row;
-      given ??= new Map(states);
-      given.set(row, unlockedState(copy));
-    }
-    return given ?? states;
-  }
-
-  /** A row that is locked already, whole. */
-  private async lockWhole(
-    row: RowName,
-    lock: RowLock,
-    deadlineMs: number,
-  ): Promise<{ readonly state: Uint8Array | undefined } | 'aborted' | 'no-quorum' | 'overloaded'> {
-    const op = { kind: 'lock', lock, marks: NO_MARKS, waits: false } as const;
-    const outcome = await this.world.change(row, op, deadlineMs);
-    if (outcome.kind !== 'done') return this.notLocked(outcome.kind, deadlineMs);
-    return outcome.reply.kind === 'locked' ? outcome.reply : 'aborted';
-  }
-
-  /** Whether the lock stands may be uncertain; that nothing was committed is not: there may be another attempt. */
-  private notLocked(
-    kind: 'no-quorum' | 'uncertain' | 'overloaded',
-    deadlineMs: number,
-  ): 'aborted' | 'no-quorum' | 'overloaded' {
-    if (kind === 'uncertain' && this.world.nowMs() < deadlineMs) return 'aborted';
-    return kind === 'overloaded' ? kind : 'no-quorum';
   }
 
   private async decide(
@@ -525,7 +362,7 @@ export class Transactions {
 
   /** A wait for somebody else's lock. */
   waitMs(): number {
-    return LEAST_WAIT_MS + this.world.random() * (MOST_WAIT_MS - LEAST_WAIT_MS);
+    return this.locking.waitMs();
   }
 
   // --- lanes -------------------------------------------------------------------------------------------------------

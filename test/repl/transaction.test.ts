@@ -58,7 +58,7 @@ class World implements TransactionWorld {
     return this.copyOf(row) !== undefined;
   }
 
-  copyOf: (row: RowName) => Uint8Array | undefined = () => undefined;
+  copyOf: TransactionWorld['copyOf'] = () => undefined;
 
   nowMs(): number {
     return this.timeMs;
@@ -154,10 +154,14 @@ void test('a large collection is run over the copy of this node that has the loc
       cells: { base: { stamp: 5, actor: 1 }, generation: 1, sizeBefore: 9, size: 9 },
       value: Buffer.from(text),
     });
-  for (const isBehind of [false, true]) {
+  for (const isBehind of [false, 'by its lock', 'by its version']) {
     const world = new World();
     world.rows.set(ROW, { version: { stamp: 5, actor: 1 }, state: large('\x01\0') });
-    world.copyOf = () => (isBehind ? large('\x07\0') : world.rows.get(ROW)?.state);
+    world.copyOf = () => {
+      const { version, state } = world.rows.get(ROW) as { version: Version; state: Uint8Array | undefined };
+      if (isBehind === 'by its lock') return { version, value: large('\x07\0') };
+      return { version: isBehind === 'by its version' ? { stamp: 5, actor: 1 } : version, value: state };
+    };
     const asked: (boolean | undefined)[] = [];
     const { change } = world;
     world.change = async (row, op) => {
@@ -172,13 +176,51 @@ void test('a large collection is run over the copy of this node that has the loc
       rows: new Map([[ROW, []]]),
       deadlineMs: 2000,
       body: (states) => {
-        assert.deepEqual(states.get(ROW), isBehind ? stateOf('whole') : large('\x01\0'));
+        assert.deepEqual(states.get(ROW), isBehind !== false ? stateOf('whole') : large('\x01\0'));
         return runs++ > 0 ? new Map() : { load: async () => void loads++ };
       },
     });
     assert.equal(outcome, 'committed');
     assert.deepEqual([runs, loads], [2, 1]);
-    assert.deepEqual(asked, isBehind ? [true, undefined] : [true]);
+    assert.deepEqual(asked, isBehind !== false ? [true, undefined] : [true]);
+  }
+});
+
+void test('a lock that was given up behind a busy row is asked for again only if it has certainly gone', async () => {
+  const LAST: RowName = '\0\x03\0c\0';
+  for (const isUncertain of [false, true]) {
+    const world = new World();
+    const foreign = { ...lockOf(1), deadlineMs: 0 };
+    world.rows.set(OTHER, { version: { stamp: 5, actor: 1 }, state: lockedState(stateOf('old'), foreign) });
+    let late: (() => void) | undefined;
+    const locks: string[] = [];
+    const ids = new Set<number>();
+    const { change } = world;
+    world.change = async (row, op) => {
+      if (op.kind === 'lock') {
+        locks.push(row);
+        ids.add(op.lock.id.stamp);
+      }
+      if (op.kind === 'decide' && op.decision.kind === 'committed') late?.();
+      if (isUncertain && late === undefined && op.kind === 'apply' && row === LAST) {
+        late = () => void world.apply(row, op);
+        return { kind: 'uncertain' };
+      }
+      return change.call(world, row, op);
+    };
+    const outcome = await new Transactions(world).run({
+      rows: new Map([ROW, OTHER, LAST].map((row) => [row, []])),
+      deadlineMs: 20_000,
+      body: () => new Map([ROW, OTHER, LAST].map((row) => [row, stateOf('new')])),
+    });
+    assert.equal(outcome, 'committed');
+    for (const row of [ROW, OTHER, LAST]) {
+      const { state } = world.rows.get(row) as { state: Uint8Array };
+      assert.equal(Buffer.from(state.subarray(-3)).toString(), 'new');
+      assert.ok(!isLockedState(state));
+    }
+    assert.equal(ids.size, isUncertain ? 2 : 1, 'attempts');
+    if (!isUncertain) assert.deepEqual(locks, [ROW, OTHER, LAST, OTHER, OTHER, LAST]);
   }
 });
 

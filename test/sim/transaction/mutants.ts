@@ -1,7 +1,8 @@
 /**
  * Wrong transactions, as patches of compiled files (../node/mutant-loader.ts): the simulation must catch each.
  * `npm run sim -- --transactions --mutant NAME --seeds 500`. A reader that does not look again when a lane has gone on is
- * wrong too, but only when that happens between its two reads: test/repl/transaction.test.ts brings it about.
+ * wrong too, but only when that happens between its two reads; so is one that asks again for a lock that it may still be taking
+ * away: test/repl/transaction.test.ts brings both about.
  */
 
 import type { Patch } from '../node/mutant-loader.ts';
@@ -95,13 +96,23 @@ export const transactionMutants = {
   },
   runsBeforeAllLocks: {
     why: 'a row whose lock is busy is read instead',
-    file: 'repl/transaction.js',
-    find: "return isBusy ? 'busy' : states;",
+    file: 'repl/row-locking.js',
+    find: 'const failure = await this.lockBusy(',
     replace:
-      'for (const row of names) {\n            if (states.has(row)) continue;\n' +
-      '            const plain = await this.world.read(row, deadlineMs);\n' +
-      "            if (plain.kind === 'done') states.set(row, isLockedState(plain.state) ? unlockedState(plain.state) : plain.state);\n" +
-      '        }\n        return states;',
+      'const plain = await this.world.read(batch[busyAt], deadlineMs);\n' +
+      "        if (plain.kind === 'done') {\n" +
+      '            locked.set(batch[busyAt], isLockedState(plain.state) ? unlockedState(plain.state) : plain.state, plain.version);\n' +
+      '            return busyAt + 1;\n        }\n        const failure = await this.lockBusy(',
     seed: 1,
+  },
+  keepsWhatIsGivenUp: {
+    why: 'rows behind one that is busy are given up, but taken for locked',
+    file: 'repl/row-locking.js',
+    find: 'return failure ?? busyAt + 1;',
+    replace:
+      'for (const [i, outcome] of outcomes.entries()) {\n' +
+      "            if (i > busyAt && outcome.reply.kind === 'locked') locked.set(batch[i], outcome.reply.state, outcome.version);\n" +
+      '            else if (i > busyAt) return failure ?? i;\n        }\n        return failure ?? batch.length;',
+    seed: 3,
   },
 } as const satisfies Readonly<Record<string, TransactionMutant>>;
