@@ -3,7 +3,7 @@
  * on the states that were locked. And what everybody does who meets a lock on a row.
  */
 
-import { copyOf, utf8 } from '../bytes.ts';
+import { utf8 } from '../bytes.ts';
 import type { Answer } from '../cluster/bus.ts';
 import { METHOD_FAILED } from '../cluster/bus-method.ts';
 import { DamagedError } from '../cluster/byte-cursor.ts';
@@ -124,7 +124,7 @@ export class ClusterTransactions implements TransactionWorld {
   serve(payload: Uint8Array, answer: Answer): void {
     let request: ReturnType<typeof decodeRowOp>;
     try {
-      request = decodeRowOp(copyOf(payload));
+      request = decodeRowOp(Buffer.from(payload));
     } catch (thrown) {
       if (!(thrown instanceof DamagedError)) throw thrown;
       answer(utf8(thrown.message), METHOD_FAILED);
@@ -266,7 +266,7 @@ class OpTask implements RowTask, ForwardTask {
       return;
     }
     try {
-      const reply = decodeRowOpResult(copyOf(outcome.reply as Uint8Array));
+      const reply = decodeRowOpResult(outcome.reply as Uint8Array);
       this.ended({ kind: 'done', version: outcome.version, reply });
     } catch (thrown) {
       if (!(thrown instanceof DamagedError)) throw thrown;

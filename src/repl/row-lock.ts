@@ -28,23 +28,22 @@ export interface RowLock {
   readonly deadlineMs: number;
 }
 
-export function encodeLock({ id, slot, lane, deadlineMs }: RowLock): Uint8Array {
-  const bytes = new Uint8Array(LOCK_BYTES);
-  writeStamp(bytes, 0, id.stamp);
-  writeU32(bytes, 8, id.actor);
-  writeU32(bytes, 12, ((slot << 16) | lane) >>> 0);
-  writeStamp(bytes, 16, deadlineMs);
-  return bytes;
+/** At target[at, at + LOCK_BYTES). */
+export function writeLock(target: Uint8Array, at: number, { id, slot, lane, deadlineMs }: RowLock): void {
+  writeStamp(target, at, id.stamp);
+  writeU32(target, at + 8, id.actor);
+  writeU32(target, at + 12, ((slot << 16) | lane) >>> 0);
+  writeStamp(target, at + 16, deadlineMs);
 }
 
-/** Requires: LOCK_BYTES. */
-export function decodeLock(bytes: Uint8Array): RowLock {
-  const place = readU32(bytes, 12);
+/** Requires: LOCK_BYTES from `at` on. */
+export function readLock(source: Uint8Array, at: number): RowLock {
+  const place = readU32(source, at + 12);
   return {
-    id: { stamp: readStamp(bytes, 0), actor: readU32(bytes, 8) },
+    id: { stamp: readStamp(source, at), actor: readU32(source, at + 8) },
     slot: place >>> 16,
     lane: place & 0xffff,
-    deadlineMs: readStamp(bytes, 16),
+    deadlineMs: readStamp(source, at + 16),
   };
 }
 

@@ -27,15 +27,16 @@
 
 import { assert, unreachable } from '../assert.ts';
 import { latin1 } from '../bytes.ts';
+import { writeU32 } from '../cluster/big-endian.ts';
 import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
 import { markOfState } from './given-rows.ts';
 import { rowType } from './head.ts';
 import type { RowName } from './owner-message.ts';
-import { decodeLock, encodeLock, isSameLock, LOCK_BYTES, type RowLock } from './row-lock.ts';
+import { isSameLock, LOCK_BYTES, readLock, type RowLock, writeLock } from './row-lock.ts';
 import { decodeRowState, encodeRowState, isLockedState, lockedState, lockOfState, unlockedState } from './row-state.ts';
 import { writtenState } from './row-rebase.ts';
 import type { Whole } from './row-tasks.ts';
-import { compareVersions, type Version } from './version.ts';
+import { compareVersions, type Version, VERSION_BYTES, writeVersion as writeVersionAt } from './version.ts';
 import { isRowChanged, type RowMark } from './view.ts';
 
 /** First byte of a forwarded op: commands that are forwarded begin with another one. */
@@ -223,21 +224,39 @@ function decodeDecision(bytes: Uint8Array): { readonly id: Version; readonly dec
   throw new DamagedError('a decision of no known kind');
 }
 
+/** Bytes of an op in front of its row's name, and behind it before what is the op's own. */
+const BEFORE_NAME = 9;
+const BEHIND_NAME = 1 + LOCK_BYTES;
+const MARK_BYTES = 1 + VERSION_BYTES;
+
+/** In memory of its own. */
 export function encodeRowOp(row: RowName, op: RowOp, leftMs: number): Uint8Array {
-  const writer = new ByteWriter();
-  writer.u8(ROW_OP_FORMAT).u32(Math.max(0, Math.min(0xffff_ffff, Math.ceil(leftMs))));
-  writeName(writer, row);
-  writer.u8(op.kind === 'look' && op.light === true ? opTag.lookLightly : opTag[op.kind]).raw(encodeLock(op.lock));
+  const decision = op.kind === 'decide' ? encodeDecision(op.lock.id, op.decision) : undefined;
+  const write = op.kind === 'apply' ? op.write : undefined;
+  const rest = decision ?? write?.state;
+  const nameEnd = BEFORE_NAME + row.length;
+  let at = nameEnd + BEHIND_NAME;
+  const own = op.kind === 'lock' ? 2 + op.marks.length * MARK_BYTES : Number(op.kind === 'apply');
+  const bytes = Buffer.allocUnsafe(at + own + (rest?.length ?? 0));
+  bytes[0] = ROW_OP_FORMAT;
+  writeU32(bytes, 1, Math.max(0, Math.min(0xffff_ffff, Math.ceil(leftMs))));
+  writeU32(bytes, 5, row.length);
+  for (let i = 0; i < row.length; i++) bytes[BEFORE_NAME + i] = row.charCodeAt(i);
+  bytes[nameEnd] = op.kind === 'look' && op.light === true ? opTag.lookLightly : opTag[op.kind];
+  writeLock(bytes, nameEnd + 1, op.lock);
   if (op.kind === 'lock') {
     assert(op.marks.length <= 0xff, 'few marks of one row');
-    writer.u8(Number(op.waits) | (op.light === true ? LIGHT : 0)).u8(op.marks.length);
-    for (const { live, stamp, actor } of op.marks) writer.u8(Number(live)).u64(stamp).u32(actor);
-  } else if (op.kind === 'apply') {
-    const { write } = op;
-    writer.u8(write === undefined ? 0 : write.state === undefined ? 1 : 2);
-    if (write?.state !== undefined) writer.raw(write.state);
-  } else if (op.kind === 'decide') writer.raw(encodeDecision(op.lock.id, op.decision));
-  return writer.finish();
+    bytes[at] = Number(op.waits) | (op.light === true ? LIGHT : 0);
+    bytes[at + 1] = op.marks.length;
+    at += 2;
+    for (const mark of op.marks) {
+      bytes[at] = Number(mark.live);
+      writeVersionAt(bytes, at + 1, mark);
+      at += MARK_BYTES;
+    }
+  } else if (op.kind === 'apply') bytes[at++] = write === undefined ? 0 : write.state === undefined ? 1 : 2;
+  if (rest !== undefined) bytes.set(rest, at);
+  return bytes;
 }
 
 /** Views of `bytes`. Throws `DamagedError`. */
@@ -251,8 +270,7 @@ export function decodeRowOp(bytes: Uint8Array): {
   const leftMs = reader.u32();
   const row = readName(reader);
   const tag = reader.u8();
-  const lockBytes = decodeLock(reader.raw(LOCK_BYTES));
-  return { row, op: readOp(reader, tag, lockBytes), leftMs };
+  return { row, op: readOp(reader, tag, readLock(reader.raw(LOCK_BYTES), 0)), leftMs };
 }
 
 function readOp(reader: ByteReader, tag: number, held: RowLock): RowOp {
@@ -285,13 +303,20 @@ function readOp(reader: ByteReader, tag: number, held: RowLock): RowOp {
   }
 }
 
+/** In memory of its own. */
 export function encodeRowOpResult(result: RowOpResult, id: Version): Uint8Array {
-  const writer = new ByteWriter();
-  writer.u8(resultTag[result.kind]);
-  if (result.kind === 'locked' && result.state !== undefined) writer.raw(result.state);
-  if (result.kind === 'busy') writer.raw(encodeLock(result.lock));
-  if (result.kind === 'decided') writer.raw(encodeDecision(id, result.decision));
-  return writer.finish();
+  const rest =
+    result.kind === 'locked'
+      ? result.state
+      : result.kind === 'decided'
+        ? encodeDecision(id, result.decision)
+        : undefined;
+  const lock = result.kind === 'busy' ? result.lock : undefined;
+  const bytes = Buffer.allocUnsafe(1 + (rest?.length ?? 0) + (lock === undefined ? 0 : LOCK_BYTES));
+  bytes[0] = resultTag[result.kind];
+  if (lock !== undefined) writeLock(bytes, 1, lock);
+  if (rest !== undefined) bytes.set(rest, 1);
+  return bytes;
 }
 
 /** Views of `bytes`. Throws `DamagedError`. */
@@ -304,7 +329,7 @@ export function decodeRowOpResult(bytes: Uint8Array): RowOpResult {
       return { kind: 'locked', state: rest.length === 0 ? undefined : rest };
     case resultTag.busy:
       if (rest.length !== LOCK_BYTES) throw new DamagedError('a lock of another length');
-      return { kind: 'busy', lock: decodeLock(rest) };
+      return { kind: 'busy', lock: readLock(rest, 0) };
     case resultTag.stale:
       return STALE;
     case resultTag.applied:

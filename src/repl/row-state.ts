@@ -29,7 +29,7 @@ import { DamagedError } from '../cluster/byte-cursor.ts';
 import { readU32, writeU32 } from '../cluster/big-endian.ts';
 import { type Head, headFlag, rowType, type RowType } from './head.ts';
 import { readStamp, writeStamp } from './row-key.ts';
-import { decodeLock, encodeLock, LOCK_BYTES, type RowLock } from './row-lock.ts';
+import { LOCK_BYTES, readLock, type RowLock, writeLock } from './row-lock.ts';
 import { type Version, ZERO_VERSION } from './version.ts';
 
 const FORMAT = 1;
@@ -64,6 +64,9 @@ export interface CellsBase {
   readonly sizeBefore: number;
   readonly size: number;
 }
+
+/** Up to so many bytes are copied one by one, which is quicker. */
+const SHORT_RANGE = 64;
 
 const NEVER_WRITTEN = { type: rowType.DELETED, expiresAtMs: 0, modified: ZERO_VERSION } as const;
 
@@ -230,26 +233,64 @@ export function baseOf(state: Uint8Array): Version {
 /** The lock. Requires: isLockedState. */
 export function lockOfState(state: Uint8Array): RowLock {
   const end = lockEndOf(state[2] as number);
-  return decodeLock(state.subarray(end - LOCK_BYTES, end));
+  return readLock(state, end - LOCK_BYTES);
 }
 
 /** The same with this lock; a row that was never written becomes one that is deleted, with version zero. */
 export function lockedState(state: Uint8Array | undefined, lock: RowLock): Uint8Array {
-  const bytes = encodeLock(lock);
-  if (state === undefined) return newRowState({ ...NEVER_WRITTEN, lock: bytes }, 0);
-  return encodeRowState({ ...decodeRowState(state), lock: bytes });
+  const before = state ?? newRowState(NEVER_WRITTEN, 0);
+  const flags = flagsOf(before);
+  const at = lockEndOf(flags | LOCKED) - LOCK_BYTES;
+  const isLocked = (flags & LOCKED) !== 0;
+  const bytes = Buffer.allocUnsafe(before.length + (isLocked ? 0 : LOCK_BYTES));
+  copyRange(before, 0, at, bytes, 0);
+  copyRange(before, isLocked ? at + LOCK_BYTES : at, before.length, bytes, at + LOCK_BYTES);
+  bytes[2] = flags | LOCKED;
+  writeLock(bytes, at, lock);
+  return bytes;
 }
 
 /** The same without a lock. */
 export function unlockedState(state: Uint8Array): Uint8Array | undefined {
-  const decoded = decodeRowState(state);
-  if (decoded.type === rowType.DELETED && decoded.modified.stamp === 0) return undefined;
-  return encodeRowState({ ...decoded, lock: undefined });
+  const flags = flagsOf(state);
+  if (state[1] === rowType.DELETED && readStamp(state, 3) === 0) return undefined;
+  if ((flags & LOCKED) === 0) return state;
+  const end = lockEndOf(flags);
+  const bytes = Buffer.allocUnsafe(state.length - LOCK_BYTES);
+  copyRange(state, 0, end - LOCK_BYTES, bytes, 0);
+  copyRange(state, end, state.length, bytes, end - LOCK_BYTES);
+  bytes[2] = flags & ~LOCKED;
+  return bytes;
 }
 
 /** The same as a change with this version has made it. */
 export function modifiedState(state: Uint8Array, modified: Version): Uint8Array {
-  return encodeRowState({ ...decodeRowState(state), modified });
+  flagsOf(state);
+  const bytes = Buffer.allocUnsafe(state.length);
+  copyRange(state, 0, state.length, bytes, 0);
+  writeStamp(bytes, 3, modified.stamp);
+  writeU32(bytes, 11, modified.actor);
+  return bytes;
+}
+
+/** The flags. Throws `DamagedError` where what they announce is not there. */
+function flagsOf(state: Uint8Array): number {
+  const flags = state[2] as number;
+  if (
+    state.length < STATE_HEADER_BYTES ||
+    state[0] !== FORMAT ||
+    flags > ALL_FLAGS ||
+    state.length < valueStartOf(flags)
+  ) {
+    throw new DamagedError('a row’s state of no known format');
+  }
+  return flags;
+}
+
+/** source[start, end) goes to `at`. */
+function copyRange(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
+  if (end - start > SHORT_RANGE) target.set(source.subarray(start, end), at);
+  else for (let i = start; i < end; i++) target[at + i - start] = source[i] as number;
 }
 
 /** The version of the last change. Requires: a state. */

@@ -368,7 +368,9 @@ void test('ops and their results in bytes', () => {
     { kind: 'apply', lock, write: { state: Uint8Array.from(stateOf('x')) } },
     { kind: 'decide', lock, decision: { kind: 'aborted' } },
   ];
-  for (const op of ops) assert.deepEqual(decodeRowOp(encodeRowOp(ROW, op, 99.5)), { row: ROW, op, leftMs: 100 });
+  for (const op of ops) {
+    assert.deepEqual(decodeRowOp(Uint8Array.from(encodeRowOp(ROW, op, 99.5))), { row: ROW, op, leftMs: 100 });
+  }
   const results: RowOpResult[] = [
     { kind: 'locked', state: undefined },
     { kind: 'busy', lock },
