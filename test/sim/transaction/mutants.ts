@@ -26,21 +26,21 @@ export const transactionMutants = {
     file: 'commands/row-run.js',
     find: 'this.locked = isLockedState(state) ? state : undefined;',
     replace: 'this.locked = undefined;',
-    seed: 3,
+    seed: 5,
   },
   servesUnderLock: {
     why: 'a forwarded change does not look for a lock',
     file: 'commands/served-run.js',
     find: 'this.locked = isLockedState(state) ? state : undefined;',
     replace: 'this.locked = undefined;',
-    seed: 3,
+    seed: 1,
   },
   readsUnderLock: {
     why: 'a reader shows the old value although the transaction may be committed',
     file: 'commands/row-run.js',
     find: "if (!isLockedState(state) || name === 'one' || name === 'available')",
     replace: 'if (name !== undefined)',
-    seed: 81,
+    seed: 27,
   },
   doesNotDecideReads: {
     why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
@@ -49,7 +49,7 @@ export const transactionMutants = {
     replace:
       "if (!('missed' in writes) && writes.size === 0) {\n                this.inBackground(this.unlock(locked, lock, lane), leave);\n" +
       "                return 'committed';\n            }\n            if (!('missed' in writes))",
-    seed: 202,
+    seed: 458,
   },
   absentIsAborted: {
     why: 'whoever meets a lock takes an undecided transaction for aborted',
@@ -57,42 +57,42 @@ export const transactionMutants = {
     find: "if (decision === 'undecided')\n            return 'standing';",
     replace:
       "if (decision === 'undecided')\n            return (await this.apply(row, lock, ABORTED, deadlineMs)) ? 'gone' : 'failed';",
-    seed: 1,
+    seed: 3,
   },
   decidesOver: {
     why: 'a decision is written over the one that stands',
     file: 'repl/row-op.js',
     find: "if (standing !== 'undecided')",
     replace: "if (standing === 'over')",
-    seed: 15,
+    seed: 11,
   },
   unlocksWhatIsUncertain: {
     why: 'an uncertain decision counts as none',
     file: 'repl/transaction.js',
     find: "if (outcome.kind !== 'uncertain') {",
     replace: 'if (outcome !== undefined) {',
-    seed: 224,
+    seed: 18,
   },
   freesLaneEarly: {
     why: 'a lane goes to the next transaction before every row of the last one is written',
     file: 'repl/transaction.js',
     find: 'await Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
     replace: 'void Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
-    seed: 83,
+    seed: 54,
   },
   appliesAnyway: {
     why: 'what was decided is written whether its lock stands or not',
     file: 'repl/row-op.js',
     find: 'if (!isLockedState(state) || !isSameLock(lockOfState(state), op.lock))',
     replace: 'if (!isLockedState(state) && op.write === undefined)',
-    seed: 1,
+    seed: 3,
   },
   ignoresMarks: {
     why: 'the marks of WATCH are not looked at',
     file: 'repl/row-op.js',
     find: 'if (marks.length > 0) {',
     replace: 'if (marks.length > 1_000) {',
-    seed: 1,
+    seed: 3,
   },
   runsBeforeAllLocks: {
     why: 'a row whose lock is busy is read instead',
