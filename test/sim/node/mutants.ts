@@ -175,9 +175,9 @@ export const mutants = {
     seed: 7,
   },
   locksAnyway: ofTransactions('locksAnyway', 1),
-  changesUnderLock: ofTransactions('changesUnderLock', 6),
-  absentIsAborted: ofTransactions('absentIsAborted', 8),
-  appliesAnyway: ofTransactions('appliesAnyway', 5),
+  changesUnderLock: ofTransactions('changesUnderLock', 8),
+  absentIsAborted: ofTransactions('absentIsAborted', 7),
+  appliesAnyway: ofTransactions('appliesAnyway', 4),
   ignoresMarks: ofTransactions('ignoresMarks', 4),
   retriesUncertainPops: {
     why: 'a pop for a waiter whose outcome is unknown is made again, and what the first one took is lost',
