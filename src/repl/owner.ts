@@ -18,21 +18,15 @@
  * Invariants:
  * - Deciding and writing happen in one turn, on the row as it was looked up in that turn.
  * - No answer that shows a version leaves before that version is durable.
- * - A slot that was owned before, and left, has none of its rows when it is owned again (slot-drop.ts): they might be
- *   newer than what was chosen meanwhile. So nothing is said about a slot that is new here before it was emptied, and the
- *   row of this node "cluster" (cluster id as text of 32 characters, u64 BE epoch) says up to which document that was done.
+ * - Nothing is said about a slot that may not be spoken for (owner-slots.ts).
  * - Nothing is decided twice: each request is answered once, and never taken up again after its answer.
  * - Before rows are shared with others, every version that this node gave on its own is below what counts as promised.
  */
 
 import { DamagedError } from '../cluster/byte-cursor.ts';
 import type { ClusterView } from '../cluster/cluster-view.ts';
-import { distinctOwners, type Owners } from '../cluster/owners.ts';
-import { SLOT_COUNT } from '../cluster/slot.ts';
-import type { SlotEntry, Topology } from '../cluster/topology.ts';
-import { latin1 } from '../bytes.ts';
 import { EngineError } from '../engine/engine-error.ts';
-import { Found, lookup, type Lookup, type Store } from '../engine/store.ts';
+import { lookup, type Lookup, type Store } from '../engine/store.ts';
 import type { Env, Timer } from '../env.ts';
 import { Acceptor } from './acceptor.ts';
 import type { CellMemory } from './cell-memory.ts';
@@ -52,23 +46,17 @@ import {
 import { MarkApply } from './mark-apply.ts';
 import { OwnerRecall } from './owner-recall.ts';
 import { OwnerRows } from './owner-rows.ts';
+import { OwnerSlots } from './owner-slots.ts';
 import { PromiseTable } from './promise-table.ts';
-import { localKey, readStamp, writeStamp } from './row-key.ts';
 import type { Held } from './register-core.ts';
 import { decodeRowState, type RowState } from './row-state.ts';
 import { wholeState } from './row-whole.ts';
-import { SlotDrop } from './slot-drop.ts';
 import type { SlotRange } from './slot-list.ts';
 import { ceilingVersion, equalVersions, maxVersion, ZERO_VERSION, type Version } from './version.ts';
 import { type RoomLimits, WaitingRoom } from './waiting-room.ts';
 
 /** How long changes of a slot's rows wait for the slot's flush mark once it is promised: some round trips. */
 export const MARK_COURTESY_MS = 25;
-
-/** Wait before what could not be written is tried again. */
-const UNBLOCK_RETRY_MS = 500;
-
-const CLUSTER_KEY = localKey('cluster');
 
 export type Answered = (answer: OwnerAnswer<Uint8Array>) => void;
 
@@ -107,24 +95,14 @@ export class Owner {
   private readonly acceptor: Acceptor;
   private readonly marks: MarkApply;
   private readonly answers = new DurableAnswers<OwnerAnswer<Uint8Array>>();
-  private readonly drop: SlotDrop;
-  /** Slots that this node owns by `known`. */
-  private readonly owned = new Uint8Array(SLOT_COUNT);
-  /** Slots that are new here and may not be spoken for before they were emptied. */
-  private readonly blocked = new Uint8Array(SLOT_COUNT);
+  private readonly slots: OwnerSlots;
   readonly recall: OwnerRecall;
-  /** The document up to which new slots were emptied; undefined until it was read. */
-  private emptied: { readonly clusterId: string; readonly epoch: number } | undefined = undefined;
-  private isReading = false;
   private isClosed = false;
   /** What `tell` has to say. */
   private told: OwnerAnswer<Uint8Array> | undefined = undefined;
   private readonly noteTold = (told: OwnerAnswer<Uint8Array>): void => {
     this.told = told;
   };
-  private mayHaveForgotten: boolean;
-  private known: Topology | undefined = undefined;
-  private knownSelf = 0;
   private wasShared = false;
   private readonly room: WaitingRoom;
   /** What was asked in epochs that are not known here yet. */
@@ -142,7 +120,6 @@ export class Owner {
     this.hlc = hlc;
     this.view = view;
     this.room = new WaitingRoom(options.limits);
-    this.mayHaveForgotten = options.mayHaveForgotten === true && view.topology !== undefined;
     this.promises = new PromiseTable({ promisedBefore: options.promisedBefore });
     const newGeneration = (): number => hlc.next();
     this.rows = new OwnerRows({ store, state, records: this.promises.rows, newGeneration, memory: options.cells });
@@ -157,12 +134,22 @@ export class Owner {
       whenDurable: (sequence, run) => this.whenDurable(sequence, run),
       unableFor: (error) => this.unableFor(error),
     });
-    this.drop = new SlotDrop({ env, store, state });
+    this.slots = new OwnerSlots({
+      env,
+      store,
+      state,
+      view,
+      recall: this.recall,
+      mayHaveForgotten: options.mayHaveForgotten === true && view.topology !== undefined,
+      onFollow: () => this.noteShared(),
+      onFollowed: ({ epoch }) => this.takeUpEarly(epoch),
+      noteTrouble: (error) => this.unableFor(error),
+    });
     this.stops = [
       store.onDurable(() => this.answers.release(store.durableSequence)),
-      view.onTopology(() => this.adopt()),
+      view.onTopology(() => this.slots.follow()),
     ];
-    this.adopt();
+    this.slots.follow();
   }
 
   /** Calls `run` once every record up to this sequence is durable, at once if it is. */
@@ -178,12 +165,12 @@ export class Owner {
 
   /** Slots whose rows are still to be deleted here, since others own them now. */
   get slotsToDrop(): number {
-    return this.drop.pending;
+    return this.slots.slotsToDrop;
   }
 
   /** Settles once nothing is left to be deleted. */
   settled(): Promise<void> {
-    return this.drop.settled();
+    return this.slots.settled();
   }
 
   /** Settles when nothing runs in the background any more. What waits is never answered. */
@@ -192,30 +179,30 @@ export class Owner {
     for (const stop of this.stops) stop();
     this.marks.close();
     for (const { timer } of this.courtesies.values()) timer.cancel();
-    await this.drop.close();
+    await this.slots.close();
   }
 
   /** Whether this node owns the slot, now or when a move is done, and may speak for it. */
   owns(slot: number): boolean {
     const { topology } = this.view;
     if (topology === undefined) return false;
-    if (topology !== this.known) this.adopt();
-    return this.owned[slot] === 1 && this.blocked[slot] === 0 && !this.recall.isSuspect(slot);
+    if (topology !== this.slots.topology) this.slots.follow();
+    return this.slots.isReady(slot) && !this.recall.isSuspect(slot);
   }
 
   /** It is not known yet which slots are suspect. */
   get isUndecided(): boolean {
-    return this.mayHaveForgotten;
+    return this.slots.isUndecided;
   }
 
   /** It is being emptied of what stood there before it was owned. */
   isBlocked(slot: number): boolean {
-    return this.blocked[slot] === 1;
+    return this.slots.isBlocked(slot);
   }
 
   /** Owned, and emptied of what stood there before; it may be suspect. */
   isThere(slot: number): boolean {
-    return this.owns(slot) || (this.recall.isSuspect(slot) && this.blocked[slot] === 0);
+    return this.owns(slot) || (this.recall.isSuspect(slot) && !this.slots.isBlocked(slot));
   }
 
   /**
@@ -300,7 +287,7 @@ export class Owner {
   private refusalOf(row: RowName, epoch: number): OwnerAnswer<Uint8Array> | undefined {
     const { topology } = this.view;
     if (topology === undefined) return REFUSED;
-    if (topology !== this.known) this.adopt();
+    if (topology !== this.slots.topology) this.slots.follow();
     const slot = slotOfRow(row);
     const entry = topology.slots[slot];
     if (entry === undefined) return REFUSED;
@@ -308,7 +295,7 @@ export class Owner {
       this.counts.stale++;
       return { kind: 'stale', epoch: topology.epoch };
     }
-    if (this.owned[slot] === 1 && this.blocked[slot] === 0) {
+    if (this.slots.isReady(slot)) {
       if (!this.recall.isSuspect(slot)) return undefined;
       this.counts.amnesia++;
       return AMNESIA;
@@ -319,8 +306,9 @@ export class Owner {
 
   /** Whether the request waits for the document of its epoch, by which this node may own the slot. */
   private waitsForEpoch(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): boolean {
-    if (this.known === undefined || epoch <= this.known.epoch) return false;
-    if (this.owned[slotOfRow(request.row)] === 1) return false;
+    const { topology } = this.slots;
+    if (topology === undefined || epoch <= topology.epoch) return false;
+    if (this.slots.isOwned(slotOfRow(request.row))) return false;
     const kept = this.room.enter(request);
     if (kept === undefined) return false;
     this.early.push({ epoch, run: () => this.takeUp(kept, epoch, answer) });
@@ -475,6 +463,20 @@ export class Owner {
     return true;
   }
 
+  // --- documents ---------------------------------------------------------------------------------------------------
+
+  private noteShared(): void {
+    const { isShared } = this.view;
+    if (isShared && !this.wasShared) this.promises.raiseAll(ceilingVersion(this.hlc.newest));
+    this.wasShared = isShared;
+  }
+
+  private takeUpEarly(epoch: number): void {
+    const { early } = this;
+    this.early = early.filter((each) => each.epoch > epoch);
+    for (const each of early) if (each.epoch <= epoch) each.run();
+  }
+
   // --- waiting -----------------------------------------------------------------------------------------------------
 
   private fetch(request: OwnerRequest<Uint8Array>, epoch: number, answer: Answered): void {
@@ -524,117 +526,5 @@ export class Owner {
       return REFUSED;
     }
     throw error;
-  }
-
-  // --- topology ----------------------------------------------------------------------------------------------------
-
-  /** Follows the document in force: what is owned, and what is to be deleted. */
-  private adopt(): void {
-    const { topology, self } = this.view;
-    if (topology === undefined || (topology === this.known && self === this.knownSelf)) return;
-    if (!this.readEmptied()) return;
-    const emptied = this.emptied?.clusterId === topology.clusterId ? this.emptied.epoch : 0;
-    const before = this.known?.clusterId === topology.clusterId ? this.known : undefined;
-    this.known = topology;
-    this.knownSelf = self;
-    if (this.view.isShared && !this.wasShared) this.promises.raiseAll(ceilingVersion(this.hlc.newest));
-    this.wasShared = this.view.isShared;
-    const owning = new Map<Owners, boolean>();
-    const left: number[] = [];
-    const fresh: number[] = [];
-    for (let slot = 0; slot < SLOT_COUNT; slot++) {
-      const entry = topology.slots[slot] as SlotEntry;
-      let isOwner = owning.get(entry.owners);
-      if (isOwner === undefined) {
-        isOwner = distinctOwners(entry.owners).includes(self);
-        owning.set(entry.owners, isOwner);
-      }
-      // What was not owned before is gone already, or going.
-      if (!isOwner && (before === undefined || this.owned[slot] === 1)) left.push(slot);
-      if (isOwner && entry.since > emptied && this.isNew(entry, before?.slots[slot], this.owned[slot] === 1)) {
-        fresh.push(slot);
-      }
-      this.owned[slot] = Number(isOwner);
-      if (!isOwner && this.recall.isSuspect(slot)) this.recall.trust([slot]);
-    }
-    if (this.mayHaveForgotten) this.recall.suspectAll(this.owned);
-    this.mayHaveForgotten = false;
-    for (const slot of fresh) this.blocked[slot] = 1;
-    this.drop.add(left, fresh, () => this.unblock(topology));
-    const { early } = this;
-    this.early = early.filter((each) => each.epoch > topology.epoch);
-    for (const each of early) if (each.epoch <= topology.epoch) each.run();
-  }
-
-  /**
-   * Whether this node owns the slot newly, so that whatever it has of it is a leftover of an earlier ownership: it is
-   * being moved to this node, and was not in the document before; or it was moved while this node knew only documents in
-   * which it was no owner.
-   */
-  private isNew(entry: SlotEntry, before: SlotEntry | undefined, wasOwner: boolean): boolean {
-    if (before !== undefined && before.since === entry.since) return false;
-    if (before !== undefined && !wasOwner) return true;
-    return !entry.owners.current.includes(this.knownSelf);
-  }
-
-  /** Nothing old is left of the slots that are new here in this document. */
-  private unblock(topology: Topology): void {
-    if (this.known !== topology) return;
-    const { clusterId, epoch } = topology;
-    const value = new Uint8Array(clusterId.length + 8);
-    value.set(Buffer.from(clusterId, 'latin1'));
-    writeStamp(value, clusterId.length, epoch);
-    const batch = this.store.newBatch();
-    batch.put(CLUSTER_KEY, value);
-    try {
-      this.store.write(batch);
-    } catch (error) {
-      this.unableFor(error);
-      this.env.timers.after(UNBLOCK_RETRY_MS, () => this.unblock(topology));
-      return;
-    }
-    this.emptied = { clusterId, epoch };
-    this.blocked.fill(0);
-  }
-
-  /** Reads up to which document new slots were emptied. False: it is not in memory, and being brought in. */
-  private readEmptied(): boolean {
-    if (this.emptied !== undefined) return true;
-    if (this.isReading) return false;
-    const found = new Found();
-    let outcome;
-    try {
-      outcome = this.store.get(CLUSTER_KEY, CLUSTER_KEY.length, found);
-    } catch (error) {
-      this.readLater(error);
-      return false;
-    }
-    if (outcome === lookup.MISS) {
-      this.isReading = true;
-      this.store.fetch(CLUSTER_KEY).then(
-        () => this.readAgain(),
-        (error: unknown) => this.readLater(error),
-      );
-      return false;
-    }
-    const end = found.end - 8;
-    this.emptied =
-      outcome === lookup.FOUND
-        ? { clusterId: latin1(found.bytes, found.start, end), epoch: readStamp(found.bytes, end) }
-        : { clusterId: '', epoch: 0 };
-    return true;
-  }
-
-  private readAgain(): void {
-    this.isReading = false;
-    if (!this.isClosed) this.adopt();
-  }
-
-  /** Until it can be read, nothing is said about any slot. Throws on what is a bug. */
-  private readLater(error: unknown): void {
-    this.isReading = true;
-    this.env.log.error('it cannot be told which slots are new here; trying again', { cause: String(error) });
-    this.unableFor(error);
-    this.env.timers.after(UNBLOCK_RETRY_MS, () => this.readAgain());
   }
 }
