@@ -134,7 +134,10 @@ export class RowHandler {
     return reply;
   }
 
-  /** Runs the commands of an EXEC on their one row; a null array when a mark of WATCH no longer holds. */
+  /**
+   * Runs the commands of an EXEC on their one row; a null array when a mark of WATCH no longer holds, the error OTHER_ROWS
+   * when one of them needs other rows, and nothing changes.
+   */
   runAll(
     calls: readonly RowCommand[],
     marks: readonly RowMark[],
@@ -155,6 +158,11 @@ export class RowHandler {
       view.database = call.database;
       return this.reply(call.command, call.args, context);
     });
+    context.client.scriptMemo = undefined;
+    if (this.wanted !== undefined || this.given.missed !== undefined) {
+      this.notes = NO_NOTES;
+      return new ErrorReply(OTHER_ROWS);
+    }
     return this.become(row, state, ballot, replies);
   }
 

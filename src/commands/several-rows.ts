@@ -58,13 +58,18 @@ export class SeveralRows {
     this.keyspace = keyspace;
   }
 
-  /** Quorum reads of the rows that the words name, in parallel, then the handler. */
+  /**
+   * Quorum reads of the rows that the words name, in parallel, then the handler. A script that reads several rows is a
+   * transaction, since it sees all of them at one moment.
+   */
   async read(client: Client, command: Command, args: Args): Promise<Reply> {
     const { handler } = this.runs;
     const { database } = client;
     if (callsFunctions(command)) await this.runs.systemRows.followFunctions();
     const rows = new Set(keyIndexes(command, args).map((i) => this.runs.rowAt(database, args, i)));
     if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
+    const isScript = command.categories.includes('scripting');
+    if (isScript && rows.size > 1) return this.transactOne(client, command, args, rows);
     const deadlineMs = this.runs.deadlineMs();
     const states = new Map<RowName, Uint8Array | undefined>();
     let wanted = [...rows];
@@ -90,6 +95,9 @@ export class SeveralRows {
         return ownBytes(reply);
       }
       wanted = [missed, ...likely.filter((row) => row !== missed)];
+      if (isScript && states.size + wanted.length > 1) {
+        return this.transactOne(client, command, args, [...states.keys(), ...wanted]);
+      }
       likely = [];
     }
     return new ErrorReply(notAtomic(command.name));
@@ -134,7 +142,12 @@ export class SeveralRows {
       const reply = await this.changeOneRow(client, command, args);
       if (!(reply instanceof ErrorReply && reply.message === OTHER_ROWS)) return reply;
     }
-    const replies = await this.transact(client, rows, [{ command, args, database }]);
+    return this.transactOne(client, command, args, rows.keys());
+  }
+
+  private async transactOne(client: Client, command: Command, args: Args, rows: Iterable<RowName>): Promise<Reply> {
+    const marked = new Map([...rows].map(unmarked));
+    const replies = await this.transact(client, marked, [{ command, args, database: client.database }]);
     return Array.isArray(replies) ? (replies[0] as Reply) : replies;
   }
 
@@ -219,7 +232,12 @@ export class SeveralRows {
     const [row] = rows.keys();
     return new Promise((ended) => {
       const deadlineMs = this.runs.deadlineMs();
-      new ExecRun({ host: this.runs, client, plan: planned, row: row as RowName, deadlineMs, ended }).start();
+      const done = (reply: Reply): void => {
+        // One of them, a script, needs rows that its words do not name: nothing has happened yet.
+        if (reply instanceof ErrorReply && reply.message === OTHER_ROWS) ended(this.transact(client, rows, calls));
+        else ended(reply);
+      };
+      new ExecRun({ host: this.runs, client, plan: planned, row: row as RowName, deadlineMs, ended: done }).start();
     });
   }
 

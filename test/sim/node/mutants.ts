@@ -38,6 +38,8 @@ const together = {
   joins: false,
 } as const;
 
+const alone = { padding: 0, keys: ['register'], sessions: 0, clients: 2, joins: false } as const;
+
 /** A wrong transaction, with whole nodes. */
 function ofTransactions(name: keyof typeof transactionMutants, seed: number): Mutant {
   const { why, file, find, replace } = transactionMutants[name];
@@ -179,6 +181,33 @@ export const mutants = {
   absentIsAborted: ofTransactions('absentIsAborted', 7),
   appliesAnyway: ofTransactions('appliesAnyway', 4),
   ignoresMarks: ofTransactions('ignoresMarks', 4),
+  movesOnToTheFirst: {
+    why: 'a group that delivers several entries moves on to the first of them only: the others are delivered again',
+    file: 'commands/stream-read.js',
+    find: 'moveOn(group, id);',
+    replace: 'if (id === delivered[0])\n            moveOn(group, id);',
+    nodes: 3,
+    swarm: { ...alone, companies: ['streams'] },
+    seed: 3,
+  },
+  claimsWithoutTaking: {
+    why: 'an entry that is claimed stays in the hands of the consumer that had it as well',
+    file: 'commands/stream-group.js',
+    find: 'this.leave(id, before.consumer);',
+    replace: '',
+    nodes: 3,
+    swarm: { ...alone, companies: ['streams'] },
+    seed: 3,
+  },
+  scriptsReadOneByOne: {
+    why: 'a script that only reads sees its rows at several moments',
+    file: 'commands/several-rows.js',
+    find: 'if (isScript && rows.size > 1)',
+    replace: 'if (isScript && rows.size > 1_000)',
+    nodes: 3,
+    swarm: { ...alone, companies: ['scripts'] },
+    seed: 7,
+  },
   retriesUncertainPops: {
     why: 'a pop for a waiter whose outcome is unknown is made again, and what the first one took is lost',
     file: 'commands/blocked-far.js',

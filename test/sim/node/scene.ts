@@ -24,8 +24,10 @@ import { AccountsCompany } from './accounts-company.ts';
 import type { Company } from './company.ts';
 import { MarksCompany } from './marks-company.ts';
 import { QueuesCompany } from './queues-company.ts';
+import { ScriptsCompany } from './scripts-company.ts';
 import { SessionClient } from './session-client.ts';
 import { argumentsOf, machineName } from './setting.ts';
+import { StreamsCompany } from './streams-company.ts';
 import { drawSwarm, type CompanyName, type Swarm } from './swarm.ts';
 import { Talker } from './talker.ts';
 import { TokensCompany } from './tokens-company.ts';
@@ -73,6 +75,8 @@ const companyOf = {
   accounts: AccountsCompany,
   tokens: TokensCompany,
   queues: QueuesCompany,
+  streams: StreamsCompany,
+  scripts: ScriptsCompany,
 } as const satisfies Readonly<Record<CompanyName, unknown>>;
 
 /** Within this the product must serve at first, and again once nothing goes wrong. */

@@ -15,7 +15,12 @@ export type Workload = (typeof workloads)[number] | (typeof collections)[number]
 
 /** What groups of clients do together on several keys. */
 export const companies = ['marks', 'accounts', 'tokens', 'queues'] as const;
-export type CompanyName = (typeof companies)[number];
+/** Drawn by themselves, so that seeds from before they came draw what they drew. */
+const laterCompanies = ['streams', 'scripts'] as const;
+export type CompanyName = (typeof companies)[number] | (typeof laterCompanies)[number];
+
+/** Of the seeds so many have each of the later companies. */
+const LATER_COMPANY_CHANCE = 0.2;
 
 export interface Swarm {
   readonly nodes: number;
@@ -106,6 +111,7 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
   const crashes = random.chance(0.75);
   const jumpMs = maybe(random, 0.3, random.next() * 200);
   const mix = random.split('mix');
+  const later = random.split('later');
   const ofCollections = mix.chance(0.4) ? Array.from({ length: mix.between(1, 3) }, () => mix.pick(collections)) : [];
   return {
     nodes,
@@ -115,7 +121,10 @@ export function drawSwarm(random: Prng, nodes: number): Swarm {
     sessions: random.pick([0, 0, 1, 2]),
     keys: [...Array.from({ length: random.between(2, 6) }, () => random.pick(workloads)), ...ofCollections],
     padding: mix.pick([0, 0, 150, 400]),
-    companies: mix.chance(0.5) ? [...new Set([mix.pick(companies), mix.pick(companies)])] : [],
+    companies: [
+      ...(mix.chance(0.5) ? new Set([mix.pick(companies), mix.pick(companies)]) : []),
+      ...laterCompanies.filter(() => later.chance(LATER_COMPANY_CHANCE)),
+    ],
     runMs: random.pick([600, 1_200, 2_400]),
     thinkMs: random.pick([2, 8, 20]) * (0.5 + random.next()),
     clientTimeoutMs: random.pick([150, 400, 1_500]),
@@ -153,7 +162,7 @@ export function calmSwarm(nodes: number): Swarm {
     clients: 4,
     sessions: 1,
     keys: ['register', 'counter', 'log', 'expiring', ...collections],
-    companies,
+    companies: [...companies, ...laterCompanies],
     padding: 150,
     runMs: 1_000,
     thinkMs: 3,
