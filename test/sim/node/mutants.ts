@@ -206,7 +206,7 @@ export const mutants = {
     replace: 'if (isScript && rows.size > 1_000)',
     nodes: 3,
     swarm: { ...alone, companies: ['scripts'] },
-    seed: 7,
+    seed: 5,
   },
   retriesUncertainPops: {
     why: 'a pop for a waiter whose outcome is unknown is made again, and what the first one took is lost',
