@@ -98,15 +98,25 @@ export class EntryHistory {
     this.all.splice(this.all.indexOf(seen), 1);
   }
 
-  /** What is wrong; `undecided`: entries whose history was too long a search. */
-  judge(): { readonly violations: readonly string[]; readonly undecided: number } {
-    const entries = new Set(this.all.flatMap(({ steps }) => [...steps.keys()]));
+  /**
+   * What is wrong; `undecided`: entries whose history was too long a search. `nameOf`: what an entry is called in the end,
+   * which was noted under another name as long as less was known of it.
+   */
+  judge(nameOf = (entry: string): string => entry): {
+    readonly violations: readonly string[];
+    readonly undecided: number;
+  } {
+    const all = this.all.map((seen) => ({
+      ...seen,
+      steps: new Map([...seen.steps].map(([entry, step]) => [nameOf(entry), step])),
+    }));
+    const entries = new Set(all.flatMap(({ steps }) => [...steps.keys()]));
     const violations: string[] = [];
     let undecided = 0;
     for (const entry of entries) {
       const lines: string[] = [];
       const observed: Observed<EntryStep>[] = [];
-      for (const { client, words, callUs, returnUs, steps, others } of this.all) {
+      for (const { client, words, callUs, returnUs, steps, others } of all) {
         const step = steps.get(entry) ?? others;
         // What is only shown says nothing when it was never answered.
         if (step === undefined || (returnUs === Number.POSITIVE_INFINITY && !changes(step))) continue;
@@ -114,7 +124,7 @@ export class EntryHistory {
         const until = Number.isFinite(returnUs) ? String(returnUs) : '?';
         lines.push(`  ${callUs}..${until} ${client} ${words}: ${JSON.stringify(step)}`);
       }
-      const verdict = linearizable<EntryStep, string>(observed, ABSENT, (state, { op }) => stepOf(state, op), nameOf);
+      const verdict = linearizable<EntryStep, string>(observed, ABSENT, (state, { op }) => stepOf(state, op), textOf);
       if (verdict === 'undecided') undecided++;
       if (verdict === 'no') violations.push(`${entry} cannot have lived so:\n${lines.join('\n')}`);
     }
@@ -126,6 +136,6 @@ function changes({ kind }: EntryStep): boolean {
   return kind === 'add' || kind === 'deliver' || kind === 'claim' || kind === 'acknowledge';
 }
 
-function nameOf(step: EntryStep): string {
+function textOf(step: EntryStep): string {
   return JSON.stringify(step);
 }

@@ -48,7 +48,8 @@ export class StreamsCompany extends Company {
     const replies = elementsOf(await checker.askSurely(together(...looks)));
     for (const [i, stream] of STREAMS.entries()) {
       this.seeFinally(stream, callUs, replies.slice(3 * i, 3 * i + 3));
-      for (const wrong of this.historyOf(stream).judge().violations) {
+      for (const wrong of this.historyOf(stream).judge((entry) => this.ids.get(entry) ?? `${stream} ${entry}`)
+        .violations) {
         this.world.violation(`${stream}: ${unpadded(wrong)}`);
       }
     }
@@ -99,7 +100,7 @@ export class StreamsCompany extends Company {
       const its = seen[i] as Seen;
       if (told.kind === 'done') {
         for (const id of this.entriesOf(stream, told.reply)) {
-          its.steps.set(this.elementOf(stream, id), { kind: 'deliver', to: talker.name });
+          its.steps.set(id, { kind: 'deliver', to: talker.name });
           this.given.get(stream)?.push(id);
         }
       } else its.others = { kind: 'deliver', to: talker.name };
@@ -134,7 +135,7 @@ export class StreamsCompany extends Company {
 
   private endAcknowledging(stream: Stream, seen: Seen, id: string, told: Told, count: RawReply): void {
     const isMissed = told.kind === 'done' && count === 0;
-    seen.steps.set(this.elementOf(stream, id), { kind: isMissed ? 'not pending' : 'acknowledge' });
+    seen.steps.set(id, { kind: isMissed ? 'not pending' : 'acknowledge' });
     this.end(stream, seen, told);
   }
 
@@ -144,7 +145,7 @@ export class StreamsCompany extends Company {
     const seen = this.begin(talker, stream, 'XCLAIM');
     const told = await talker.ask([['XCLAIM', stream, GROUP, talker.name, '0', id]]);
     const isMissed = told.kind === 'done' && elementsOf(told.reply).length === 0;
-    seen.steps.set(this.elementOf(stream, id), isMissed ? { kind: 'not pending' } : { kind: 'claim', to: talker.name });
+    seen.steps.set(id, isMissed ? { kind: 'not pending' } : { kind: 'claim', to: talker.name });
     this.end(stream, seen, told);
   }
 
@@ -153,7 +154,7 @@ export class StreamsCompany extends Company {
     const told = await talker.ask([['XAUTOCLAIM', stream, GROUP, talker.name, '0', '0-0', 'COUNT', '2']]);
     if (told.kind === 'done') {
       for (const entry of elementsOf(elementsOf(told.reply)[1])) {
-        seen.steps.set(this.elementOf(stream, this.heard(stream, entry)), { kind: 'claim', to: talker.name });
+        seen.steps.set(this.heard(stream, entry), { kind: 'claim', to: talker.name });
       }
     } else seen.others = { kind: 'claim', to: talker.name };
     this.end(stream, seen, told);
@@ -165,7 +166,7 @@ export class StreamsCompany extends Company {
     const told = await talker.ask([['XREADGROUP', 'GROUP', GROUP, talker.name, 'STREAMS', stream, '0']]);
     if (told.kind === 'done') {
       for (const id of this.entriesOf(stream, told.reply)) {
-        seen.steps.set(this.elementOf(stream, id), { kind: 'at', consumer: talker.name });
+        seen.steps.set(id, { kind: 'at', consumer: talker.name });
       }
     }
     seen.others = { kind: 'not at', consumer: talker.name };
@@ -177,7 +178,7 @@ export class StreamsCompany extends Company {
     const told = await talker.ask([['XPENDING', stream, GROUP, '-', '+', ALL]]);
     if (told.kind === 'done') {
       for (const [id, consumer] of pendingOf(told.reply)) {
-        seen.steps.set(this.elementOf(stream, id), { kind: 'at', consumer });
+        seen.steps.set(id, { kind: 'at', consumer });
       }
     }
     seen.others = { kind: 'not pending' };
@@ -223,10 +224,6 @@ export class StreamsCompany extends Company {
     this.ids.set(element, place);
   }
 
-  private elementOf(stream: Stream, id: string): string {
-    return this.elements.get(`${stream} ${id}`) ?? `what is at ${id}`;
-  }
-
   /** An entry as a reply has it; its id. */
   private heard(stream: Stream, entry: RawReply | undefined): string {
     const [id, fields] = elementsOf(entry);
@@ -248,7 +245,7 @@ export class StreamsCompany extends Company {
     const seen = this.historyOf(stream).begin(LAST, 'finally', callUs);
     for (const id of new Set([...there, ...delivered, ...pending.keys()])) {
       const consumer = pending.get(id);
-      seen.steps.set(this.elementOf(stream, id), {
+      seen.steps.set(id, {
         kind: 'finally',
         last: LAST,
         state: consumer === undefined ? finalState.ACKNOWLEDGED : stateAt(consumer),
