@@ -1,20 +1,39 @@
 /** Places near another: GEOSEARCH, GEOSEARCHSTORE and the older GEORADIUS family. */
 
+import type { CellsAhead } from '../repl/cells-ahead.ts';
+import { rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { SLICED_FROM } from './collection-row.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Command, KeyFinder } from './command.ts';
 import { CommandError } from './errors.ts';
 import { type Place, placeOfScore, scoresOf } from './geo-hash.ts';
 import { distanceText, geoCommand, geoDoc, placeAt, placeOfMember, placeReply, unitAt } from './geo-row.ts';
 import { cellsAround, distanceWithin, type Shape } from './geo-shape.ts';
 import { FIRST_KEY, rowAt, TWO_KEYS } from './key-row.ts';
+import { inTurns } from './long-store.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import type { Reply } from './reply.ts';
-import { orderRange, type SortedSet, sortedSetAt, storeSortedSet } from './sorted-set-row.ts';
+import { inOneGo, type Sliced } from './sliced.ts';
+import { sortSliced } from './sort-sliced.ts';
+import {
+  memberOfOrder,
+  orderRange,
+  type Scored,
+  scoreOfOrder,
+  type SortedSet,
+  sortedSetAt,
+  storeScoredSliced,
+  storeSortedSet,
+} from './sorted-set-row.ts';
 import { scoreAt } from './sorted-set-words.ts';
 
 const COMPLEXITY = 'O(N+log(M)) for N members in the cells around the shape and M in the shape';
+
+/** Matches made into members between two rests. */
+const TURNED_BETWEEN_RESTS = 10_000;
 
 /** What the name of a command says about its words. */
 interface Form {
@@ -55,6 +74,7 @@ export const geoSearchCommands: readonly Command[] = [
     flags: ['write', 'denyoom'],
     keys: TWO_KEYS,
     access: 'transaction',
+    takesTurns: true,
     doc: geoDoc('Stores the members in a circle or a box as a sorted set.', '6.2.0', COMPLEXITY),
     run: (view, args) => search(view, args, { kind: 'search', store: 'always', key: 2, options: 3 }),
   }),
@@ -80,6 +100,7 @@ function bothRadius(name: string, arity: number, summary: string, form: Form): r
       flags: ['write', 'denyoom', 'movablekeys'],
       keys: WITH_STORED,
       access: 'transaction',
+      takesTurns: true,
       doc: geoDoc(summary, '3.2.0', COMPLEXITY),
       run: (view, args) => search(view, args, form),
     }),
@@ -241,14 +262,31 @@ interface Match {
 function search(view: View, args: Args, form: Form): Reply {
   const set = sortedSetAt(view, args, form.key);
   const request = requestOf(args, form, set);
-  const matches = set === undefined ? [] : sorted(matchesOf(set, request), request);
-  const { target, unit } = request;
-  if (target === undefined) return matches.map((match) => matchReply(match, request));
-  const members = matches.map(({ member, score, distance }) => ({
-    member,
-    score: request.storeDistances ? distance / unit : score,
-  }));
-  return storeSortedSet(view, rowAt(view, args, target), members);
+  const { target } = request;
+  const isLong = set !== undefined && set.count > SLICED_FROM;
+  if (target !== undefined) {
+    const row = rowAt(view, args, target);
+    const becoming = { type: rowType.SORTED_SET, expiresAtMs: 0, isLong };
+    const stored = inTurns(view, row, becoming, (cells) => storeSliced(set as SortedSet, request, cells));
+    return stored ?? storeSortedSet(view, row, inOneGo(scoredMatches(set, request)));
+  }
+  return inOneGo(matchesOf(set, request)).map((match) => matchReply(match, request));
+}
+
+function* storeSliced(set: SortedSet, request: Request, cells: CellsAhead): Sliced<Reply> {
+  return yield* storeScoredSliced(cells, yield* scoredMatches(set, request));
+}
+
+/** What a search stores. */
+function* scoredMatches(set: SortedSet | undefined, request: Request): Sliced<Scored[]> {
+  const { unit, storeDistances } = request;
+  const matches = yield* matchesOf(set, request);
+  const scored: Scored[] = [];
+  for (const { member, score, distance } of matches) {
+    scored.push({ member, score: storeDistances ? distance / unit : score });
+    if (scored.length % TURNED_BETWEEN_RESTS === 0) yield undefined;
+  }
+  return scored;
 }
 
 function matchReply({ member, score, place, distance }: Match, request: Request): Reply {
@@ -261,26 +299,24 @@ function matchReply({ member, score, place, distance }: Match, request: Request)
   return reply;
 }
 
-/** The members in the shape, cell after cell. Throws `Miss`. */
-function matchesOf(set: SortedSet, { centre, shape, takesAny, count }: Request): Match[] {
+/** The members in the shape, cell after cell, in the order that is asked for. */
+function* matchesOf(set: SortedSet | undefined, request: Request): Sliced<readonly Match[]> {
+  const { centre, shape, takesAny, count, order } = request;
   const matches: Match[] = [];
-  if (centre === undefined || shape === undefined) return matches;
+  if (set === undefined || centre === undefined || shape === undefined) return matches;
   for (const cell of cellsAround(shape, centre)) {
-    set.each(orderRange(...scoresOf(cell)), (member, score) => {
+    yield* eachStepSliced(set.walk(orderRange(...scoresOf(cell))), (key) => {
+      const score = scoreOfOrder(key);
       const place = placeOfScore(score);
       const distance = distanceWithin(shape, centre, place);
-      if (distance !== undefined) matches.push({ member: member.slice(), score, place, distance });
+      if (distance !== undefined) matches.push({ member: memberOfOrder(key).slice(), score, place, distance });
       return !takesAny || matches.length < count;
     });
     if (takesAny && matches.length >= count) break;
   }
-  return matches;
-}
-
-function sorted(matches: Match[], { order, takesAny, count }: Request): Match[] {
   // The first so many mean the nearest, unless any will do.
   const by = order ?? (count > 0 && !takesAny ? 'asc' : undefined);
-  if (by === 'asc') matches.sort((a, b) => a.distance - b.distance);
-  else if (by === 'desc') matches.sort((a, b) => b.distance - a.distance);
-  return count === 0 ? matches : matches.slice(0, count);
+  const sign = by === 'desc' ? -1 : 1;
+  const sorted = by === undefined ? matches : yield* sortSliced(matches, (a, b) => sign * (a.distance - b.distance));
+  return count === 0 ? sorted : sorted.slice(0, count);
 }

@@ -1,18 +1,24 @@
 /** Values as bytes, here and in Redis: DUMP and RESTORE. */
 
-import { rowType } from '../repl/head.ts';
+import type { CellsAhead } from '../repl/cells-ahead.ts';
+import { type RowType, rowType } from '../repl/head.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { SLICED_FROM } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { FIRST_KEY, keyCommand, keyDoc, rowAt } from './key-row.ts';
+import { inTurns } from './long-store.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { dumpValue, isIntact, restoreValue } from './rdb.ts';
 import { fillRow, valueOfRow } from './rdb-row.ts';
+import { dumpSliced, dumpsSliced, isIntactSliced, restoreSliced, slicedTypeOf } from './rdb-sliced.ts';
 import { OK, type Reply } from './reply.ts';
+import type { Sliced } from './sliced.ts';
 
 const BAD_DATA = 'ERR Bad data format';
+const BAD_CHECKSUM = 'ERR DUMP payload version or checksum are wrong';
 
 export const dumpCommands: readonly Command[] = [
   keyCommand({
@@ -23,6 +29,8 @@ export const dumpCommands: readonly Command[] = [
     access: 'read',
     doc: keyDoc('Returns a value as a payload for RESTORE, here or in Redis.', '2.6.0', 'O(N) for a value of N bytes'),
     run: dump,
+    isLong: (view, args) => isLongDump(view, args),
+    runSliced: (view, args) => dumpSliced(view, rowAt(view, args, 1)),
   }),
   keyCommand({
     name: 'restore',
@@ -33,6 +41,7 @@ export const dumpCommands: readonly Command[] = [
     categories: ['keyspace', 'dangerous'],
     doc: keyDoc('Creates a key from the payload of a DUMP.', '2.6.0', 'O(N) for a value of N bytes'),
     run: restore,
+    takesTurns: true,
   }),
 ];
 
@@ -43,6 +52,11 @@ function dump(view: View, args: Args): Reply {
   // Its fields may all be past their deadlines.
   if (row.type === rowType.HASH && value.kind === 'hash' && value.words.length === 0) return null;
   return dumpValue(value);
+}
+
+function isLongDump(view: View, args: Args): boolean {
+  const row = rowAt(view, args, 1);
+  return row.live && dumpsSliced(view, row, SLICED_FROM);
 }
 
 interface RestoreOptions {
@@ -57,13 +71,28 @@ function restore(view: View, args: Args): Reply {
   const ttl = clampedIntegerOf(args, 2);
   if (ttl < 0) throw new CommandError('ERR Invalid TTL value, must be >= 0');
   const payload = args.at(3);
-  if (!isIntact(payload)) throw new CommandError('ERR DUMP payload version or checksum are wrong');
+  const deadlineMs = ttl === 0 ? 0 : Math.min(ttl + (options.absolute ? 0 : view.nowMs), Number.MAX_SAFE_INTEGER);
+  const type = slicedTypeOf(payload);
+  if (type !== undefined) {
+    const becoming = { type, expiresAtMs: deadlineMs, isLong: true };
+    const stored = inTurns(view, row, becoming, (cells) => restoredSliced(payload, type, cells));
+    if (stored !== undefined) {
+      if (deadlineMs !== 0 && deadlineMs <= view.nowMs) view.remove(row);
+      return stored;
+    }
+  }
+  if (!isIntact(payload)) throw new CommandError(BAD_CHECKSUM);
   const value = restoreValue(payload);
   if (value === undefined || !fillRow(view, row, value)) throw new CommandError(BAD_DATA);
   if (ttl === 0) return OK;
-  const deadlineMs = Math.min(ttl + (options.absolute ? 0 : view.nowMs), Number.MAX_SAFE_INTEGER);
   if (deadlineMs <= view.nowMs) view.remove(row);
   else view.setExpiry(row, deadlineMs);
+  return OK;
+}
+
+function* restoredSliced(payload: Uint8Array, type: RowType, cells: CellsAhead): Sliced<Reply> {
+  if (!(yield* isIntactSliced(payload))) throw new CommandError(BAD_CHECKSUM);
+  if (!(yield* restoreSliced(payload, type, cells))) throw new CommandError(BAD_DATA);
   return OK;
 }
 

@@ -28,17 +28,36 @@ for (let byte = 0; byte < 256; byte++) {
   tableLow[byte] = low;
 }
 
+/** A checksum that is made piece by piece. */
+export class Crc64 {
+  private high = 0;
+  private low = 0;
+
+  /** Goes on with bytes[start, end). */
+  update(bytes: Uint8Array, start: number, end: number): void {
+    let { high, low } = this;
+    for (let i = start; i < end; i++) {
+      const entry = (low ^ (bytes[i] as number)) & 0xff;
+      low = ((low >>> 8) | (high << 24)) ^ (tableLow[entry] as number);
+      high = (high >>> 8) ^ (tableHigh[entry] as number);
+    }
+    this.high = high;
+    this.low = low;
+  }
+
+  /** Writes it at target[at…], 8 bytes, little-endian. */
+  write(target: Uint8Array, at: number): void {
+    const { high, low } = this;
+    for (let i = 0; i < 4; i++) {
+      target[at + i] = low >>> (8 * i);
+      target[at + 4 + i] = high >>> (8 * i);
+    }
+  }
+}
+
 /** Writes the checksum of bytes[0, end) at target[at…], 8 bytes, little-endian. */
 export function writeCrc64(target: Uint8Array, at: number, bytes: Uint8Array, end: number): void {
-  let high = 0;
-  let low = 0;
-  for (let i = 0; i < end; i++) {
-    const entry = (low ^ (bytes[i] as number)) & 0xff;
-    low = ((low >>> 8) | (high << 24)) ^ (tableLow[entry] as number);
-    high = (high >>> 8) ^ (tableHigh[entry] as number);
-  }
-  for (let i = 0; i < 4; i++) {
-    target[at + i] = low >>> (8 * i);
-    target[at + 4 + i] = high >>> (8 * i);
-  }
+  const crc = new Crc64();
+  crc.update(bytes, 0, end);
+  crc.write(target, at);
 }

@@ -34,6 +34,17 @@ export type RdbValue =
   | { readonly kind: 'sorted-set'; readonly members: readonly Scored[] }
   | { readonly kind: 'stream'; readonly stream: StreamImage };
 
+/** The forms that may have very many elements (see the head of this file). */
+export const rdbForm = {
+  LIST: 1,
+  SET: 2,
+  SORTED_SET_TEXT: 3,
+  HASH: 4,
+  SORTED_SET: 5,
+  LIST_OF_ZIPLISTS: 14,
+  LIST_OF_NODES: 18,
+} as const;
+
 const PLAIN_NODE = 1;
 const PACKED_NODE = 2;
 
@@ -129,10 +140,9 @@ function readPairs(form: number, from: RdbReader): RdbValue {
       return hashWithDeadlines(from);
     case 25:
       return packedHashWithDeadlines(from);
-    case 3:
-      return { kind: 'sorted-set', members: repeat(from.count(), () => scored(from.string(), textScore(from))) };
-    case 5:
-      return { kind: 'sorted-set', members: repeat(from.count(), () => scored(from.string(), from.double())) };
+    case rdbForm.SORTED_SET_TEXT:
+    case rdbForm.SORTED_SET:
+      return { kind: 'sorted-set', members: repeat(from.count(), () => readScored(from, form)) };
     case 12:
       return sortedSet(readZiplist(from.string()));
     case 17:
@@ -152,7 +162,8 @@ function strings(from: RdbReader, count: number): Uint8Array[] {
   return repeat(count, () => from.string());
 }
 
-function listNode(from: RdbReader): Uint8Array[] {
+/** Throws `DamagedError`. */
+export function listNode(from: RdbReader): Uint8Array[] {
   const container = from.length();
   const bytes = from.string();
   if (container === PLAIN_NODE) return [bytes];
@@ -199,6 +210,11 @@ function sortedSet(items: readonly Uint8Array[]): RdbValue {
   for (let i = 0; i < items.length; i += 2)
     members.push(scored(items[i] as Uint8Array, numberOf(items[i + 1] as Uint8Array)));
   return { kind: 'sorted-set', members };
+}
+
+/** A member with its score, as text or as a number. Throws `DamagedError`. */
+export function readScored(from: RdbReader, form: number): Scored {
+  return scored(from.string(), form === rdbForm.SORTED_SET_TEXT ? textScore(from) : from.double());
 }
 
 function scored(member: Uint8Array, score: number): Scored {

@@ -64,11 +64,17 @@ export function valueLength(payload: Uint8Array): number {
   return payload.length - FOOTER_BYTES - 1;
 }
 
-/** Whether version and checksum of a payload are right. */
-export function isIntact(payload: Uint8Array): boolean {
+/** Whether a payload is long enough and its version is not above RDB_VERSION_MAX. */
+export function isVersionKnown(payload: Uint8Array): boolean {
   if (payload.length < FOOTER_BYTES) return false;
   const end = payload.length - FOOTER_BYTES;
-  if (((payload[end] as number) | ((payload[end + 1] as number) << 8)) > RDB_VERSION_MAX) return false;
+  return ((payload[end] as number) | ((payload[end + 1] as number) << 8)) <= RDB_VERSION_MAX;
+}
+
+/** Whether version and checksum of a payload are right. */
+export function isIntact(payload: Uint8Array): boolean {
+  if (!isVersionKnown(payload)) return false;
+  const end = payload.length - FOOTER_BYTES;
   const crc = new Uint8Array(8);
   writeCrc64(crc, 0, payload, end + 2);
   return crc.every((byte, i) => byte === payload[end + 2 + i]);

@@ -28,7 +28,7 @@ import {
   type WantedId,
 } from './stream-id.ts';
 import { entryOfWords, Stream, streamAt, streamCommand, streamDoc, streamToFill, wordsOfEntry } from './stream-row.ts';
-import { addOrTrimOptions, trim, trims } from './stream-trim.ts';
+import { addOrTrimOptions, trim, trimInTurns, trims } from './stream-trim.ts';
 
 export const plainStreamCommands: readonly Command[] = [
   streamCommand({
@@ -82,6 +82,7 @@ export const plainStreamCommands: readonly Command[] = [
     access: 'update',
     doc: streamDoc('Deletes the oldest entries of a stream.', '5.0.0', 'O(N) for N trimmed entries'),
     run: trimNow,
+    takesTurns: true,
   }),
   streamCommand({
     name: 'xsetid',
@@ -206,8 +207,8 @@ function remove(view: View, args: Args): Reply {
 
 function trimNow(view: View, args: Args): Reply {
   const options = addOrTrimOptions(args, false);
-  const stream = streamAt(view, args);
-  return stream === undefined ? 0 : trim(stream, options);
+  const row = typedRowAt(view, args, 1, rowType.STREAM);
+  return row.live ? trimInTurns(view, row, options) : 0;
 }
 
 function setId(view: View, args: Args): Reply {

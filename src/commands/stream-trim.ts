@@ -7,20 +7,28 @@
  */
 
 import { compareBytes, copyOf } from '../bytes.ts';
+import type { Elements } from '../repl/elements.ts';
+import { LongChange } from '../repl/long-change.ts';
+import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import { eachSliced } from './collection-row.ts';
 import { CommandError } from './errors.ts';
 import { clampedIntegerOf } from './number.ts';
 import { optionName, syntaxError } from './options.ts';
 import { GREATEST_ID, idAfter, idAt, LEAST_ID, type StreamId, type WantedId, wantedIdAt } from './stream-id.ts';
 import { type DeletionPolicy, forget, isNeeded, policyOf } from './stream-deletion.ts';
 import { Group } from './stream-group.ts';
-import type { Stream } from './stream-row.ts';
+import type { Sliced } from './sliced.ts';
+import { Stream } from './stream-row.ts';
 
 /** Redis's default of stream-node-max-entries. */
 const NODE_ENTRIES = 100;
 
 /** Entries that `~` deletes at most without a LIMIT, as in Redis. */
 const DEFAULT_LIMIT = 100 * NODE_ENTRIES;
+
+/** Up to so many entries a stream is trimmed in one turn. */
+const LOOKED_THROUGH = 2000;
 
 const TWO_STRATEGIES = 'ERR syntax error, MAXLEN and MINID options at the same time are not compatible';
 const LIMIT_ALONE = 'ERR syntax error, LIMIT cannot be used without specifying a trimming strategy';
@@ -119,6 +127,57 @@ export function trim(stream: Stream, options: TrimOptions): number {
   if (stream.dropsAsRange(old.length)) stream.dropBefore(idAfter(old.at(-1) as StreamId) ?? GREATEST_ID, old.length);
   else stream.dropFirst(old);
   return old.length;
+}
+
+/** Entries that go from the beginning of a stream. */
+interface Surplus {
+  readonly count: number;
+  /** Where those begin that stay. */
+  readonly left: StreamId;
+}
+
+/** As `trim`, of a live row; looking for where a large stream is cut may take turns. Throws `Miss`, `LongChange`. */
+export function trimInTurns(view: View, row: Row, options: TrimOptions): number {
+  const stream = new Stream(view.elements(row));
+  const made = view.made(row);
+  if (made !== undefined) {
+    // What `surplusOf` has returned.
+    const { count, left } = made.answer as Surplus;
+    if (stream.dropsAsRange(count)) stream.dropBefore(left, count);
+    else if (count > 0) stream.dropFirst(firstIds(stream, count));
+    return count;
+  }
+  const { policy, limit, approximate } = options;
+  // With a limit there is not much to look for.
+  const isShort = approximate && limit > 0 && limit <= DEFAULT_LIMIT;
+  if (!view.mayTakeTurns || policy !== 'KEEPREF' || isShort || stream.length <= LOOKED_THROUGH)
+    return trim(stream, options);
+  throw new LongChange(row, () => surplusOf(view.lastingElements(row), options));
+}
+
+function* surplusOf(elements: Elements, options: TrimOptions): Sliced<Surplus> {
+  const stream = new Stream(elements);
+  const { length, lastId } = stream;
+  const { maxLength, minId, approximate, limit } = options;
+  const past = idAfter(lastId) ?? GREATEST_ID;
+  const { lower = LEAST_ID, upper = past } = stream.range(LEAST_ID, GREATEST_ID);
+  const whole = { lower: copyOf(lower), upper: copyOf(upper) };
+  let count = maxLength === undefined ? length : Math.max(length - maxLength, 0);
+  if (maxLength === undefined) {
+    let old = 0;
+    yield* eachSliced(elements, whole, (id) => compareBytes(id, minId as StreamId) < 0 && ++old !== limit);
+    count = old;
+  }
+  if (approximate) count = wholeNodes(stream, count, limit);
+  if (count === 0 || count === length) return { count, left: past };
+  const reverse = length - count < count;
+  let steps = reverse ? length - count : count + 1;
+  let left = past;
+  yield* eachSliced(elements, { ...whole, reverse }, (id) => {
+    if (--steps === 0) left = copyOf(id);
+    return steps > 0;
+  });
+  return { count, left };
 }
 
 /** Deletes the first `count` entries, and returns their number. */

@@ -8,8 +8,8 @@
 import { EMPTY } from '../bytes.ts';
 import type { Batch, Store } from '../engine/store.ts';
 import { garbageKey } from './cell-garbage.ts';
-import { type CellWriter, putCell } from './element-cells.ts';
-import { ELEMENT } from './elements.ts';
+import { CellElements, type CellWriter, putCell } from './element-cells.ts';
+import { ELEMENT, type ElementSteps } from './elements.ts';
 
 /** Bytes of cells that one batch holds before it is written although its slice goes on. */
 const BATCH_BYTES = 256 * 1024;
@@ -53,6 +53,12 @@ export class CellsAhead implements CellWriter {
     putCell(this.batch, this, tag, key, value);
     if (tag === ELEMENT) this.count++;
     if (this.batch.byteLength > BATCH_BYTES) this.write();
+  }
+
+  /** A walk over what was written, by the keys of a tag. Must be closed. */
+  walk(tag: number): ElementSteps {
+    const { store, head, headLength, generation } = this;
+    return new CellElements(store, head, headLength, generation, () => {}).steps(tag, {});
   }
 
   /** Writes what was added since the last time: at the end of each slice. Throws `EngineError`. */

@@ -269,9 +269,9 @@ export class View {
    */
   lastingElements(row: Row): Elements {
     const elements = this.elements(row);
-    const { base, count, meta } = elements;
-    if (row.dirty || !(base instanceof PackedElements)) return elements;
-    return new Elements(row, base.copy(), count, copyOf(meta));
+    const { base, count, meta, staged, dropped } = elements;
+    if (row.dirty || staged.length > 0 || dropped.length > 0) return elements;
+    return new Elements(row, base instanceof PackedElements ? base.copy() : base, count, copyOf(meta));
   }
 
   /** Makes the row an empty collection without a deadline, whatever it was. */

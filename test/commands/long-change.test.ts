@@ -5,6 +5,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { writeCrc64 } from '../../src/commands/rdb-crc64.ts';
+import { RdbWriter } from '../../src/commands/rdb-writer.ts';
 import { lookup } from '../../src/engine/store.ts';
 import { EXPIRY_PREFIX, headEnd } from '../../src/repl/row-key.ts';
 import { Prng } from '../sim/prng.ts';
@@ -36,7 +38,7 @@ function filling(): Commands {
     ['SADD', 'sb', ...some(ELEMENTS, (i) => [`m${2 * i}`])],
     ['PEXPIRE', 'list', 7_000_000],
     ['GEOADD', 'geo', ...some(ELEMENTS, (i) => [(i % 360) - 180, (i % 160) / 2 - 40, `place${i}`])],
-    ...Array.from({ length: 1200 }, (_, i): Word[] => ['XADD', 'st', `${i + 1}-1`, 'field', i]),
+    ...Array.from({ length: ELEMENTS }, (_, i): Word[] => ['XADD', 'st', `${i + 1}-1`, 'field', i]),
     ['XGROUP', 'CREATE', 'st', 'group', 0],
     ['XREADGROUP', 'GROUP', 'group', 'me', 'COUNT', 700, 'STREAMS', 'st', '>'],
     ['SET', 'str', 'text', 'PX', 6_000_000],
@@ -94,6 +96,17 @@ const COMMANDS: Commands = [
   ['ZPOPMAX', 'za', 1500],
   ['ZPOPMAX', 'za', 9999],
   ['ZMPOP', 2, 'none', 'za', 'MAX', 'COUNT', 1700],
+  ['GEOSEARCHSTORE', 'out', 'geo', 'FROMLONLAT', 10, 5, 'BYBOX', 30_000, 6000, 'km'],
+  ['GEOSEARCHSTORE', 'out', 'geo', 'FROMLONLAT', 10, 5, 'BYRADIUS', 9000, 'km', 'COUNT', 90, 'STOREDIST'],
+  ['GEOSEARCHSTORE', 'geo', 'geo', 'FROMMEMBER', 'place3', 'BYRADIUS', 9000, 'km', 'DESC'],
+  ['GEORADIUS', 'geo', 10, 5, 9000, 'km', 'STORE', 'out'],
+  ['GEOSEARCHSTORE', 'out', 'geo', 'FROMLONLAT', 0, 60, 'BYRADIUS', 1, 'm'],
+  ['XTRIM', 'st', 'MAXLEN', 100],
+  ['XTRIM', 'st', 'MAXLEN', '~', 2350, 'LIMIT', 20_000],
+  ['XTRIM', 'st', 'MINID', '2000-1'],
+  ['XTRIM', 'st', 'MINID', '100-1'],
+  ['XTRIM', 'st', 'MINID', '~', '1050-1', 'LIMIT', 0],
+  ['XTRIM', 'st', 'MAXLEN', 0],
   ['BZMPOP', 0, 1, 'za', 'MIN', 'COUNT', 1700],
 ];
 
@@ -195,12 +208,64 @@ function isQuick(words: readonly Word[]): boolean {
     line === 'ZRANGESTORE za none 0 -1' ||
     line === 'SUNIONSTORE out sa list' ||
     line === 'SORT sa STORE out' ||
+    words.includes('m') ||
+    words[0] === 'XTRIM' ||
     line === 'LINSERT list BEFORE 17 new' ||
     line === 'LINSERT list AFTER 899 new' ||
     line.startsWith('LREM list 2') ||
     line.startsWith('LREM list -1')
   );
 }
+
+/** A payload of these bytes. */
+function sealed(out: RdbWriter): Uint8Array {
+  const payload = out.u8(10).u8(0).bytes(8);
+  writeCrc64(payload, payload.length - 8, payload, payload.length - 8);
+  return payload;
+}
+
+test('DUMP and RESTORE in turns have the bytes and the errors of those in one go', async () => {
+  const payloads: Uint8Array[] = [];
+  for (const key of ['list', 'za', 'sa', 'h', 'st']) {
+    const [inTurns, whole] = [await filled(false, key), await filled(true, key)];
+    await inTurns.run(0, 'HPERSIST', 'h', 'FIELDS', 2, 'field1', 'field2');
+    await whole.run(0, 'HPERSIST', 'h', 'FIELDS', 2, 'field1', 'field2');
+    const dump = inTurns.begin(0, 'DUMP', key);
+    assert.ok((await inTurns.untilDone(dump)) > 0 || key === 'st', key);
+    await whole.run(0, 'MULTI');
+    await whole.run(0, 'DUMP', key);
+    assert.deepEqual([await dump], await whole.run(0, 'EXEC'), key);
+    payloads.push(Buffer.from((await dump) as string, 'latin1'));
+  }
+  const [list = new Uint8Array(0), ...others] = payloads;
+  const nodes = new RdbWriter().u8(18).length(3000);
+  for (let i = 0; i < 3000; i++) nodes.length(1).string(Buffer.from(`value${i % 700}`));
+  const twice = (form: number, words: number): Uint8Array => {
+    const out = new RdbWriter().u8(form).length(3000);
+    for (let i = 0; i < 3000; i++) {
+      out.string(Buffer.from(`member${i % 2999}`));
+      if (words === 2) out.string(Buffer.from('v'));
+      if (words === 3) out.double(i);
+    }
+    return sealed(out);
+  };
+  const flipped = list.slice();
+  flipped[5000] = (flipped[5000] as number) ^ 1;
+  const cut = sealed(new RdbWriter().raw(list.subarray(0, list.length - 30)));
+  const longer = sealed(new RdbWriter().raw(list.subarray(0, list.length - 10)).u8(1));
+  for (const payload of [list, ...others, sealed(nodes), twice(2, 1), twice(4, 2), twice(5, 3), flipped, cut, longer]) {
+    for (const options of [[0], [5000], [1, 'ABSTTL'], [0, 'REPLACE']]) {
+      const [inTurns, whole] = [await filled(false, 'str'), await filled(true, 'str')];
+      for (const key of ['out', 'str']) {
+        const words = ['RESTORE', key, options[0] as Word, payload, ...options.slice(1)];
+        const line = `${key} ${payload[0]} ${payload.length} ${options.join(' ')}`;
+        assert.deepEqual(await inTurns.run(0, ...words), await whole.run(0, ...words), line);
+        assert.deepEqual(await content(inTurns), await content(whole), line);
+        assert.equal(await strayCells(inTurns), 0, line);
+      }
+    }
+  }
+});
 
 test('SPOP in turns takes what it answers', async () => {
   for (const count of [1300, 2599, 9999]) {

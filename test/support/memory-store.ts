@@ -136,7 +136,11 @@ export class MemoryStore implements Store {
   private read(pairs: readonly Pair[], key: Uint8Array, found: Found): Lookup {
     if (this.isCold(key)) return lookup.MISS;
     const pair = pairs[indexOf(pairs, key)];
-    if (pair === undefined || compareBytes(pair.key, key) !== 0) return lookup.ABSENT;
+    if (pair === undefined || compareBytes(pair.key, key) !== 0) {
+      // Else what another store has said of it would be taken for an answer.
+      found.sequence = 0;
+      return lookup.ABSENT;
+    }
     found.bytes = pair.value;
     found.start = 0;
     found.end = pair.value.length;
