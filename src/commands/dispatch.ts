@@ -30,7 +30,7 @@ import { CommandError, NO_AUTH, onlySubscribing, wrongArity } from './errors.ts'
 import { localOnly } from './errors-cluster.ts';
 import { AFTER_PENDING, type AfterPending, PendingReply, whenSettled } from './pending-reply.ts';
 import { isRefusedToSubscriber } from './pubsub.ts';
-import { ErrorReply, ownBytes, QUEUED, type Reply } from './reply.ts';
+import { ErrorReply, ownBytes, QUEUED, type Reply, SimpleString } from './reply.ts';
 import { runWhole } from './slices.ts';
 import type { Server } from './server-state.ts';
 import { CommandTable, keyIndexes } from './table.ts';
@@ -205,6 +205,7 @@ export class Dispatcher {
     try {
       this.forgetRun();
       reply = this.runHandler(view, command, args, context);
+      view.showsBytes = typeof reply !== 'number' && !(reply instanceof SimpleString);
       this.commit(view, command);
       const parked = this.park(view, client, command, args, reply);
       if (parked !== undefined) return parked;

@@ -63,6 +63,7 @@ const LATE: Refusal = { code: 'overloaded', message: 'the disk has not finished 
 
 export class Engine implements Store {
   lastSequence: number;
+  writeCount = 0;
   writeDelayMs = 0;
   refusal: Refusal | undefined;
 
@@ -247,8 +248,8 @@ export class Engine implements Store {
     const memtable = this.#memtable;
     const end = memtable.arena.end + GROUP_HEADER_BYTES + batch.byteLength;
     if (end > this.#walFile.secured) this.#secure(end);
-    memtable.append(batch);
-    this.lastSequence += batch.count;
+    this.lastSequence += memtable.append(batch, this.#pins.newest);
+    this.writeCount++;
     this.#userBytes += batch.byteLength;
     if (!this.#turnEndAsked) {
       this.#turnEndAsked = true;

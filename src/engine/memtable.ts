@@ -10,7 +10,9 @@
  * Invariants:
  * - `sequence` of a record = `arena.firstSequence` + the number of records before it in the arena.
  * - Every key has exactly one hash slot; the chain behind it descends in sequence.
- * - `#lastOffset` is 0 or what slot `#lastSlot` holds.
+ * - `#lastOffset` is 0 or what slot `#lastSlot` holds; `#replaceable` is 0 or the newest record of its key.
+ * - A record is written over only while its group is open, it is the newest of its key, and nobody may see it but those
+ *   who see what takes its place: so it makes no difference that the new one has the old one's sequence.
  * - Every key is either pending or in `SortedKeys`, never both.
  * - The hash table is at most seven eighths full.
  */
@@ -116,6 +118,8 @@ export class Memtable {
   /** The key that was looked up last, as `#slots` has it: where, and its newest record (0: not found). */
   #lastSlot = 0;
   #lastOffset = 0;
+  /** The record that a batch's `replaceLast` was about last, if it is the newest of its key; 0: none is known. */
+  #replaceable = 0;
   /** By prefix: the pending key that came last (ordinal + 1; 0: none). */
   readonly #pendingHeads = new Uint32Array(PREFIXES);
   #pendingCount = 0;
@@ -159,16 +163,23 @@ export class Memtable {
     );
   }
 
-  /** Appends the records of the batch to the open group and indexes them. */
-  append(batch: WriteBatch): void {
+  /**
+   * Appends the records of the batch to the open group and indexes them; returns how many: without the last one when it
+   * has been written over an older one. `pinned`: the newest sequence that a snapshot or cursor looks at, -1 for none.
+   */
+  append(batch: WriteBatch, pinned = -1): number {
     const arena = this.arena;
-    const byteLength = batch.byteLength;
-    const count = batch.count;
+    let { byteLength, count } = batch;
     if (arena.end + GROUP_HEADER_BYTES + byteLength > arena.bytes.length || this.keyCount + count > this.#hardKeys) {
       this.#grow(byteLength, count);
     }
+    if (batch.replacing >= 0 && this.#replace(batch, pinned)) {
+      byteLength = batch.replacing;
+      if (--count === 0) return 0;
+    }
     if (arena.groupStart === 0) arena.openGroup();
     let at = arena.end;
+    const last = batch.replacing >= 0 && byteLength > batch.replacing ? at + batch.replacing : 0;
     if (byteLength <= WORD_COPY_BYTES) {
       const from = batch.words;
       const to = arena.words;
@@ -180,6 +191,43 @@ export class Memtable {
     arena.end = at + byteLength;
     for (let i = 0; i < count; i++) at = this.#index(at);
     assert(at === arena.end, 'the records of a batch fill it');
+    if (last !== 0) this.#replaceable = last;
+    return count;
+  }
+
+  /** Writes the last record of the batch over the one of its key; false: there is none that this may be done to. */
+  #replace(batch: WriteBatch, pinned: number): boolean {
+    const { arena } = this;
+    const from = batch.words;
+    const fromWord = batch.replacing >> 2;
+    const keyLength = (from[fromWord] as number) & KEY_LENGTH_MASK;
+    const keyStart = batch.replacing + RECORD_HEADER_BYTES;
+    let offset = this.#replaceable;
+    if (offset === 0 || !this.#sameKey(offset, batch.bytes, keyStart, keyLength)) {
+      // Whoever writes a key has mostly just looked it up.
+      offset = this.#lastOffset;
+      if (offset === 0 || !this.#sameKey(offset, batch.bytes, keyStart, keyLength)) return false;
+    }
+    if (arena.groupStart === 0 || offset < arena.groupStart) return false;
+    const to = arena.words;
+    const word = offset >> 2;
+    const valueLength = from[fromWord + 1] as number;
+    const length = recordBytes(keyLength, valueLength);
+    // Both are puts with one key.
+    if (to[word] !== from[fromWord] || recordBytes(keyLength, to[word + 1] as number) !== length) return false;
+    const sequence = this.firstSequence + (to[word + 2] as number);
+    if (sequence <= pinned) return false;
+    const range = this.rangeDeletes.at(-1);
+    if (range !== undefined && range.sequence > sequence) return false;
+    to[word + 1] = valueLength;
+    if (length <= WORD_COPY_BYTES) {
+      for (let i = (length >> 2) - 1; i >= RECORD_HEADER_BYTES >> 2; i--) to[word + i] = from[fromWord + i] as number;
+    } else {
+      const end = batch.replacing + length;
+      arena.bytes.set(batch.bytes.subarray(keyStart, end), offset + RECORD_HEADER_BYTES);
+    }
+    this.#replaceable = offset;
+    return true;
   }
 
   /**
@@ -230,6 +278,7 @@ export class Memtable {
     // Whoever writes a key has mostly just looked it up.
     if (last !== 0 && this.#sameKeys(last, at, keyLength)) {
       words[word + 3] = last;
+      if (last === this.#replaceable) this.#replaceable = 0;
       this.#slots[this.#lastSlot + 1] = at;
       this.#lastOffset = at;
       return end;
@@ -242,6 +291,7 @@ export class Memtable {
       if (offset === 0) break;
       if (slots[slot] === hash && this.#sameKeys(offset, at, keyLength)) {
         words[word + 3] = offset;
+        if (offset === this.#replaceable) this.#replaceable = 0;
         slots[slot + 1] = at;
         return end;
       }

@@ -15,7 +15,10 @@ export type Lookup = (typeof lookup)[keyof typeof lookup];
 /** When a write is acknowledgeable: fsynced; or handed to the operating system (fsync each second, or never). */
 export type FsyncPolicy = 'always' | 'everysec' | 'no';
 
-/** Where a value was found: `bytes[start, end)`, valid until the current turn of the event loop ends. */
+/**
+ * Where a value was found: `bytes[start, end)`, valid until the current turn of the event loop ends, or until the key is
+ * written by a `replaceLast`.
+ */
 export class Found {
   bytes: Uint8Array = new Uint8Array(0);
   start = 0;
@@ -38,6 +41,13 @@ export interface Batch {
    */
   reservePut(keyLength: number, valueLength: number): number;
   readonly bytes: Uint8Array;
+  /**
+   * The put that was added last may be written over the newest record of its key, if that is a put of the same size which
+   * is not on its way to the log and which no snapshot or cursor sees: the key takes no more room then, and `write` no new
+   * sequence. Void when anything is added after it. Requires: nothing else in the batch touches the key, and nobody
+   * goes on reading bytes of its last value that were found in this turn.
+   */
+  replaceLast(): void;
   delete(key: Uint8Array): void;
   /** Removes every key in [from, to) at a cost that does not grow with what is there. */
   deleteRange(from: Uint8Array, to: Uint8Array): void;
@@ -83,6 +93,8 @@ export type Refusal = { readonly code: 'disk-full' | 'overloaded' | 'closing'; r
 
 export interface Store {
   readonly lastSequence: number;
+  /** Batches written since the store was opened: as long as it stays, nothing has changed. */
+  readonly writeCount: number;
   /** Every record up to here is as durable as the fsync policy asks. */
   readonly durableSequence: number;
   /** Milliseconds that a writer should wait before its next write; 0 when compaction keeps up. */
@@ -114,7 +126,7 @@ export interface Store {
 
   newBatch(): Batch;
   /**
-   * Applies the batch and returns the sequence of its last record. Throws when `refusal` is set; but a batch that `frees`
+   * Applies the batch and returns the sequence to await: nothing of the batch has a later one. Throws when `refusal` is set; but a batch that `frees`
    * more space than it takes is taken on a full disk too, as long as a share of what is kept in reserve lasts.
    */
   write(batch: Batch, frees?: boolean): number;

@@ -18,9 +18,14 @@ const KEPT_CAPACITY_BYTES = 1 << 20;
 export class WriteBatch implements Batch {
   count = 0;
   byteLength = 0;
+  /** Where the last record begins if it may be written over an older one; -1: it may not. */
+  replacing = -1;
   bytes: Uint8Array;
   /** The same memory as `bytes`. */
   words: Uint32Array;
+  /** Where the last record begins. */
+  #last = 0;
+  #hasRange = false;
 
   constructor() {
     const memory = new ArrayBuffer(FIRST_CAPACITY_BYTES);
@@ -38,6 +43,11 @@ export class WriteBatch implements Batch {
     return this.#reserve(kind.PUT, keyLength, valueLength);
   }
 
+  replaceLast(): void {
+    // Its older record is older than a range delete of this batch, which must not take what comes after it.
+    if (this.count > 0 && !this.#hasRange) this.replacing = this.#last;
+  }
+
   delete(key: Uint8Array): void {
     const at = this.#reserve(kind.DELETE, key.length, 0);
     this.bytes.set(key, at);
@@ -47,6 +57,7 @@ export class WriteBatch implements Batch {
   deleteRange(from: Uint8Array, to: Uint8Array): void {
     if (compareBytes(from, to) >= 0) return;
     const at = this.#reserve(kind.DELETE_RANGE, from.length, to.length);
+    this.#hasRange = true;
     this.bytes.set(from, at);
     this.bytes.set(to, at + from.length);
   }
@@ -54,6 +65,8 @@ export class WriteBatch implements Batch {
   clear(): void {
     this.count = 0;
     this.byteLength = 0;
+    this.replacing = -1;
+    this.#hasRange = false;
     if (this.bytes.length > KEPT_CAPACITY_BYTES) this.#resize(FIRST_CAPACITY_BYTES);
   }
 
@@ -71,6 +84,8 @@ export class WriteBatch implements Batch {
     words[word + 3] = 0;
     this.byteLength = end;
     this.count++;
+    this.#last = start;
+    this.replacing = -1;
     return start + RECORD_HEADER_BYTES;
   }
 

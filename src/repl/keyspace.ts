@@ -324,7 +324,7 @@ export class Keyspace {
       if (!row.dirty) continue;
       if (row.live) frees = false;
       if (stamp === 0) stamp = this.hlc.next(view.nowMs);
-      this.putRow(batch, row, stamp);
+      this.putRow(batch, row, stamp, view.showsBytes);
     }
     if (batch.count === 0) return 0;
     const sequence = this.store.write(batch, frees);
@@ -437,7 +437,7 @@ export class Keyspace {
     return true;
   }
 
-  private putRow(batch: Batch, row: Row, stamp: number): void {
+  private putRow(batch: Batch, row: Row, stamp: number, showsBytes: boolean): void {
     const before = row.before;
     const head = this.head;
     const { live } = row;
@@ -461,6 +461,10 @@ export class Keyspace {
     head.actor = this.actor;
     head.expiresAtMs = row.expiresAtMs;
     putHead(batch, row.head, row.headLength, head, inline, this.inlineLength < 0 ? inline.length : this.inlineLength);
+    // Each record that counts a row has to be met by who replays it. Of a head before cells nobody shows bytes.
+    const isCounted = ((head.flags | before.flags) & (headFlag.BORN | headFlag.DIED)) !== 0;
+    const isInCells = (head.flags & before.flags & headFlag.CELLS) !== 0;
+    if (!isCounted && (isInCells || !showsBytes)) batch.replaceLast();
     this.indexExpiry(batch, row);
     indexFields(batch, row);
   }

@@ -85,13 +85,13 @@ export class OwnerRows {
   /** What `readState` has missed of the row's cells. */
   private missedCells: Miss | undefined = undefined;
 
-  /** The row that was looked up last, and the store's sequence then. */
+  /** The row that was looked up last, and the number of the store's writes then. */
   private lookedUp: RowName = '';
   private lookedUpAt = 0;
   private slotMark: Version | undefined = undefined;
   /** What was looked up last was remembered: of `before` only type and version are known. */
   private isRemembered = false;
-  /** The store's sequence when nothing but `apply` had written since `foreignAt`. */
+  /** The number of the store's writes when nothing but `apply` had written since `foreignAt`. */
   private seenAt = 0;
   /** What was written up to here may have been overwritten by others. */
   private foreignAt = 0;
@@ -128,7 +128,7 @@ export class OwnerRows {
    * would be read from may be gone.
    */
   isLookedUp(row: RowName): boolean {
-    if (row !== this.lookedUp || this.store.lastSequence !== this.lookedUpAt) return false;
+    if (row !== this.lookedUp || this.store.writeCount !== this.lookedUpAt) return false;
     // Marks that were written earlier may have been read in since.
     return this.state.slotMarks.of(this.slot, this.key[2] as number) === this.slotMark;
   }
@@ -186,14 +186,14 @@ export class OwnerRows {
 
   /** Somebody else has written to the store: what is remembered may be overwritten. */
   private noteForeign(): void {
-    const { lastSequence } = this.store;
-    if (lastSequence === this.seenAt) return;
-    this.seenAt = lastSequence;
-    this.foreignAt = lastSequence;
+    const { writeCount } = this.store;
+    if (writeCount === this.seenAt) return;
+    this.seenAt = writeCount;
+    this.foreignAt = this.store.lastSequence;
   }
 
   private remember(row: RowName, { type, flags, stamp, actor }: Head, sequence: number): void {
-    this.seenAt = this.store.lastSequence;
+    this.seenAt = this.store.writeCount;
     const { records } = this;
     const at = records.find(row);
     if (at < 0) return;
@@ -226,7 +226,7 @@ export class OwnerRows {
     this.held = held;
     this.floor = flushMark === 0 || held.stamp > flushMark ? held : maxVersion(held, ceilingVersion(flushMark));
     this.lookedUp = row;
-    this.lookedUpAt = this.store.lastSequence;
+    this.lookedUpAt = this.store.writeCount;
     this.slotMark = slotMark;
   }
 

@@ -138,6 +138,8 @@ export class View {
   nowMs = 0;
   /** Highest sequence of a record that was read or written; the reply waits for it. */
   sequenceSeen = 0;
+  /** Somebody may go on reading bytes of the rows' values, as they were found, when it has been committed. */
+  showsBytes = true;
   /** The rows that it has looked up: rows[0, rowCount). What stands behind them is of commands before. */
   readonly rows: Row[] = [];
   rowCount = 0;
@@ -172,6 +174,7 @@ export class View {
     this.database = database;
     this.nowMs = nowMs;
     this.sequenceSeen = 0;
+    this.showsBytes = true;
     // Emptying the array instead would give its memory away, for each command anew.
     this.rowCount = 0;
     if (this.rows.length > POOLED_ROWS) this.rows.length = 0;

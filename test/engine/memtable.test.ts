@@ -94,6 +94,102 @@ async function walk(memtable: Memtable, limit: number, reverse: boolean): Promis
 /** What one turn does: it looks a key up, then writes a batch. */
 const turn = fc.record({ looksUp: key, changes: fc.array(change, { minLength: 1, maxLength: 5 }) });
 
+const seldom = fc.nat({ max: 5 }).map((drawn) => drawn === 0);
+
+/** Each batch puts a key that no other change of it touches, over its older record where it may. */
+const rewriting = fc.array(
+  fc.record({
+    key: fc.constantFrom(...[0, 1].map((last) => Uint8Array.of(0, 0, 7, last))),
+    value: fc.uint8Array({ minLength: 2, maxLength: 7 }),
+    others: fc.oneof(
+      { weight: 4, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.constant([{ what: 'range', key: Uint8Array.of(0), to: Uint8Array.of(1) } as const]) },
+      { weight: 1, arbitrary: fc.array(change, { maxLength: 2 }) },
+    ),
+    looksUp: fc.boolean(),
+    staysApart: seldom,
+    /** A snapshot is taken before it. */
+    isPinned: seldom,
+    endsGroup: seldom,
+  }),
+  { maxLength: 30 },
+);
+
+test('a put over an older record changes nothing for who looks at an earlier state, nor for a replay', () => {
+  let replaced = 0;
+  fc.assert(
+    fc.property(rewriting, (writes) => {
+      const memtable = newMemtable();
+      const model = new Model();
+      const batch = new WriteBatch();
+      const found = new Found();
+      const pins: { limit: number; state: Map<string, string> }[] = [];
+      let last = FIRST_SEQUENCE - 1;
+      let written = new Uint8Array(0);
+      for (const { key: own, value, others, looksUp, staysApart, isPinned, endsGroup } of writes) {
+        if (isPinned) pins.push({ limit: last, state: model.states.at(-1) as Map<string, string> });
+        if (looksUp) memtable.get(own, own.length, found);
+        batch.clear();
+        for (const each of others) {
+          if (each.what !== 'range' && compareBytes(each.key, own) === 0) continue;
+          addTo(batch, each);
+          model.apply(each);
+        }
+        addTo(batch, { what: 'put', key: own, value });
+        model.apply({ what: 'put', key: own, value });
+        if (!staysApart) batch.replaceLast();
+        const appended = memtable.append(batch, pins.at(-1)?.limit ?? -1);
+        replaced += batch.count - appended;
+        last += appended;
+        assert.equal(memtable.arena.lastSequence, last);
+        if (endsGroup && memtable.arena.groupStart !== 0) {
+          memtable.arena.closeGroup(0, 0);
+          written = memtable.arena.bytes.slice(0, memtable.arena.end);
+        }
+        assertState(memtable, model, Infinity, model.states.at(-1) as Map<string, string>);
+        for (const { limit, state } of pins) assertState(memtable, model, limit, state);
+      }
+      if (memtable.arena.groupStart !== 0) memtable.arena.closeGroup(0, 0);
+      const { arena } = memtable;
+      assert.equal(compareBytes(arena.bytes.subarray(0, written.length), written), 0, 'what the log may have stays');
+      const copy = new Memtable(new Arena(arena.buffer.slice(0), 1, 1, FIRST_SEQUENCE), 1 << 16, secret);
+      copy.arena.end = arena.end;
+      copy.indexReplayed(() => {});
+      assertState(copy, model, Infinity, model.states.at(-1) as Map<string, string>);
+    }),
+    { numRuns: 500 },
+  );
+  assert.ok(replaced > 100, `only ${replaced} records were written over`);
+});
+
+test('an older record is not written over once a newer one has come, whichever key was looked up last', () => {
+  const [one, two] = [Uint8Array.of(0, 0, 7, 0), Uint8Array.of(0, 0, 7, 1)];
+  for (const looksUp of [one, two]) {
+    const memtable = newMemtable();
+    const found = new Found();
+    const put = (key: Uint8Array, value: number, mayReplace: boolean): number => {
+      memtable.get(looksUp, looksUp.length, found);
+      const batch = new WriteBatch();
+      batch.put(key, Uint8Array.of(value));
+      if (mayReplace) batch.replaceLast();
+      return memtable.append(batch);
+    };
+    assert.deepEqual([put(two, 1, false), put(one, 2, true), put(one, 3, true), put(one, 4, false)], [1, 1, 0, 1]);
+    put(one, 5, true);
+    assert.equal(memtable.get(one, one.length, found), answer.FOUND);
+    assert.equal(found.bytes[found.start], 5);
+  }
+});
+
+function assertState(memtable: Memtable, model: Model, limit: number, state: Map<string, string>): void {
+  const found = new Found();
+  for (const name of model.touched) {
+    const bytes = Buffer.from(name, 'hex');
+    const isThere = memtable.getAt(limit, bytes, bytes.length, found) === answer.FOUND;
+    assert.equal(isThere ? hex(found.bytes.subarray(found.start, found.end)) : undefined, state.get(name));
+  }
+}
+
 test('look-ups and walks at any sequence are those of a map at that time', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(turn, { maxLength: 20 }), async (turns) => {

@@ -8,7 +8,7 @@ import { compareBytes } from '../../src/bytes.ts';
 import { Found, lookup, type Cursor, type Snapshot, type Store } from '../../src/engine/store.ts';
 import { printable, rangeOf, textKey, type BatchHistory, type Change, type Pair, type State } from './batch-history.ts';
 import type { EngineProfile } from './engine-profile.ts';
-import { drawChanges } from './engine-profile.ts';
+import { drawChanges, drawValue } from './engine-profile.ts';
 import type { EventLoop, Life } from './event-loop.ts';
 import type { Prng } from './prng.ts';
 
@@ -19,6 +19,9 @@ export class Violation extends Error {
 
 /** How long a durable write may take in virtual time before it counts as forgotten: slow disks included. */
 const ACKNOWLEDGE_WITHIN_MS = 120_000;
+
+/** Keys that are written again and again within a turn. */
+const REWRITTEN_KEYS = 3;
 
 /** What the world around a life knows and the life has to ask. */
 export interface Surroundings {
@@ -138,18 +141,43 @@ export class EngineLife {
       check(delayMs >= 0 && Number.isFinite(delayMs), `writeDelayMs is ${delayMs}`);
       if (delayMs > 0 && this.#random.chance(0.8)) await pause(life, Math.min(delayMs, 1_000));
       this.#writeOne();
+      while (this.#random.chance(profile.rewriteChance)) this.#rewrite();
       if (this.#random.chance(0.1)) await this.settleWrites();
     }
     this.#writing = false;
   }
 
   #writeOne(): void {
+    const { profile, nextSerial } = this.#around;
+    this.#write(drawChanges(this.#random, profile, nextSerial));
+  }
+
+  /** A put that may take the place of an older one, in a turn in which more is written; sometimes somebody looks first. */
+  #rewrite(): void {
+    const random = this.#random;
+    const { profile, nextSerial, history } = this.#around;
+    const key = random.pick(profile.keys.slice(0, REWRITTEN_KEYS));
+    const others = random.chance(0.5) ? drawChanges(random, profile, nextSerial) : [];
+    const alone = others.filter((change) => change.kind !== 'deleteRange' && compareBytes(change.key, key) !== 0);
+    const old = history.current.get(textKey(key))?.value;
+    const value = drawValue(random, [old?.length ?? random.below(100)], nextSerial());
+    if (random.chance(0.1)) this.#pinned.push({ snapshot: this.#engine.snapshot(), state: new Map(history.current) });
+    // Whoever writes a key over has mostly just looked it up.
+    try {
+      if (random.chance(0.7)) this.#engine.get(key, key.length, new Found());
+    } catch (error) {
+      this.#around.excuse(error, 'look before a write');
+    }
+    this.#write([...alone, { kind: 'put', key, value }], true);
+  }
+
+  #write(changes: readonly Change[], mayReplace = false): void {
     const { profile, history, loop, excuse, hasFailed } = this.#around;
     if (hasFailed()) return;
     const engine = this.#engine;
-    const changes = drawChanges(this.#random, profile, this.#around.nextSerial);
     const batch = engine.newBatch();
     for (const change of changes) addTo(batch, change);
+    if (mayReplace) batch.replaceLast();
     const before = engine.lastSequence;
     const { count } = batch;
     if (count === 0) return;
@@ -167,7 +195,7 @@ export class EngineLife {
       return;
     }
     check(
-      sequence === engine.lastSequence && sequence >= before + count,
+      sequence === engine.lastSequence && sequence >= before + count - Number(mayReplace),
       `write of ${count} from ${before}: ${sequence}`,
     );
     history.append(changes, sequence, loop.nowUs);

@@ -37,6 +37,8 @@ export interface EngineProfile {
   readonly rot: boolean;
   /** Chance between two lives that the manifest is lost and the directory repaired. */
   readonly lostManifestChance: number;
+  /** Chance after each write that a key is written over in the same turn, and again after that. */
+  readonly rewriteChance: number;
 }
 
 function drawKeys(random: Prng): Uint8Array[] {
@@ -124,6 +126,7 @@ export function drawProfile(random: Prng): EngineProfile {
     crashWithin: random.pick([30, 300, 2_000]),
     rot: random.chance(0.2),
     lostManifestChance: random.pick([0, 0, 0.5]),
+    rewriteChance: random.pick([0, 0.3, 0.8]),
   };
 }
 

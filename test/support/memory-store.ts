@@ -32,6 +32,7 @@ type Write =
 
 export class MemoryStore implements Store {
   lastSequence = 0;
+  writeCount = 0;
   durableSequence = 0;
   writeDelayMs = 0;
   refusal: Refusal | undefined = undefined;
@@ -150,6 +151,7 @@ export class MemoryStore implements Store {
 
   private apply(write: Write, bytes: Uint8Array): void {
     const sequence = ++this.lastSequence;
+    this.writeCount++;
     if (write.kind === 'range') {
       const from = indexOf(this.pairs, write.from);
       this.pairs.splice(from, indexOf(this.pairs, write.to) - from);
@@ -204,6 +206,8 @@ class MemoryBatch implements Batch {
     this.byteLength = end;
     return start;
   }
+
+  replaceLast(): void {}
 
   delete(key: Uint8Array): void {
     this.writes.push({ kind: 'delete', key: key.slice() });
