@@ -149,6 +149,7 @@ class Run {
       try {
         const count = again.chance(0.5) ? 1 : 1 + again.below(6);
         for (let i = 0; i < count; i++) this.#command(view, again, rows, now);
+        view.showsBytes = again.chance(0.5);
         keyspace.commit(view);
         this.#rows = rows;
         return;

@@ -165,12 +165,18 @@ class Run {
     const name = `key:${random.below(KEYS)}`;
     const dice = random.next();
     if (dice < 0.55) {
-      const value = 'v'.repeat(random.chance(0.1) ? 1025 + random.below(3000) : random.below(60));
+      const length = random.chance(0.1) ? 1025 + random.below(3000) : random.below(60);
       const expiresAtMs = random.chance(0.3) ? this.#loop.clock.wallMs() + 1 + random.below(400) : 0;
-      await this.#inView(keyspace, database, (view) =>
-        view.setString(view.row(Buffer.from(name)), Buffer.from(value), expiresAtMs),
-      );
-      rows.set(name, { value, expiresAtMs });
+      // Written again in its turn, the head takes its own place in the log.
+      for (const letter of random.chance(0.3) ? 'uvw' : 'v') {
+        const value = letter.repeat(length);
+        await this.#inView(keyspace, database, (view) => {
+          view.showsBytes = false;
+          view.setString(view.row(Buffer.from(name)), Buffer.from(value), expiresAtMs);
+        });
+        rows.set(name, { value, expiresAtMs });
+        if (letter !== 'w') this.#note();
+      }
     } else if (dice < 0.8) {
       await this.#inView(keyspace, database, (view) => view.remove(view.row(Buffer.from(name))));
       rows.delete(name);
