@@ -364,7 +364,7 @@ export class Memtable {
     const word = offset >> 2;
     const sequence = offset === 0 ? -1 : this.firstSequence + (words[word + 2] as number);
     if (this.rangeDeletes.length > 0) {
-      const covering = this.coveringSequence(key, start, end, limit);
+      const covering = this.coveringSequence(key, start, end, limit, sequence);
       if (covering > sequence) {
         found.sequence = covering;
         return answer.DELETED;
@@ -381,12 +381,13 @@ export class Memtable {
     return answer.FOUND;
   }
 
-  /** Sequence of the newest range delete up to `limit` that covers bytes[start, end); -1: none. */
-  coveringSequence(bytes: Uint8Array, start: number, end: number, limit: number): number {
+  /** Sequence of the newest range delete up to `limit` and above `above` that covers bytes[start, end); -1: none. */
+  coveringSequence(bytes: Uint8Array, start: number, end: number, limit: number, above = -1): number {
     const ranges = this.rangeDeletes;
     const arena = this.arena.bytes;
     for (let i = ranges.length - 1; i >= 0; i--) {
       const range = ranges[i] as RangeDelete;
+      if (range.sequence <= above) break;
       if (
         range.sequence <= limit &&
         compareRanges(bytes, start, end, arena, range.fromStart, range.fromEnd) >= 0 &&

@@ -23,7 +23,7 @@ import { compareBytes } from '../bytes.ts';
 import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
-import { CellGarbage, garbageKey } from './cell-garbage.ts';
+import { CellGarbage, putGarbage } from './cell-garbage.ts';
 import { CellMemory } from './cell-memory.ts';
 import { CellsAhead } from './cells-ahead.ts';
 import { CellElements, cellKey, putCell } from './element-cells.ts';
@@ -424,7 +424,7 @@ export class Keyspace {
       element[physical.length] = STRING_ELEMENT;
       batch.delete(element);
     }
-    if ((head.flags & headFlag.CELLS) !== 0) batch.put(garbageKey(head.generation, physical, physical.length), NOTHING);
+    if ((head.flags & headFlag.CELLS) !== 0) putGarbage(batch, head, physical, physical.length);
     // Expiry is no change of the user's: the modification version stays, as WATCH in Redis sees it.
     const dead = new Head();
     dead.type = rowType.DELETED;
@@ -450,7 +450,7 @@ export class Keyspace {
     const { flags } = head;
     if ((before.flags & headFlag.APART) !== 0 && (flags & headFlag.APART) === 0) batch.delete(elementKey(row));
     if ((before.flags & headFlag.CELLS) !== 0 && head.generation !== before.generation) {
-      batch.put(garbageKey(before.generation, row.head, row.headLength), NOTHING);
+      putGarbage(batch, before, row.head, row.headLength);
     }
     if (live && row.isWrittenAhead) batch.delete(garbageKey(head.generation, row.head, row.headLength));
     if (live && row.expiresAtMs !== 0) head.flags |= headFlag.EXPIRES;

@@ -80,6 +80,7 @@ export class MemoryStore implements Store {
   }
 
   write(batch: Batch): number {
+    this.writeCount++;
     if (this.refusal !== undefined) throw new Error(this.refusal.message);
     const { bytes, writes } = batch as MemoryBatch;
     // A snapshot or a cursor may hold the array: it never changes.
@@ -151,7 +152,6 @@ export class MemoryStore implements Store {
 
   private apply(write: Write, bytes: Uint8Array): void {
     const sequence = ++this.lastSequence;
-    this.writeCount++;
     if (write.kind === 'range') {
       const from = indexOf(this.pairs, write.from);
       this.pairs.splice(from, indexOf(this.pairs, write.to) - from);
