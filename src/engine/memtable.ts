@@ -283,7 +283,7 @@ export class Memtable {
       this.#lastOffset = at;
       return end;
     }
-    const hash = this.hash(arena.bytes, keyStart, keyLength);
+    const hash = this.#hashRecord(at, keyLength);
     const slots = this.#slots;
     let slot = (hash & this.#slotMask) << 1;
     for (;;) {
@@ -485,6 +485,23 @@ export class Memtable {
       hash ^= hash >>> 13;
     }
     for (; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), multiplier) ^ (hash >>> 15);
+    hash = Math.imul(hash ^ (hash >>> 16), multiplier);
+    return (hash ^ (hash >>> 15)) >>> 0;
+  }
+
+  /** `hash` of the key of the record at `at`, which is read in words. */
+  #hashRecord(at: number, keyLength: number): number {
+    const { words, bytes } = this.arena;
+    const multiplier = this.#multiplier;
+    let hash = this.#seed ^ keyLength;
+    let word = (at + RECORD_HEADER_BYTES) >> 2;
+    for (const end = word + (keyLength >> 2); word < end; word++) {
+      hash = Math.imul(hash ^ (words[word] as number), multiplier);
+      hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b_3c6d);
+      hash ^= hash >>> 13;
+    }
+    const end = at + RECORD_HEADER_BYTES + keyLength;
+    for (let i = word << 2; i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), multiplier) ^ (hash >>> 15);
     hash = Math.imul(hash ^ (hash >>> 16), multiplier);
     return (hash ^ (hash >>> 15)) >>> 0;
   }

@@ -33,7 +33,7 @@ const NOTHING = new Uint8Array(0);
 
 /** Adds the record of the cells of a head that ends, or whose elements do. */
 export function putGarbage(batch: Batch, before: Head, head: Uint8Array, headLength: number): void {
-  const { count } = readCollectionHead((before.bytes as Uint8Array).subarray(before.valueStart, before.valueEnd));
+  const { count } = readCollectionHead(before.bytes as Uint8Array, before.valueStart);
   let value = NOTHING;
   if (count > DELETED_ONE_BY_ONE) writeStamp((value = new Uint8Array(8)), 0, count);
   batch.put(garbageKey(before.generation, head, headLength), value);

@@ -70,12 +70,12 @@ function writeVarint(target: Uint8Array, at: number, value: number): number {
   return end;
 }
 
-/** What stands in front of the elements of value[0…]. Throws `DamagedError`. */
-export function readCollectionHead(value: Uint8Array): CollectionHead {
-  const count = readVarint(value, 0);
+/** What stands in front of the elements of value[at, limit). Throws `DamagedError`. */
+export function readCollectionHead(value: Uint8Array, at = 0, limit = value.length): CollectionHead {
+  const count = readVarint(value, at);
   const metaLength = readVarint(value, varintEnd);
   const start = varintEnd;
-  if (start + metaLength > value.length) throw new DamagedError('a collection whose meta bytes are cut');
+  if (start + metaLength > limit) throw new DamagedError('a collection whose meta bytes are cut');
   return { count, meta: metaLength === 0 ? EMPTY : value.subarray(start, start + metaLength), end: start + metaLength };
 }
 

@@ -73,6 +73,10 @@ export interface EarlierChanges {
   readonly dropped: readonly DroppedRange[];
 }
 
+/** Nobody adds to it: an array of its own for each would be garbage of each command. */
+const NO_CHANGES: StagedElement[] = [];
+const NO_RANGES: readonly DroppedRange[] = [];
+
 /** Up to so many changes are made in the packed bytes one after another; for more, all elements are packed anew. */
 const SPLICED_CHANGES = 4;
 
@@ -90,12 +94,12 @@ export class Elements {
   readonly metaBefore: Uint8Array;
   private metaBytes: Uint8Array;
   /** What the view changes, in the order of the changes. */
-  readonly staged: StagedElement[] = [];
+  staged: StagedElement[] = NO_CHANGES;
   /** Ranges of which it deletes all that is stored, before it changes what is in `staged`. */
-  readonly dropped: DroppedRange[] = [];
+  dropped: readonly DroppedRange[] = NO_RANGES;
   private places: Map<string, StagedElement> | undefined = undefined;
   /** What a walk has found staged, in the order of the keys: the first so many of `staged`. */
-  private sorted: StagedElement[] = [];
+  private sorted: StagedElement[] = NO_CHANGES;
   /** The key whose name in `places` was made last: most are asked for twice. */
   private namedKey: Uint8Array | undefined = undefined;
   private namedTag = 0;
@@ -109,9 +113,8 @@ export class Elements {
     this.metaBefore = meta;
     this.metaBytes = meta;
     if (before === undefined) return;
-    // One by one: as arguments of one call so many may not fit on the stack.
-    for (const change of before.staged) this.staged.push(change);
-    for (const range of before.dropped) this.dropped.push(range);
+    this.staged = before.staged.slice();
+    this.dropped = before.dropped.slice();
   }
 
   get meta(): Uint8Array {
@@ -161,10 +164,9 @@ export class Elements {
 
   /** As `add`, of many elements with one value, whose keys rise. Requires: nothing is staged. */
   addRising(tag: number, keys: readonly Uint8Array[], value: Uint8Array): void {
-    const { staged } = this;
-    assert(staged.length === 0, 'nothing is staged');
-    for (const key of keys) staged.push({ tag, key, value, stored: false });
-    this.sorted = staged.slice();
+    assert(this.staged.length === 0, 'nothing is staged');
+    this.staged = keys.map((key) => ({ tag, key, value, stored: false }));
+    this.sorted = this.staged.slice();
     this.places = undefined;
     this.touch();
     if (tag === ELEMENT) this.count += keys.length;
@@ -202,7 +204,7 @@ export class Elements {
   /** Deletes the elements in a range, of which the caller knows the number, at a cost that does not grow with it. */
   dropRange(range: DroppedRange, count: number): void {
     for (const each of this.staged) if (isIn(range, each.tag, each.key)) each.value = undefined;
-    this.dropped.push(range);
+    this.dropped = [...this.dropped, range];
     if (range.tag === ELEMENT) this.count -= count;
     this.touch();
   }
@@ -296,7 +298,9 @@ export class Elements {
 
   private stage(tag: number, key: Uint8Array, value: Uint8Array | undefined, stored: boolean): void {
     const change: StagedElement = { tag, key, value, stored };
-    this.staged.push(change);
+    // Most commands change one element: an array that is pushed to takes room for many.
+    if (this.staged.length === 0) this.staged = [change];
+    else this.staged.push(change);
     this.places?.set(this.nameOf(tag, key), change);
     this.touch();
   }
@@ -322,8 +326,12 @@ export class Elements {
 
   /** What is staged, by tag and then by key. A few changes since the last time are put in their places. */
   private inOrder(): readonly StagedElement[] {
-    const { staged, sorted } = this;
-    if (staged.length - sorted.length > INSERTED_CHANGES) return (this.sorted = staged.toSorted(compareElements));
+    const { staged } = this;
+    const added = staged.length - this.sorted.length;
+    if (added === 0) return this.sorted;
+    if (added > INSERTED_CHANGES) return (this.sorted = staged.toSorted(compareElements));
+    if (this.sorted === NO_CHANGES) this.sorted = [];
+    const { sorted } = this;
     for (let i = sorted.length; i < staged.length; i++) {
       const change = staged[i] as StagedElement;
       sorted.splice(placeIn(sorted, change.tag, change.key), 0, change);

@@ -253,9 +253,12 @@ export class View {
   /** The elements of a collection. Requires: row.live, not a string. Throws `Miss`. */
   elements(row: Row): Elements {
     if (row.elements !== undefined) return row.elements;
+    const { before } = row;
+    const { flags, generation } = before;
+    const stands = flags & (headFlag.CELLS | headFlag.APART);
+    if (this.source === undefined && stands === headFlag.CELLS) return this.elementsInCells(row);
     const value = this.stored(row);
     const { count, meta, end } = readCollectionHead(value);
-    const { flags, generation } = row.before;
     const base =
       (flags & headFlag.CELLS) === 0
         ? new PackedElements(value, end)
@@ -264,6 +267,14 @@ export class View {
     const isDelta = this.source !== undefined && base instanceof CellElements;
     row.elements = new Elements(row, base, count, meta, isDelta ? readDelta(value, end) : undefined);
     return row.elements;
+  }
+
+  /** As `elements`, without a view of all that stands in the head. */
+  private elementsInCells(row: Row): Elements {
+    const { head, headLength, before } = row;
+    const { count, meta } = readCollectionHead(before.bytes as Uint8Array, before.valueStart, before.valueEnd);
+    const base = new CellElements(this.store, head, headLength, before.generation, this.saw, this.keyspace.cells);
+    return (row.elements = new Elements(row, base, count, meta));
   }
 
   /**
