@@ -21,7 +21,10 @@ const MAX_DIGITS = 7;
 /** Where `readNumber` has stopped: one past the line. */
 let after = 0;
 
-/** Sets `keys` to the second words of commands that follow each other from bytes[start] on and end by `end`. */
+/**
+ * Sets `keys` to the second words of commands that follow each other from bytes[start] on and end by `end`, without those
+ * that the command before has too. When the first two have one key the look ends: they mostly all have it.
+ */
 export function scoutKeys(bytes: Uint8Array, start: number, end: number, keys: Args): void {
   keys.count = 0;
   keys.bytes = bytes;
@@ -43,8 +46,19 @@ export function scoutKeys(bytes: Uint8Array, start: number, end: number, keys: A
       at = after + length + 2;
     }
     if (at > end) return;
-    if (words > 1) keys.push(keyStart, keyEnd);
+    if (words < 2) continue;
+    if (keys.count > 0 && isLastKey(keys, keyStart, keyEnd)) {
+      if (keys.count === 1) return;
+    } else keys.push(keyStart, keyEnd);
   }
+}
+
+function isLastKey({ bytes, starts, ends, count }: Args, start: number, end: number): boolean {
+  const lastStart = starts[count - 1] as number;
+  if ((ends[count - 1] as number) - lastStart !== end - start) return false;
+  // Keys mostly differ at their ends.
+  for (let i = end - start - 1; i >= 0; i--) if (bytes[lastStart + i] !== bytes[start + i]) return false;
+  return true;
 }
 
 /** The number in the line that begins at `start`; -1 when it is not plain, or not all of it has come. */
