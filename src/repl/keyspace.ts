@@ -23,7 +23,7 @@ import { compareBytes } from '../bytes.ts';
 import { writeU32 } from '../cluster/big-endian.ts';
 import { EngineError } from '../engine/engine-error.ts';
 import { Found, lookup, type Batch, type Store, type StoreHooks } from '../engine/store.ts';
-import { CellGarbage, putGarbage } from './cell-garbage.ts';
+import { CellGarbage, garbageKey, putGarbage } from './cell-garbage.ts';
 import { CellMemory } from './cell-memory.ts';
 import { CellsAhead } from './cells-ahead.ts';
 import { CellElements, cellKey, putCell } from './element-cells.ts';
