@@ -47,7 +47,8 @@ import { ClusterTransactions } from './cluster-transactions.ts';
 import { wrongArity } from './errors.ts';
 import { NOT_JOINED } from './errors-cluster.ts';
 import { AFTERWARDS, planExec } from './exec-run.ts';
-import { decodeForward, encodeForwardAnswer, type ForwardedRequest } from './forward-codec.ts';
+import { decodeForward, encodeForwardAnswer, type ForwardedCommand, type ForwardedRequest } from './forward-codec.ts';
+import { SEVERAL_FORMAT } from './forward-several.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { PendingReply, whenSettled } from './pending-reply.ts';
 import { ErrorReply, MapReply, OK, type Reply } from './reply.ts';
@@ -198,13 +199,18 @@ export class ClusterRun implements SeveralRowsHost {
     }
     let request: ForwardedRequest;
     try {
-      request = decodeForward(Buffer.from(arrival.message.payload));
+      const payload = Buffer.from(arrival.message.payload);
+      if (payload[0] === SEVERAL_FORMAT) {
+        this.several.serve(payload, (commands) => this.resolve(commands), answer);
+        return;
+      }
+      request = decodeForward(payload);
     } catch (thrown) {
       if (!(thrown instanceof DamagedError)) throw thrown;
       answer(utf8(thrown.message), METHOD_FAILED);
       return;
     }
-    const calls = this.resolve(request);
+    const calls = this.resolve(request.commands);
     if (calls === undefined) {
       answer(utf8('a command that this node does not know'), METHOD_FAILED);
       return;
@@ -221,9 +227,9 @@ export class ClusterRun implements SeveralRowsHost {
     again(new ServedRun({ handler, context, row, calls, marks, answer, transactions, deadlineMs, again }));
   };
 
-  private resolve(request: ForwardedRequest): RowCommand[] | undefined {
+  private resolve(commands: readonly ForwardedCommand[]): RowCommand[] | undefined {
     const calls: RowCommand[] = [];
-    for (const { args, database } of request.commands) {
+    for (const { args, database } of commands) {
       const command = this.host.table.resolve(args);
       if (command === undefined || command.access === 'none') return undefined;
       calls.push({ command, args, database });

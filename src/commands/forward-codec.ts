@@ -169,14 +169,16 @@ function decodeAny(payload: Uint8Array): ForwardedRequest {
   return { isResp3: (flags & flag.RESP3) !== 0, isExec, leftMs, row: latin1(name), marks, commands };
 }
 
-function readMarks(from: ByteReader): RowMark[] {
+/** Throws `DamagedError`. */
+export function readMarks(from: ByteReader): RowMark[] {
   const marks: RowMark[] = [];
   const count = from.u16();
   for (let i = 0; i < count; i++) marks.push({ live: from.u8() === 1, stamp: from.u64(), actor: from.u32() });
   return marks;
 }
 
-function readCommand(from: ByteReader, payload: Uint8Array): ForwardedCommand {
+/** Its words are ranges of `payload`. Throws `DamagedError`. */
+export function readCommand(from: ByteReader, payload: Uint8Array): ForwardedCommand {
   const database = from.u16();
   const words = from.u32();
   if (words === 0 || words > from.left / 4) throw new DamagedError('more words announced than there are bytes');

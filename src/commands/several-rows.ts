@@ -4,6 +4,9 @@
  * Which rows a script or SORT needs may only show while it runs: what it missed joins, and it runs again.
  */
 
+import type { Answer } from '../cluster/bus.ts';
+import { DamagedError } from '../cluster/byte-cursor.ts';
+import type { MemberId } from '../cluster/member.ts';
 import { isPast, modifiedOf } from '../repl/given-rows.ts';
 import type { RowName } from '../repl/owner-message.ts';
 import { keyOfHead } from '../repl/row-key.ts';
@@ -12,17 +15,28 @@ import type { TransactionOutcome } from '../repl/transaction.ts';
 import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
 import { Args } from './args.ts';
-import type { Client, QueuedCommand } from './client.ts';
+import { Client, type QueuedCommand } from './client.ts';
 import type { ClusterKeyspace } from './cluster-keyspace.ts';
 import type { ClusterLevels } from './cluster-levels.ts';
 import type { ClusterHost } from './cluster-host.ts';
 import type { Command } from './command.ts';
-import { failureText, notAtomic, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
+import { type Failure, failureText, notAtomic, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
 import { AFTERWARDS, type ExecPart, ExecRun } from './exec-run.ts';
+import type { ForwardedCommand } from './forward-codec.ts';
+import {
+  decodeTransaction,
+  encodeTransaction,
+  encodeTransactionReply,
+  type MarkedRows,
+  oneSlotOf,
+  readTransactionReply,
+  type TransactionReply,
+} from './forward-several.ts';
+import { NO_CONNECTION } from './no-connection.ts';
 import { whenSettled } from './pending-reply.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
 import type { RowCommand } from './row-handler.ts';
-import type { RowRun, RunHost } from './row-run.ts';
+import { outcomeOf, type RowRun, type RunHost } from './row-run.ts';
 import type { Server } from './server-state.ts';
 import type { SystemRows } from './system-rows.ts';
 import { keyIndexes } from './table.ts';
@@ -31,6 +45,11 @@ import { keyIndexes } from './table.ts';
 export const MAX_ROWS = 100_000;
 
 const NO_MARKS: readonly RowMark[] = [];
+
+const NOTHING: ReadonlyMap<RowName, Version> = new Map();
+
+/** What the table knows of commands; undefined: one of them is unknown. */
+type Resolve = (commands: readonly ForwardedCommand[]) => readonly RowCommand[] | undefined;
 
 /** A read whose keys depend on values is run again with one more row; this often at most. */
 const MAX_ROUNDS = 64;
@@ -136,9 +155,7 @@ export class SeveralRows {
     const { database } = client;
     const rows = new Map<RowName, readonly RowMark[]>();
     for (const i of keyIndexes(command, args)) rows.set(this.runs.rowAt(database, args, i), NO_MARKS);
-    // What a script of a restricted user does is looked at by the node that knows the user.
-    const isLocal = callsFunctions(command) || client.permissions !== undefined;
-    if (rows.size === 1 && command.name !== 'move' && !isLocal) {
+    if (rows.size === 1 && command.name !== 'move' && !this.isLocal(client, [{ command, args, database }])) {
       const reply = await this.changeOneRow(client, command, args);
       if (!(reply instanceof ErrorReply && reply.message === OTHER_ROWS)) return reply;
     }
@@ -153,26 +170,100 @@ export class SeveralRows {
 
   /** A command that may turn out to need more rows than it names (a script), as a change of the one that it names. */
   private changeOneRow(client: Client, command: Command, args: Args): Promise<Reply> {
-    // The node that coordinates the row may not know the script by its digest.
-    const { name } = command;
-    const script = name === 'evalsha' ? this.server.scripts.find(args.text(1).toLowerCase()) : undefined;
-    const [known, words] =
-      script === undefined
-        ? [command, args]
-        : [this.host.table.get('eval') as Command, Args.of('eval', script.body, ...args.from(2).words())];
+    const [known, words] = this.withScript(command, args);
     const run = this.runs.part(client, known, words, keyIndexes(known, words)[0] as number, 0);
     const { pending } = run;
     run.change();
     return whenSettled(pending);
   }
 
-  /** Runs commands on several rows, all or nothing: their replies, a null array when a mark no longer holds, or an error. */
-  private async transact(
+  /** EVALSHA as EVAL: the node that coordinates rows may not know the script by its digest. */
+  private withScript(command: Command, args: Args): readonly [Command, Args] {
+    const script = command.name === 'evalsha' ? this.server.scripts.find(args.text(1).toLowerCase()) : undefined;
+    if (script === undefined) return [command, args];
+    return [this.host.table.get('eval') as Command, Args.of('eval', script.body, ...args.from(2).words())];
+  }
+
+  /**
+   * Runs commands on several rows, all or nothing: their replies, a null array when a mark no longer holds, or an error. With
+   * rows of one slot at the node that coordinates it.
+   */
+  private async transact(client: Client, rows: MarkedRows, calls: readonly RowCommand[]): Promise<Reply> {
+    const deadlineMs = this.runs.deadlineMs();
+    const slot = this.isLocal(client, calls) ? undefined : oneSlotOf(rows, calls.length);
+    const target = slot === undefined ? this.runs.self : this.runs.forwarder.coordinatorOf(slot);
+    const { reply, written } =
+      target === this.runs.self
+        ? await this.transactHere(client, rows, calls, deadlineMs)
+        : await this.transactAt(target, client, rows, calls, deadlineMs);
+    // The session reads what it wrote: whatever stands there by now came after the lock.
+    for (const [row, version] of written) client.cluster.noteRead(row, version, false);
+    return reply;
+  }
+
+  /** What a script of a restricted user does is looked at by the node that knows the user, functions are run where they are known. */
+  private isLocal(client: Client, calls: readonly RowCommand[]): boolean {
+    return client.permissions !== undefined || calls.some(({ command }) => callsFunctions(command));
+  }
+
+  private transactAt(
+    target: MemberId,
     client: Client,
-    rows: ReadonlyMap<RowName, readonly RowMark[]>,
+    rows: MarkedRows,
     calls: readonly RowCommand[],
-  ): Promise<Reply> {
-    if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
+    deadlineMs: number,
+  ): Promise<TransactionReply> {
+    const { forwarder, coordinator } = this.runs;
+    const commands = calls.map((call) => ({
+      database: call.database,
+      args: this.withScript(call.command, call.args)[1],
+    }));
+    const leftMs = deadlineMs - coordinator.nowMs();
+    const payload = encodeTransaction({ isResp3: client.protocol === 3, leftMs, rows, commands });
+    const [row] = [...rows.keys()] as [RowName];
+    return new Promise((resolve, reject) => {
+      const failed = (reason: Failure): void =>
+        resolve({ reply: new ErrorReply(failureText(reason)), written: NOTHING });
+      const answered = (bytes: Uint8Array): void => {
+        const outcome = outcomeOf(bytes);
+        if (outcome.kind !== 'done') {
+          failed(outcome.kind);
+          return;
+        }
+        try {
+          resolve(readTransactionReply(outcome.reply));
+        } catch (thrown) {
+          if (thrown instanceof DamagedError) failed('uncertain');
+          else reject(thrown as Error);
+        }
+      };
+      const runHere = (): void => {
+        this.transactHere(client, rows, calls, deadlineMs).then(resolve, reject);
+      };
+      forwarder.forward(target, row, payload, { answered, runHere, failed }, deadlineMs);
+    });
+  }
+
+  /** A transaction that another node has forwarded to this one. Throws `DamagedError`. */
+  serve(payload: Uint8Array, resolve: Resolve, answer: Answer): void {
+    const { isResp3, leftMs, rows, commands } = decodeTransaction(payload);
+    const calls = resolve(commands);
+    if (calls === undefined) throw new DamagedError('a command that this node does not know');
+    const { server } = this;
+    const stranger = new Client({ id: 0, server, connection: NO_CONNECTION, nowMs: 0, authenticated: true });
+    stranger.protocol = isResp3 ? 3 : 2;
+    stranger.database = calls[0]?.database ?? 0;
+    const deadlineMs = this.runs.coordinator.nowMs() + leftMs;
+    void this.transactHere(stranger, rows, calls, deadlineMs).then((done) => answer(encodeTransactionReply(done)));
+  }
+
+  private async transactHere(
+    client: Client,
+    rows: MarkedRows,
+    calls: readonly RowCommand[],
+    deadlineMs: number,
+  ): Promise<TransactionReply> {
+    if (rows.size > MAX_ROWS) return { reply: new ErrorReply(OVERLOADED), written: NOTHING };
     if (calls.some(({ command }) => callsFunctions(command))) await this.runs.systemRows.followFunctions();
     const { handler, transactions } = this.runs;
     let replies: readonly Reply[] = [];
@@ -183,7 +274,7 @@ export class SeveralRows {
       transactions.protocol.run({
         rows: wanted,
         locked: (row, version) => versions.set(row, version),
-        deadlineMs: this.runs.deadlineMs(),
+        deadlineMs,
         body: (states) => {
           this.runs.rules.follow(handler);
           const ran = handler.runRows(calls, client.context, states, ZERO_VERSION);
@@ -201,17 +292,18 @@ export class SeveralRows {
     client.scriptMemo = undefined;
     this.server.keyspace.changes += outcome === 'committed' ? changed.size : 0;
     switch (outcome) {
-      case 'committed':
-        // The session reads what it wrote: whatever stands there by now came after the lock.
-        for (const row of changed.keys()) client.cluster.noteRead(row, versions.get(row) ?? ZERO_VERSION, false);
+      case 'committed': {
         this.server.notify.publish(notes);
-        return replies;
+        const written = new Map<RowName, Version>();
+        for (const row of changed.keys()) written.set(row, versions.get(row) ?? ZERO_VERSION);
+        return { reply: replies, written };
+      }
       case 'stale':
-        return NULL_ARRAY;
+        return { reply: NULL_ARRAY, written: NOTHING };
       case 'rows':
-        return new ErrorReply(TOO_MANY_ROUNDS);
+        return { reply: new ErrorReply(TOO_MANY_ROUNDS), written: NOTHING };
       default:
-        return new ErrorReply(failureText(outcome));
+        return { reply: new ErrorReply(failureText(outcome)), written: NOTHING };
     }
   }
 

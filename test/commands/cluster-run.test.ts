@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { busMethod } from '../../src/cluster/bus-method.ts';
 import type { Command } from '../../src/commands/command.ts';
 import { AfterPending, PendingReply } from '../../src/commands/pending-reply.ts';
 import { isLockedState } from '../../src/repl/row-state.ts';
@@ -287,6 +288,43 @@ void test('EXEC on several rows: all or nothing, with WATCH on any of them', asy
   await cluster.run(1, 'WATCH', 'c', 'b');
   assert.deepEqual(await exec(), ['OK', 3, 'PONG', '1']);
   assert.equal(show(await cluster.run(1, 'EXEC')), '-ERR EXEC without MULTI');
+});
+
+void test('a transaction on rows of one slot is one message to the node that coordinates it', async () => {
+  const cluster = new FakeCluster({ nodes: 5, replicas: 3 });
+  const run = async (id: number, ...words: string[]): Promise<unknown> => show(await cluster.run(id, ...words));
+  const script = "redis.call('append', KEYS[1], ARGV[1]) return redis.call('incr', '{t}n')";
+  const forwards = (): number => cluster.methods.filter((method) => method === busMethod.FORWARD).length;
+  const alone: number[] = [];
+  for (const id of [1, 2, 3, 4, 5]) {
+    cluster.methods.length = 0;
+    assert.equal(await run(id, 'MSET', '{t}a', '1', '{t}b', 'x', '{t}n', '1'), 'OK');
+    if (forwards() === 0) alone.push(id);
+    assert.ok(forwards() <= 1, `${forwards()} messages`);
+    await run(id, 'WATCH', '{t}a', '{t}c');
+    await run(id, 'MULTI');
+    for (const words of [['INCR', '{t}a'], ['PING'], ['APPEND', '{t}b', 'y']]) await run(id, ...words);
+    cluster.methods.length = 0;
+    assert.deepEqual(await run(id, 'EXEC'), [2, 'PONG', 2]);
+    assert.ok(forwards() <= 1, `${forwards()} messages`);
+    // Known here alone by its digest; it asks for a row that it does not name.
+    const digest = (await run(id, 'SCRIPT', 'LOAD', `${script} -- ${id}`)) as string;
+    assert.equal(await run(id, 'EVALSHA', digest, '1', '{t}b', 'z'), 2);
+    assert.deepEqual(await run((id % 5) + 1, 'MGET', '{t}a', '{t}b', '{t}n'), ['2', 'xyz', '2']);
+    await run(id, 'WATCH', '{t}c');
+    await run((id % 5) + 1, 'SET', '{t}c', String(id));
+    await run(id, 'MULTI');
+    await run(id, 'SET', '{t}a', '9');
+    await run(id, 'SET', '{t}b', '9');
+    assert.equal(await run(id, 'EXEC'), null);
+    assert.match((await run(id, 'SMOVE', '{t}a', '{t}s', 'x')) as string, /^-WRONGTYPE/);
+  }
+  assert.equal(alone.length, 1);
+  // That node takes nothing any more: the next owner runs it, or it is refused, but never half done.
+  cluster.unreachable.add(alone[0] as number);
+  const other = ((alone[0] as number) % 5) + 1;
+  assert.equal(await run(other, 'MSET', '{t}a', '7', '{t}b', '7'), 'OK');
+  assert.deepEqual(await run(other, 'MGET', '{t}a', '{t}b'), ['7', '7']);
 });
 
 void test('a node that dies with its locks holds their rows for as long as they last, and nothing half done stays', async () => {

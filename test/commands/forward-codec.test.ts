@@ -11,6 +11,12 @@ import {
   type ForwardedOutcome,
 } from '../../src/commands/forward-codec.ts';
 import {
+  decodeTransaction,
+  encodeTransaction,
+  encodeTransactionReply,
+  readTransactionReply,
+} from '../../src/commands/forward-several.ts';
+import {
   BigNumberReply,
   BooleanReply,
   DoubleReply,
@@ -64,6 +70,46 @@ void test('a request comes back as it was', () => {
         read.commands.map((each) => [each.database, wordsOf(each.args)]),
         commands.map((each) => [each.database, wordsOf(each.args)]),
       );
+    }),
+  );
+});
+
+void test('a transaction on rows of one slot, and its reply, come back as they were', () => {
+  const rows = fc.dictionary(
+    fc.string({ maxLength: 20 }),
+    request.map(({ marks }) => marks),
+    { minKeys: 1, maxKeys: 4 },
+  );
+  fc.assert(
+    fc.property(request, rows, version, fc.uint8Array({ maxLength: 90 }), (given, marked, at, noise) => {
+      const { isResp3, leftMs } = given;
+      const named = new Map(
+        Object.entries(marked).map(([key, marks]) => [`\x01\x02\0${Buffer.from(key).toString('latin1')}\0`, marks]),
+      );
+      const commands = given.commands.map(({ database, words }) => ({ database, args: Args.of(...words) }));
+      const bytes = encodeTransaction({ isResp3, leftMs, rows: named, commands });
+      const read = decodeTransaction(bytes);
+      assert.deepEqual([read.isResp3, read.leftMs, read.rows], [isResp3, leftMs, named]);
+      assert.deepEqual(
+        read.commands.map((each) => [each.database, wordsOf(each.args)]),
+        commands.map((each) => [each.database, wordsOf(each.args)]),
+      );
+      assert.throws(() => decodeTransaction(bytes.subarray(0, -1)), DamagedError);
+      const several = new Map([...named, ['\x03\x02\0key\0', []]]);
+      const apart = encodeTransaction({ isResp3, leftMs, rows: several, commands });
+      assert.throws(() => decodeTransaction(apart), DamagedError);
+      try {
+        decodeTransaction(Uint8Array.of(3, ...noise));
+      } catch (thrown) {
+        assert.ok(thrown instanceof DamagedError);
+      }
+      const written = new Map([...named.keys()].map((row) => [row, at]));
+      const outcome = decodeForwardAnswer(encodeTransactionReply({ reply: [1, 'two'], written }));
+      assert.ok(outcome.kind === 'done');
+      assert.deepEqual(readTransactionReply(outcome.reply), { reply: [1, 'two'], written });
+      for (const wrong of [[], [[1], 2], 'x', [['a', 1, 2], 3]]) {
+        assert.throws(() => readTransactionReply(wrong as Reply), DamagedError);
+      }
     }),
   );
 });

@@ -7,7 +7,8 @@ import { Company, elementsOf, together } from './company.ts';
 import { padded, unpadded } from './operation.ts';
 import type { RawReply, Talker, Told } from './talker.ts';
 
-const QUEUES = ['queue0', 'queue1'] as const;
+/** Of one slot: what moves between them runs where that is coordinated. */
+const QUEUES = ['{queue}0', '{queue}1'] as const;
 
 /** A waiter is served within this once nothing goes wrong. */
 const WAKE_MS = 10_000;

@@ -74,7 +74,9 @@ class Scene {
   constructor(seed: number, random: Prng, faults: Faults) {
     this.random = random;
     this.faults = faults;
-    this.keys = KEYS.slice(0, faults.keys);
+    // With one tag all rows are of one slot, and transactions go to the node that coordinates it.
+    const tag = seed % 10 === 9 ? '{t}' : '';
+    this.keys = KEYS.slice(0, faults.keys).map((key) => tag + key);
     const skews = Array.from({ length: NODES + 1 }, () => random.below(faults.skewMs + 1));
     const weather = {
       delayMs: () => {
