@@ -48,6 +48,8 @@ export class RowHandler {
   dotOf: ((row: RowName) => Version | undefined) | undefined = undefined;
   /** Events of what ran since `begin`, to be published when it is done. */
   notes: readonly Note[] = NO_NOTES;
+  /** Rows that were given stay as they are until the next run. */
+  private isLocked = false;
   private readonly clock: Clock;
 
   constructor(keyspace: Keyspace, clock: Clock) {
@@ -65,6 +67,7 @@ export class RowHandler {
   /** Begins a run over several rows: `given` is then filled, and the handler called with `reply`. */
   begin(database: number): void {
     this.given.clear();
+    this.isLocked = false;
     this.wanted = undefined;
     this.notes = NO_NOTES;
     this.view.begin(database, this.clock.wallMs());
@@ -99,8 +102,8 @@ export class RowHandler {
       // The elements of a large collection stand in this node's store.
       if (thrown instanceof EngineError && thrown.code === 'corruption') return new ErrorReply(DAMAGED_ROW);
       if (this.given.missed !== undefined) return new ErrorReply(OTHER_ROWS);
-      // The row may be another one when the script runs again.
-      context.client.scriptMemo = undefined;
+      // The row may be another one when the script runs again, if it is not locked.
+      if (!this.isLocked) context.client.scriptMemo = undefined;
       throw thrown;
     }
   }
@@ -197,6 +200,7 @@ export class RowHandler {
     ballot: Version,
   ): { readonly replies: readonly Reply[]; readonly writes: Writes } | { readonly missed: RowName } {
     this.begin(calls[0]?.database ?? 0);
+    this.isLocked = true;
     const { view, given } = this;
     for (const [row, state] of states) given.give(row, state);
     const replies: Reply[] = [];
