@@ -234,7 +234,7 @@ export class SeveralRows {
           resolve(readTransactionReply(outcome.reply));
         } catch (thrown) {
           if (thrown instanceof DamagedError) failed('uncertain');
-          else reject(thrown as Error);
+          else reject(thrown);
         }
       };
       const runHere = (): void => {

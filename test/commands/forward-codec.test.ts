@@ -108,7 +108,7 @@ void test('a transaction on rows of one slot, and its reply, come back as they w
       assert.ok(outcome.kind === 'done');
       assert.deepEqual(readTransactionReply(outcome.reply), { reply: [1, 'two'], written });
       for (const wrong of [[], [[1], 2], 'x', [['a', 1, 2], 3]]) {
-        assert.throws(() => readTransactionReply(wrong as Reply), DamagedError);
+        assert.throws(() => readTransactionReply(wrong), DamagedError);
       }
     }),
   );

@@ -115,4 +115,18 @@ export const transactionMutants = {
       '            else if (i > busyAt) return failure ?? i;\n        }\n        return failure ?? batch.length;',
     seed: 3,
   },
+  forgetsForwardedMarks: {
+    why: 'the node that coordinates a slot does not look at the marks of WATCH of a transaction that is forwarded to it',
+    file: 'commands/several-rows.js',
+    find: 'void this.transactHere(stranger, rows, calls, deadlineMs)',
+    replace: 'void this.transactHere(stranger, new Map([...rows.keys()].map(unmarked)), calls, deadlineMs)',
+    seed: 9,
+  },
+  runsUncertainHere: {
+    why: 'a forwarded transaction whose outcome is unknown is run by the node of the client',
+    file: 'commands/several-rows.js',
+    find: 'forwarder.forward(target, row, payload, { answered, runHere, failed }, deadlineMs);',
+    replace: 'forwarder.forward(target, row, payload, { answered, runHere, failed: runHere }, deadlineMs);',
+    seed: 18,
+  },
 } as const satisfies Readonly<Record<string, TransactionMutant>>;
