@@ -40,7 +40,7 @@ export const transactionMutants = {
     file: 'commands/row-run.js',
     find: "if (!isLockedState(state) || name === 'one' || name === 'available')",
     replace: 'if (name !== undefined)',
-    seed: 27,
+    seed: 67,
   },
   doesNotDecideReads: {
     why: 'a transaction that only reads is not decided: others may have ended it between two of its locks',
@@ -64,21 +64,21 @@ export const transactionMutants = {
     file: 'repl/row-op.js',
     find: "if (standing !== 'undecided')",
     replace: "if (standing === 'over')",
-    seed: 11,
+    seed: 7,
   },
   unlocksWhatIsUncertain: {
     why: 'an uncertain decision counts as none',
     file: 'repl/transaction.js',
     find: "if (outcome.kind !== 'uncertain') {",
     replace: 'if (outcome !== undefined) {',
-    seed: 18,
+    seed: 205,
   },
   freesLaneEarly: {
     why: 'a lane goes to the next transaction before every row of the last one is written',
     file: 'repl/transaction.js',
     find: 'await Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
     replace: 'void Promise.all(names.map((row) => this.applyUntilDone(row, lock, decision)));',
-    seed: 54,
+    seed: 22,
   },
   appliesAnyway: {
     why: 'what was decided is written whether its lock stands or not',
