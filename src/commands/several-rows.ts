@@ -46,6 +46,12 @@ export const MAX_ROWS = 100_000;
 
 const NO_MARKS: readonly RowMark[] = [];
 
+/** Commands that name a script by its digest, and those that bring it along. */
+const BY_BODY: ReadonlyMap<string, string> = new Map([
+  ['evalsha', 'eval'],
+  ['evalsha_ro', 'eval_ro'],
+]);
+
 const NOTHING: ReadonlyMap<RowName, Version> = new Map();
 
 /** What the table knows of commands; undefined: one of them is unknown. */
@@ -87,8 +93,7 @@ export class SeveralRows {
     if (callsFunctions(command)) await this.runs.systemRows.followFunctions();
     const rows = new Set(keyIndexes(command, args).map((i) => this.runs.rowAt(database, args, i)));
     if (rows.size > MAX_ROWS) return new ErrorReply(OVERLOADED);
-    const isScript = command.categories.includes('scripting');
-    if (isScript && rows.size > 1) return this.transactOne(client, command, args, rows);
+    if (isScript(command) && rows.size > 1) return this.transactOne(client, command, args, rows);
     const deadlineMs = this.runs.deadlineMs();
     const states = new Map<RowName, Uint8Array | undefined>();
     let wanted = [...rows];
@@ -114,7 +119,7 @@ export class SeveralRows {
         return ownBytes(reply);
       }
       wanted = [missed, ...likely.filter((row) => row !== missed)];
-      if (isScript && states.size + wanted.length > 1) {
+      if (isScript(command) && states.size + wanted.length > 1) {
         return this.transactOne(client, command, args, [...states.keys(), ...wanted]);
       }
       likely = [];
@@ -170,18 +175,22 @@ export class SeveralRows {
 
   /** A command that may turn out to need more rows than it names (a script), as a change of the one that it names. */
   private changeOneRow(client: Client, command: Command, args: Args): Promise<Reply> {
-    const [known, words] = this.withScript(command, args);
-    const run = this.runs.part(client, known, words, keyIndexes(known, words)[0] as number, 0);
+    const known = this.withScript({ command, args, database: client.database });
+    const keyAt = keyIndexes(known.command, known.args)[0] as number;
+    const run = this.runs.part(client, known.command, known.args, keyAt, 0);
     const { pending } = run;
     run.change();
     return whenSettled(pending);
   }
 
   /** EVALSHA as EVAL: the node that coordinates rows may not know the script by its digest. */
-  private withScript(command: Command, args: Args): readonly [Command, Args] {
-    const script = command.name === 'evalsha' ? this.server.scripts.find(args.text(1).toLowerCase()) : undefined;
-    if (script === undefined) return [command, args];
-    return [this.host.table.get('eval') as Command, Args.of('eval', script.body, ...args.from(2).words())];
+  private withScript(call: RowCommand): RowCommand {
+    const { command, args, database } = call;
+    const name = BY_BODY.get(command.name);
+    const script = name === undefined ? undefined : this.server.scripts.find(args.text(1).toLowerCase());
+    if (name === undefined || script === undefined) return call;
+    const words = Args.of(name, script.body, ...args.from(2).words());
+    return { command: this.host.table.get(name) as Command, args: words, database };
   }
 
   /**
@@ -214,10 +223,7 @@ export class SeveralRows {
     deadlineMs: number,
   ): Promise<TransactionReply> {
     const { forwarder, coordinator } = this.runs;
-    const commands = calls.map((call) => ({
-      database: call.database,
-      args: this.withScript(call.command, call.args)[1],
-    }));
+    const commands = calls.map((call) => this.withScript(call));
     const leftMs = deadlineMs - coordinator.nowMs();
     const payload = encodeTransaction({ isResp3: client.protocol === 3, leftMs, rows, commands });
     const [row] = [...rows.keys()] as [RowName];
@@ -320,8 +326,11 @@ export class SeveralRows {
   private execRows(client: Client, planned: ExecPart): Promise<Reply> {
     const { rows, calls } = planned;
     if (rows.size === 0) return Promise.resolve([]);
-    if (rows.size > 1) return this.transact(client, rows, calls);
+    // A transaction runs here if it must (`isLocal`), the change of one row where that is coordinated.
+    const hasScripts = calls.some(({ command }) => isScript(command));
+    if (rows.size > 1 || (hasScripts && this.isLocal(client, calls))) return this.transact(client, rows, calls);
     const [row] = rows.keys();
+    const plan = hasScripts ? { ...planned, calls: calls.map((call) => this.withScript(call)) } : planned;
     return new Promise((ended) => {
       const deadlineMs = this.runs.deadlineMs();
       const done = (reply: Reply): void => {
@@ -329,7 +338,7 @@ export class SeveralRows {
         if (reply instanceof ErrorReply && reply.message === OTHER_ROWS) ended(this.transact(client, rows, calls));
         else ended(reply);
       };
-      new ExecRun({ host: this.runs, client, plan: planned, row: row as RowName, deadlineMs, ended: done }).start();
+      new ExecRun({ host: this.runs, client, plan, row: row as RowName, deadlineMs, ended: done }).start();
     });
   }
 
@@ -362,6 +371,10 @@ export class SeveralRows {
 
 function unmarked(row: RowName): [RowName, readonly RowMark[]] {
   return [row, NO_MARKS];
+}
+
+function isScript({ categories }: Command): boolean {
+  return categories.includes('scripting');
 }
 
 /** FCALL and FCALL_RO: run by the node that knows the functions. */

@@ -311,6 +311,14 @@ void test('a transaction on rows of one slot is one message to the node that coo
     const digest = (await run(id, 'SCRIPT', 'LOAD', `${script} -- ${id}`)) as string;
     assert.equal(await run(id, 'EVALSHA', digest, '1', '{t}b', 'z'), 2);
     assert.deepEqual(await run((id % 5) + 1, 'MGET', '{t}a', '{t}b', '{t}n'), ['2', 'xyz', '2']);
+    const reads = (await run(id, 'SCRIPT', 'LOAD', `return redis.call('get', '{t}b') -- ${id}`)) as string;
+    assert.equal(await run(id, 'EVALSHA_RO', reads, '2', '{t}a', '{t}n'), 'xyz');
+    for (const also of [[], ['GET', '{t}n']]) {
+      await run(id, 'MULTI');
+      await run(id, 'EVALSHA', reads, '1', '{t}b');
+      if (also.length > 0) await run(id, ...also);
+      assert.deepEqual(await run(id, 'EXEC'), ['xyz', '2'].slice(0, also.length > 0 ? 2 : 1));
+    }
     await run(id, 'WATCH', '{t}c');
     await run((id % 5) + 1, 'SET', '{t}c', String(id));
     await run(id, 'MULTI');
