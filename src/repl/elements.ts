@@ -284,7 +284,7 @@ export class Elements {
 
   /** Whether the base's element is in a dropped range. */
   isDropped(tag: number, key: Uint8Array): boolean {
-    return this.dropped.some((range) => isIn(range, tag, key));
+    return this.dropped.length > 0 && this.dropped.some((range) => isIn(range, tag, key));
   }
 
   private touch(): void {
