@@ -10,6 +10,7 @@
  * meta has changed: the sweep drops them when their time has come.
  */
 
+import { latin1 } from '../bytes.ts';
 import type { Batch, Store } from '../engine/store.ts';
 import { readCollectionHead } from './element-pack.ts';
 import { earliestDeadline, removeDueFields, settleDeadlines } from './field-deadlines.ts';
@@ -92,6 +93,8 @@ export async function sweepFields(
   const [record] = await firstKeys(store, fieldsRange(undefined, nowMs), 1);
   if (record === undefined) return false;
   for (let round = 0; round < MAX_ROUNDS; round++) {
+    // A long change holds it: the sweep would wait for its end.
+    if (keyspace.held.has(latin1(headOfRecord(record)))) return false;
     if (store.refusal !== undefined || !mayWrite()) return false;
     try {
       view.begin(0, nowMs);

@@ -106,6 +106,48 @@ test('a client that goes leaves whole rows, and those who waited go on', async (
   }
 });
 
+test('what a client sends behind a long change comes after it', async () => {
+  const server = await startKvorum();
+  try {
+    const client = await RawClient.connect({ port: server.port });
+    await fill(client);
+    client.send(
+      Buffer.from('RENAME h other\r\nHLEN other\r\nEXISTS h\r\nHSET other late 1\r\nRENAME other h\r\nHLEN h\r\n'),
+    );
+    const replies: unknown[] = [];
+    for (let i = 0; i < 6; i++) replies.push(await client.reply());
+    assert.deepEqual(
+      replies.map((reply) => (reply as { text?: string }).text ?? reply),
+      ['OK', FIELDS, 0, 1, 'OK', FIELDS + 1],
+    );
+    await client.close();
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a script that rests and a long change do not wait for each other', async () => {
+  const server = await startKvorum({ flags: ['--busy-reply-threshold', '20'] });
+  try {
+    const client = await RawClient.connect({ port: server.port });
+    const other = await RawClient.connect({ port: server.port });
+    await fill(client);
+    const body =
+      'local t = 0 for i = 1, 2000000 do t = t + i end return redis.call("HLEN", KEYS[1]) + redis.call("EXISTS", "h")';
+    const renamed = client.call('RENAME', 'h', 'other');
+    // The rows are held by now, or the change is over.
+    await sleep(5);
+    assert.equal(await other.call('EVAL', body, 1, 'other'), FIELDS);
+    assert.equal(((await renamed) as { text: string }).text, 'OK');
+    const copied = client.call('COPY', 'other', 'h');
+    assert.equal(await other.call('EVAL', body.replace('KEYS[1]', '"other"'), 0), FIELDS + 1);
+    assert.equal(await copied, 1);
+    await Promise.all([client.close(), other.close()]);
+  } finally {
+    await server.stop();
+  }
+});
+
 test('increments that come while a hash is renamed to and fro are all there', async () => {
   const server = await startKvorum();
   try {
