@@ -17,8 +17,8 @@ export class Rest extends Error {
   override readonly name = 'Rest';
 }
 
-/** Elements between two rests of a long walk: about a millisecond. */
-const SLICE_ELEMENTS = 1000;
+/** Elements between two rests of a long walk: less than a millisecond. */
+const SLICE_ELEMENTS = 500;
 
 /** The same of a walk that writes a cell or two for each (repl/cells-ahead.ts). */
 export const WRITTEN_ELEMENTS = 250;

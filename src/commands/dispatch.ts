@@ -313,13 +313,14 @@ export class Dispatcher {
     const { busy, env } = this.server;
     // What it needs is brought in, and the heads of all its keys at once. A long change begins with the words' copy.
     if (cause instanceof Miss) await this.prefetch(client, command, args, cause);
+    // The rows that a long change begins with are its own: where there is to be one the view is new.
+    let isLong = cause instanceof LongChange;
     let long: LongRun | undefined;
     try {
       for (let round = 0; round < MAX_ROUNDS; round++) {
         // A script that waits for rows that are held would wait for ever.
         if (busy.isOn && long === undefined) await busy.whenOver();
-        // The rows that a long change began with are its own.
-        const view = command.takesTurns === true ? this.keyspace.newView() : this.view;
+        const view = isLong ? this.keyspace.newView() : this.view;
         view.long = long;
         this.begin(view, command, client.database, env.clock.wallMs());
         let load: Promise<void>;
@@ -329,6 +330,10 @@ export class Dispatcher {
         } catch (thrown) {
           if (thrown instanceof Resting) return await this.untilScriptEnds(client, command, args, thrown, startUs);
           if (thrown instanceof LongChange) {
+            if (!isLong) {
+              isLong = true;
+              continue;
+            }
             long?.end();
             long = busy.isOn ? undefined : new LongRun(this.keyspace, view, thrown);
             load = long === undefined ? busy.whenOver() : long.run(this.turns);

@@ -1,12 +1,15 @@
 /** Fields of a hash one by one: HSET, HGET and their kin. A field is an element; its value the field's. */
 
+import { ELEMENT } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
+import { LONG_ELEMENTS } from '../repl/long-change.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { commandsOf, docsOf, removeIfEmpty, typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError, wrongArity } from './errors.ts';
 import { fieldKeyAt, fieldsAt, fieldsOf, fieldsToFill } from './hash-fields.ts';
+import { fillInTurns } from './long-store.ts';
 import { OK, type Reply } from './reply.ts';
 
 export const hashCommand = commandsOf('hash');
@@ -19,6 +22,7 @@ export const plainHashCommands: readonly Command[] = [
     flags: ['write', 'denyoom', 'fast'],
     access: 'update',
     doc: hashDoc('Sets fields of a hash.', '2.0.0', 'O(N) for N fields'),
+    takesTurns: true,
     run: (view, args) => set(view, args, 'hset'),
   }),
   hashCommand({
@@ -27,6 +31,7 @@ export const plainHashCommands: readonly Command[] = [
     flags: ['write', 'denyoom', 'fast'],
     access: 'update',
     doc: hashDoc('Sets fields of a hash and says OK: HSET counts the new ones.', '2.0.0', 'O(N) for N fields'),
+    takesTurns: true,
     run: (view, args) => {
       set(view, args, 'hmset');
       return OK;
@@ -91,8 +96,17 @@ export const plainHashCommands: readonly Command[] = [
 ];
 
 /** Returns how many fields are new. */
-function set(view: View, args: Args, name: string): number {
+function set(view: View, args: Args, name: string): Reply {
   if (args.count % 2 !== 0) throw new CommandError(wrongArity(name));
+  if (args.count > LONG_ELEMENTS) {
+    const row = typedRowAt(view, args, 1, rowType.HASH);
+    const filled = row.live
+      ? undefined
+      : fillInTurns(view, row, { args, step: 2, type: rowType.HASH }, (cells, word) =>
+          cells.add(ELEMENT, fieldKeyAt(args, word), args.at(word + 1)),
+        );
+    if (filled !== undefined) return filled;
+  }
   const fields = fieldsToFill(view, args);
   let added = 0;
   for (let i = 2; i < args.count; i += 2) if (fields.set(fieldKeyAt(args, i), args.at(i + 1))) added++;

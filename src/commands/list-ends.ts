@@ -10,7 +10,8 @@ import { eachSliced, removeIfEmpty, typedRowAt } from './collection-row.ts';
 import type { Command } from './command.ts';
 import { CommandError } from './errors.ts';
 import { TWO_KEYS } from './key-row.ts';
-import { type End, List, listCommand, listDoc, listOf, listToFill } from './list-row.ts';
+import { fillInTurns } from './long-store.ts';
+import { addListed, type End, List, listCommand, listDoc, listOf, listToFill } from './list-row.ts';
 import { clampToSafe, parseInt64 } from './number.ts';
 import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
@@ -27,6 +28,7 @@ export const listEndCommands: readonly Command[] = [
     flags: ['write', 'denyoom', 'fast'],
     access: 'update',
     doc: listDoc('Puts elements in front of a list.', '1.0.0', EACH_PUSHED),
+    takesTurns: true,
     run: (view, args) => push(view, args, 'head'),
   }),
   listCommand({
@@ -35,6 +37,7 @@ export const listEndCommands: readonly Command[] = [
     flags: ['write', 'denyoom', 'fast'],
     access: 'update',
     doc: listDoc('Puts elements at the end of a list.', '1.0.0', EACH_PUSHED),
+    takesTurns: true,
     run: (view, args) => push(view, args, 'tail'),
   }),
   listCommand({
@@ -103,6 +106,13 @@ export const listEndCommands: readonly Command[] = [
 
 function push(view: View, args: Args, end: End): Reply {
   const row = typedRowAt(view, args, 1, rowType.LIST);
+  if (args.count > LONG_ELEMENTS && !row.live) {
+    const words = args.count - 2;
+    const filled = fillInTurns(view, row, { args, step: 1, type: rowType.LIST }, (cells, word) =>
+      addListed(cells, end === 'tail' ? word - 2 : words - (word - 2) - 1, args.at(word)),
+    );
+    if (filled !== undefined) return filled;
+  }
   const list = listToFill(view, row);
   for (let i = 2; i < args.count; i++) list.push(end, args.at(i));
   return list.length;

@@ -1,9 +1,12 @@
 /** Handlers that make large collections: their slices (repl/long-change.ts), and what is put in when those are done. */
 
 import type { CellsAhead } from '../repl/cells-ahead.ts';
+import { ELEMENT } from '../repl/elements.ts';
 import type { RowType } from '../repl/head.ts';
-import { CELLS_PER_SLICE, LongChange } from '../repl/long-change.ts';
+import { CELLS_PER_SLICE, LONG_ELEMENTS, LongChange } from '../repl/long-change.ts';
 import type { Row, View } from '../repl/view.ts';
+import type { Args } from './args.ts';
+import { eachStepSliced } from './collection-steps.ts';
 import type { Reply } from './reply.ts';
 import type { Sliced } from './sliced.ts';
 
@@ -40,6 +43,36 @@ export function inTurns(
   }
   if (isLong && view.mayTakeTurns) throw new LongChange(row, make);
   return undefined;
+}
+
+/**
+ * Makes the row of word 1, which is not there, of very many words, each `step`th from word 2 on, and returns how many elements
+ * that were; undefined: as `inTurns`. `put` may be told the same element again: the last one stays.
+ */
+export function fillInTurns(
+  view: View,
+  row: Row,
+  { args, step, type }: { args: Args; step: number; type: RowType },
+  put: (cells: CellsAhead, word: number) => void,
+): Reply | undefined {
+  const isLong = args.count > step * LONG_ELEMENTS;
+  return inTurns(view, row, { type, expiresAtMs: 0, isLong }, (cells) => filled(cells, { args, step }, put));
+}
+
+function* filled(
+  cells: CellsAhead,
+  { args, step }: { args: Args; step: number },
+  put: (cells: CellsAhead, word: number) => void,
+): Sliced<Reply> {
+  for (let word = 2; word < args.count; word += step) {
+    put(cells, word);
+    if (cells.count % CELLS_PER_SLICE === 0) yield undefined;
+  }
+  cells.write();
+  let count = 0;
+  yield* eachStepSliced(cells.walk(ELEMENT), () => void count++);
+  cells.count = count;
+  return count;
 }
 
 /** Puts items into cells, slice by slice. `width`: cells of an item. */

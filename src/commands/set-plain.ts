@@ -3,6 +3,7 @@
 import { EMPTY } from '../bytes.ts';
 import { ELEMENT } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
+import { LONG_ELEMENTS } from '../repl/long-change.ts';
 import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
@@ -11,6 +12,7 @@ import { scanRow } from './collection-scan.ts';
 import { eachStepSliced } from './collection-steps.ts';
 import type { Command } from './command.ts';
 import { TWO_KEYS } from './key-row.ts';
+import { fillInTurns } from './long-store.ts';
 import { memberCopy, memberOf } from './member-key.ts';
 import { type Reply, SetReply } from './reply.ts';
 import { memberKeyAt, membersAt, setCommand, setDoc, walkable } from './set-row.ts';
@@ -23,6 +25,7 @@ export const plainSetCommands: readonly Command[] = [
     flags: ['write', 'denyoom', 'fast'],
     access: 'update',
     doc: setDoc('Adds members to a set.', '1.0.0', 'O(N) for N members'),
+    takesTurns: true,
     run: add,
   }),
   setCommand({
@@ -88,6 +91,15 @@ export const plainSetCommands: readonly Command[] = [
 ];
 
 function add(view: View, args: Args): Reply {
+  if (args.count > LONG_ELEMENTS) {
+    const row = typedRowAt(view, args, 1, rowType.SET);
+    const filled = row.live
+      ? undefined
+      : fillInTurns(view, row, { args, step: 1, type: rowType.SET }, (cells, word) =>
+          cells.add(ELEMENT, memberKeyAt(args, word), EMPTY),
+        );
+    if (filled !== undefined) return filled;
+  }
   const members = elementsToFill(view, args, 1, rowType.SET);
   let added = 0;
   for (let i = 2; i < args.count; i++) {

@@ -1,6 +1,6 @@
 /** Members drawn at random: SPOP, SRANDMEMBER. */
 
-import { compareBytes, EMPTY } from '../bytes.ts';
+import { EMPTY } from '../bytes.ts';
 import type { Random } from '../env.ts';
 import type { CellsAhead } from '../repl/cells-ahead.ts';
 import { CellElements } from '../repl/element-cells.ts';
@@ -22,7 +22,6 @@ import { syntaxError } from './options.ts';
 import { type Reply, SetReply } from './reply.ts';
 import { membersAt, setCommand, setDoc, walkable } from './set-row.ts';
 import { inOneGo, type Sliced } from './sliced.ts';
-import { sortSliced } from './sort-sliced.ts';
 
 export const randomSetCommands: readonly Command[] = [
   setCommand({
@@ -78,24 +77,23 @@ function popMade(view: View, row: Row, { cells, answer }: Made): Reply {
   return answer as Reply;
 }
 
-/** Draws members and makes a set of the others. */
+/**
+ * Draws members and makes a set of the others: each goes with the chance that what is to go has among what is left, so that
+ * any so many of them go, and nothing is kept of them but the reply.
+ */
 function* popSliced(members: Elements, count: number, random: Random, cells: CellsAhead): Sliced<Reply> {
   cells.begin();
   const reply = new BulksReply('set');
-  const drawn = count >= members.count ? [] : yield* pickDifferent(walkable(members), count, random);
-  const picked = yield* sortSliced(drawn, (a, b) => compareBytes(a.key, b.key));
-  let next = 0;
+  let left = members.count;
+  let wanted = Math.min(count, left);
   yield* eachStepSliced(
     members.walk(ELEMENT),
     (key) => {
-      const gone = picked[next];
-      const isGone = count >= members.count || (gone !== undefined && compareBytes(gone.key, key) === 0);
-      if (!isGone) {
-        cells.add(ELEMENT, key, EMPTY);
-        return;
+      if (random.next() * left-- >= wanted) cells.add(ELEMENT, key, EMPTY);
+      else {
+        wanted--;
+        reply.add(memberOf(key));
       }
-      next++;
-      reply.add(memberOf(key));
     },
     WRITTEN_ELEMENTS,
   );

@@ -7,8 +7,8 @@ import { EMPTY } from '../bytes.ts';
 import { type Elements, type ElementSteps, ELEMENT } from '../repl/elements.ts';
 import { Rest } from './collection-steps.ts';
 
-/** Elements that one step of a walk in slices passes before it asks for a rest: about a millisecond. */
-export const MOST_PASSED = 1000;
+/** Elements that one step of a walk in slices passes before it asks for a rest: less than a millisecond. */
+export const MOST_PASSED = 500;
 
 /** Whether elements, asked for in rising order, are in a set. */
 interface Membership {

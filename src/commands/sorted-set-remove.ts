@@ -5,7 +5,8 @@ import type { TagRange } from '../repl/elements.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { typedRowAt } from './collection-row.ts';
-import type { Command } from './command.ts';
+import { BulksReply } from './bulks-reply.ts';
+import type { Command, Context } from './command.ts';
 import { CommandError } from './errors.ts';
 import { boundsOf } from './list-row.ts';
 import { clampedIntegerOf, clampToSafe, parseInt64 } from './number.ts';
@@ -13,7 +14,7 @@ import { numberedKeys } from './numkeys.ts';
 import { optionName, syntaxError } from './options.ts';
 import { DoubleReply, NULL_ARRAY, PairsReply, type Reply } from './reply.ts';
 import { type Scored, SortedSet, sortedSetCommand, sortedSetDoc } from './sorted-set-row.ts';
-import { removeScored, type Selection, takeScored } from './sorted-set-take.ts';
+import { removeScored, type Selection, takeScored, takeScoredBulks } from './sorted-set-take.ts';
 import { lexRangeAt, scoreRangeAt } from './sorted-set-words.ts';
 
 const LOG_AND_M = 'O(log(N)+M) for M members removed';
@@ -53,7 +54,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     access: 'update',
     doc: sortedSetDoc('Takes the members with the least scores.', '5.0.0', 'O(log(N)*M) for M members taken'),
     takesTurns: true,
-    run: (view, args) => pop(view, args, 'min'),
+    run: (view, args, context) => pop(view, args, 'min', context),
   }),
   sortedSetCommand({
     name: 'zpopmax',
@@ -62,7 +63,7 @@ export const sortedSetRemoveCommands: readonly Command[] = [
     access: 'update',
     doc: sortedSetDoc('Takes the members with the greatest scores.', '5.0.0', 'O(log(N)*M) for M members taken'),
     takesTurns: true,
-    run: (view, args) => pop(view, args, 'max'),
+    run: (view, args, context) => pop(view, args, 'max', context),
   }),
   sortedSetCommand({
     name: 'zmpop',
@@ -114,15 +115,16 @@ function removeFrom(view: View, args: Args, choose: (set: SortedSet) => Selectio
   return selection === undefined ? 0 : removeScored(view, row, selection);
 }
 
-function pop(view: View, args: Args, from: ScoreEnd): Reply {
+function pop(view: View, args: Args, from: ScoreEnd, { client }: Context): Reply {
   if (args.count > 3) throw syntaxError();
   const most = args.count === 3 ? positiveOf(args, 2) : undefined;
   const row = typedRowAt(view, args, 1, rowType.SORTED_SET);
   if (!row.live || most === 0) return [];
-  const pairs = popScored(view, row, from, most ?? 1).map(({ member, score }): [Reply, Reply] => [
-    member,
-    new DoubleReply(score),
-  ]);
+  // Only RESP3 puts each member with its score into an array of its own.
+  const selection = { range: { reverse: from === 'max' }, skip: 0, most: most ?? 1 };
+  const taken = client.protocol === 3 ? takeScored(view, row, selection) : takeScoredBulks(view, row, selection);
+  if (taken instanceof BulksReply) return taken;
+  const pairs = taken.map(({ member, score }): [Reply, Reply] => [member, new DoubleReply(score)]);
   return most === undefined ? (pairs[0] as [Reply, Reply]) : new PairsReply(pairs);
 }
 
