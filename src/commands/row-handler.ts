@@ -50,6 +50,8 @@ export class RowHandler {
   notes: readonly Note[] = NO_NOTES;
   /** Rows that were given stay as they are until the next run. */
   private isLocked = false;
+  /** The last command threw: nothing of it holds. What a script returns as an error, after it has written, is no such thing. */
+  private threw = false;
   private readonly clock: Clock;
 
   constructor(keyspace: Keyspace, clock: Clock) {
@@ -86,11 +88,13 @@ export class RowHandler {
   }
 
   private replyOf(command: Command, args: Args, context: Context): Reply {
+    this.threw = false;
     try {
       if (command.run !== undefined) return command.run(this.view, args, context) as Reply;
       const slices = command.runSliced?.(this.view, args, context);
       return slices === undefined ? new ErrorReply(notAtomic(command.name)) : inOneGo(slices);
     } catch (thrown) {
+      this.threw = true;
       if (thrown instanceof CommandError) return thrown.reply;
       if (thrown instanceof WholeDatabase) return new ErrorReply(NOT_WHOLE);
       if (thrown instanceof WholeWanted) {
@@ -119,7 +123,7 @@ export class RowHandler {
     context.client.scriptMemo = undefined;
     this.state = state;
     if (this.wanted !== undefined) return new ErrorReply(OTHER_ROWS);
-    return ballot === undefined || reply instanceof ErrorReply ? reply : this.become(row, state, ballot, reply);
+    return ballot === undefined || this.threw ? reply : this.become(row, state, ballot, reply);
   }
 
   /** Sets `state` to what the row is after what was staged; the reply, or why it cannot become that. */
@@ -211,6 +215,7 @@ export class RowHandler {
       if (given.missed !== undefined) return { missed: given.missed };
     }
     const writes = new Map<RowName, Uint8Array | undefined>();
+    if (calls.length === 1 && this.threw) return { replies: replies.map(ownBytes), writes };
     let bytes = 0;
     let isTooLarge = false;
     for (let i = 0; i < view.rowCount; i++) {
