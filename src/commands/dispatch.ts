@@ -378,6 +378,7 @@ export class Dispatcher {
     const letGo = this.store.keepFound();
     let resting = cause;
     let isAnew = false;
+    let rounds = 0;
     try {
       for (;;) {
         if (!isAnew) busy.begin(resting, { view, args, startUs });
@@ -405,6 +406,8 @@ export class Dispatcher {
           load = thrown.load();
         }
         await load;
+        if (resting.isKilled) return { reply: resting.killedReply, sequence: 0 };
+        if (++rounds > MAX_ROUNDS) throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
       }
     } finally {
       letGo();

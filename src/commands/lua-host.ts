@@ -113,6 +113,11 @@ export class Resting {
   get hasWritten(): boolean {
     return this.run.world?.hasWritten === true;
   }
+
+  /** What it answers when it is killed where nobody knows the line. */
+  get killedReply(): ErrorReply {
+    return new ErrorReply(`${KILLED} script: ${this.run.name}, on ${this.run.chunk}.`);
+  }
 }
 
 export type Library = (L: LuaState, fengari: Fengari) => Readonly<Record<string, LuaMember>>;
