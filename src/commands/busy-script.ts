@@ -7,6 +7,9 @@
  *                                        └─ SCRIPT KILL, FUNCTION KILL, the end of the node
  * ```
  *
+ * A script that has missed block after block on disk rests where it misses the next one, since from its start it might never come to
+ * an end. Before the threshold others wait for it; from then on they are told.
+ *
  * It goes for rows that are this node's alone. What the script stages nobody sees before its commit, so those who read need
  * no barrier; whoever writes asks `isOn` first, or waits for `whenOver`.
  *
@@ -32,12 +35,20 @@ export class BusyScript {
   /** Where scripts may rest: the view of the dispatcher's next command, and that of the one that rests. */
   view: View | undefined = undefined;
   private restingView: View | undefined = undefined;
+  /** The view of a script that has missed so many blocks that it will wait for the next one where it is. */
+  slowView: View | undefined = undefined;
   private resting: Resting | undefined = undefined;
   private args: Args | undefined = undefined;
   private startUs = 0;
   /** It is to end whatever it has written: the node ends. */
   private isAbandoned = false;
   private waiters: (() => void)[] = [];
+  private readonly limitMs: () => number;
+
+  /** `limitMs`: `busy-reply-threshold`. */
+  constructor(limitMs: () => number) {
+    this.limitMs = limitMs;
+  }
 
   get isOn(): boolean {
     return this.resting !== undefined;
@@ -46,6 +57,10 @@ export class BusyScript {
   /** Whether a script over this view may be left and gone on with. */
   mayRest(view: View): boolean {
     return view === this.view || view === this.restingView;
+  }
+
+  isSlow(view: View): boolean {
+    return view === this.slowView || view === this.restingView;
   }
 
   /** Whether a script over this view has run for longer than it should, before it missed a block and began anew. */
@@ -81,8 +96,19 @@ export class BusyScript {
     return this.resting?.isFunction === true ? BUSY_FUNCTION : BUSY_SCRIPT;
   }
 
-  refusal(command: Command): ErrorReply | undefined {
-    return this.isOn && !command.flags.includes('allow_busy') ? new ErrorReply(this.text) : undefined;
+  refusal(command: Command, nowUs: number): ErrorReply | undefined {
+    return this.isTold(nowUs) && !command.flags.includes('allow_busy') ? new ErrorReply(this.text) : undefined;
+  }
+
+  /** When a command waits for the script, which has not run for long enough to tell its client; undefined: it need not. */
+  delay(command: Command): Promise<void> | undefined {
+    return this.isOn && !command.flags.includes('allow_busy') ? this.whenOver() : undefined;
+  }
+
+  /** Whether it has run for so long that clients are told. */
+  isTold(nowUs: number): boolean {
+    const limitMs = this.limitMs();
+    return this.isOn && limitMs > 0 && nowUs - this.startUs >= limitMs * 1000;
   }
 
   /** SCRIPT KILL and FUNCTION KILL. Throws `CommandError`. */

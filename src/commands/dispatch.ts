@@ -49,6 +49,9 @@ interface Done {
   readonly parked?: Promise<Reply>;
 }
 
+/** A script that has begun anew so often rests where it misses the next block. */
+const SLOW_ROUNDS = 32;
+
 /** Commands within so many microseconds share one look at the wall clock, which counts in milliseconds. */
 const WALL_CLOCK_STEP_US = 250;
 
@@ -124,7 +127,8 @@ export class Dispatcher {
       return QUEUED;
     }
     if (this.cluster?.mustWait(client, command, args) === true) return AFTER_PENDING;
-    const delay = server.observer.before(client, command, args) ?? this.untilWritable(command);
+    const delay =
+      server.observer.before(client, command, args) ?? this.untilWritable(command) ?? server.busy.delay(command);
     if (delay !== undefined) return this.runLater(client, command, args.copy(), delay);
     return this.start(client, command, args);
   }
@@ -170,7 +174,12 @@ export class Dispatcher {
       return new ErrorReply('ERR Command not allowed inside a transaction');
     }
     if (isRefusedToSubscriber(client, command)) return new ErrorReply(onlySubscribing(this.fullName(command, args)));
-    return this.writeRefusal(client, command) ?? this.server.busy.refusal(command);
+    return this.writeRefusal(client, command) ?? this.busyRefusal(command);
+  }
+
+  private busyRefusal(command: Command): ErrorReply | undefined {
+    const { busy, env } = this.server;
+    return busy.isOn ? busy.refusal(command, env.clock.monotonicUs()) : undefined;
   }
 
   private writeRefusal(client: Client, command: Command): ErrorReply | undefined {
@@ -316,12 +325,14 @@ export class Dispatcher {
     // The rows that a long change begins with are its own: where there is to be one the view is new.
     let isLong = cause instanceof LongChange;
     let long: LongRun | undefined;
+    let slow: View | undefined;
     try {
       for (let round = 0; round < MAX_ROUNDS; round++) {
         // A script that waits for rows that are held would wait for ever.
         if (busy.isOn && long === undefined) await busy.whenOver();
         const view = isLong ? this.keyspace.newView() : this.view;
         view.long = long;
+        if (round >= SLOW_ROUNDS && !busy.isOn) busy.slowView = slow = view;
         this.begin(view, command, client.database, env.clock.wallMs());
         let load: Promise<void>;
         try {
@@ -344,6 +355,7 @@ export class Dispatcher {
       }
     } finally {
       long?.end();
+      if (busy.slowView === slow) busy.slowView = undefined;
     }
     throw new Error(`${command.name} found no rest in ${MAX_ROUNDS} rounds`);
   }
@@ -373,18 +385,22 @@ export class Dispatcher {
   ): Promise<Done> {
     const { server, view, keyspace } = this;
     const { busy, env, notify, blocked } = server;
-    env.log.warn('a script runs for longer than busy-reply-threshold', { script: cause.run.name });
     server.busy.view = this.view = keyspace.newView();
     const letGo = this.store.keepFound();
     let resting = cause;
     let isAnew = false;
+    let isLong = false;
     let rounds = 0;
     try {
       for (;;) {
         if (!isAnew) busy.begin(resting, { view, args, startUs });
+        if (!isLong && busy.isTold(env.clock.monotonicUs())) {
+          isLong = true;
+          env.log.warn('a script runs for longer than busy-reply-threshold', { script: cause.run.name });
+        }
         const notes = notify.take();
         const runs = this.queuedRuns.splice(0);
-        await this.turnEnd();
+        await ((isAnew ? undefined : resting.awaited?.()) ?? this.turnEnd());
         busy.checkGoOn();
         let load: Promise<void>;
         try {

@@ -80,6 +80,8 @@ export interface Lua {
   lua_resume(L: LuaState, from: LuaState, args: number): number;
   /** In a hook: the coroutine rests once the hook has returned. */
   lua_yield(L: LuaState, results: number): number;
+  /** In a function: it rests, and `goOn` is called in its place, with its arguments, when it is resumed. */
+  lua_yieldk(L: LuaState, results: number, context: number, goOn: LuaFunction): never;
   lua_sethook(L: LuaState, hook: ((L: LuaState) => void) | null, mask: number, count: number): void;
   lua_setmetatable(L: LuaState, index: number): void;
   lua_settop(L: LuaState, top: number): void;

@@ -98,12 +98,15 @@ export class Resting {
   readonly run: LuaRun;
   /** The protocol of the replies that it gets. */
   readonly resp: 2 | 3;
+  /** What it waits for, if it is not only for others to run. */
+  readonly awaited: (() => Promise<void>) | undefined;
   /** It is to end as soon as it goes on. */
   isKilled = false;
 
-  constructor(run: LuaRun, resp: 2 | 3) {
+  constructor(run: LuaRun, resp: 2 | 3, awaited: (() => Promise<void>) | undefined) {
     this.run = run;
     this.resp = resp;
+    this.awaited = awaited;
   }
 
   get isFunction(): boolean {
@@ -142,6 +145,7 @@ export class LuaHost implements ScriptRun {
   /** When it is due to rest, or to be ended. */
   private dueUs = 0;
   fatal: { readonly thrown: unknown } | undefined = undefined;
+  awaited: (() => Promise<void>) | undefined = undefined;
   /** The coroutine of the run under way. */
   private thread: LuaState | undefined = undefined;
   /** One that has nothing to do. */
@@ -355,9 +359,10 @@ export class LuaHost implements ScriptRun {
       this.argvSlot.sethvalue(tables[1]);
     }
     this.thread = thread;
+    this.awaited = undefined;
     try {
       const status = lua.lua_resume(thread, this.L, count);
-      if (status === lua.LUA_YIELD) throw new Resting(run, this.resp);
+      if (status === lua.LUA_YIELD) throw new Resting(run, this.resp, this.awaited);
       if (status !== lua.LUA_OK) return this.failed(run);
       this.rethrow();
       lua.lua_settop(thread, 1);
@@ -440,11 +445,14 @@ export class LuaHost implements ScriptRun {
   /** Lets the script rest, or ends it. */
   private overdue(L: LuaState): void {
     const { lua } = this.fengari;
-    const mayRest = this.world?.mayRest === true;
-    if (mayRest && L === this.thread && lua.lua_isyieldable(L)) lua.lua_yield(L, 0);
-    else if (!mayRest || this.clock.monotonicUs() > this.dueUs + STUCK_MS * 1000) {
+    if (this.mayRest(L)) lua.lua_yield(L, 0);
+    else if (this.world?.mayRest !== true || this.clock.monotonicUs() > this.dueUs + STUCK_MS * 1000) {
       this.fatal = { thrown: new CommandError(SCRIPT_LIMIT_EXCEEDED) };
     }
+  }
+
+  mayRest(L: LuaState): boolean {
+    return this.world?.mayRest === true && L === this.thread && this.fengari.lua.lua_isyieldable(L);
   }
 
   raiseFatal(L: LuaState): void {

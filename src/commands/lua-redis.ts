@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { latin1 } from '../bytes.ts';
+import { Miss } from '../repl/miss.ts';
 import type { Fengari, LuaFunction, LuaState } from './lua-fengari.ts';
 import { formatText } from './lua-format.ts';
 import type { LuaValues } from './lua-values.ts';
@@ -20,12 +21,19 @@ export interface ScriptWorld {
   log(level: number, text: string): void;
 }
 
+/** A command has missed a block before it has staged anything: it may be called again. */
+export class RetryableMiss extends Miss {}
+
 /** The run under way, as the library sees it. */
 export interface ScriptRun {
   /** undefined while a library is loaded. */
   readonly world: ScriptWorld | undefined;
   /** The protocol of the replies that the script gets. */
   resp: 2 | 3;
+  /** What the script waits for while it rests. */
+  awaited: (() => Promise<void>) | undefined;
+  /** Whether the script may rest where it is. */
+  mayRest(L: LuaState): boolean;
   /** What ends the script and is thrown when the state has come back. */
   fatal: { readonly thrown: unknown } | undefined;
   /** Ends the script when it must end. */
@@ -92,6 +100,10 @@ export class RedisLibrary {
       try {
         reply = world.call(words, resp);
       } catch (thrown) {
+        if (thrown instanceof RetryableMiss && this.run.mayRest(L)) {
+          this.run.awaited = thrown.load;
+          return this.fengari.lua.lua_yieldk(L, 0, 0, raises ? this.callAgain : this.pcallAgain);
+        }
         this.run.fatal = { thrown };
         this.run.raiseFatal(L);
         throw thrown;
@@ -100,6 +112,9 @@ export class RedisLibrary {
     values.push(L, reply, resp);
     return reply instanceof ErrorReply && raises ? this.fengari.lua.lua_error(L) : 1;
   }
+
+  private readonly callAgain: LuaFunction = (L) => this.call(L, true);
+  private readonly pcallAgain: LuaFunction = (L) => this.call(L, false);
 
   /** The arguments as words of a command, or what is wrong with them. */
   private wordsOf(L: LuaState): Uint8Array[] | string {

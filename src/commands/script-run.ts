@@ -20,11 +20,12 @@ import type { Command, Context } from './command.ts';
 import { isWrite } from './dispatch.ts';
 import { CommandError } from './errors.ts';
 import { type LibraryFunction, type LuaHost, Resting, type Script } from './lua-host.ts';
-import type { ScriptWorld } from './lua-redis.ts';
+import { RetryableMiss, type ScriptWorld } from './lua-redis.ts';
 import { NO_CONNECTION } from './no-connection.ts';
 import { ErrorReply, ownBytes, type Reply } from './reply.ts';
 import { readsWhole, WholeWanted } from './script-wholes.ts';
 import { runWhole } from './slices.ts';
+import { keyIndexes } from './table.ts';
 
 const UNKNOWN = new ErrorReply('ERR Unknown Redis command called from script');
 const WRONG_NUMBER = new ErrorReply('ERR Wrong number of args calling Redis command from script');
@@ -113,6 +114,8 @@ class CallingScript implements ScriptWorld {
   readonly mayRest: boolean;
   readonly isOverdue: boolean;
   hasWritten = false;
+  /** It has begun anew so often that it waits where it misses a block. */
+  private readonly isSlow: boolean;
   private readonly client: Client;
   private readonly view: View;
   private readonly context: Context;
@@ -128,6 +131,7 @@ class CallingScript implements ScriptWorld {
     const { busy } = call.context.server;
     this.mayRest = busy.mayRest(call.view);
     this.isOverdue = busy.isOverdue(call.view);
+    this.isSlow = busy.isSlow(call.view);
     const { scriptMemo } = call.context.client;
     this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [], asked: [] };
   }
@@ -185,6 +189,7 @@ class CallingScript implements ScriptWorld {
     const { view, client } = this;
     const context = client.context;
     view.database = client.database;
+    if (this.isSlow) this.bringHeads(command, args);
     const { notify } = context.server;
     const before = notify.isActive ? notify.mark(view) : undefined;
     try {
@@ -195,9 +200,20 @@ class CallingScript implements ScriptWorld {
       return reply === undefined || reply instanceof Promise ? NOT_ALLOWED : reply;
     } catch (thrown) {
       if (thrown instanceof CommandError) return thrown.reply;
+      if (thrown instanceof Miss && this.isSlow && command.access === 'read') throw new RetryableMiss(thrown.load);
       throw thrown;
     } finally {
       if (before !== undefined) notify.collect(view, command, args, before);
+    }
+  }
+
+  /** Looks at the rows of a command before it runs: what is missed then, is missed before anything is staged. */
+  private bringHeads(command: Command, args: Args): void {
+    try {
+      for (const i of keyIndexes(command, args)) this.view.row(args.at(i));
+    } catch (thrown) {
+      if (thrown instanceof Miss) throw new RetryableMiss(thrown.load);
+      throw thrown;
     }
   }
 

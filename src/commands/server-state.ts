@@ -81,7 +81,7 @@ export class Server {
   /** Clients whose commands wait for rows. */
   readonly blocked: BlockedClients;
   /** The script that holds the node, and how it is ended. */
-  readonly busy = new BusyScript();
+  readonly busy = new BusyScript(() => this.config.get('busy-reply-threshold'));
   readonly scripts: ScriptCache = new ScriptCache(this, REDIS_VERSION);
   readonly users: AclUsers = new AclUsers(this);
   readonly aclLog: AclLog = new AclLog(this);

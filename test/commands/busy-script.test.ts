@@ -276,6 +276,34 @@ describe('a server whose script takes long', () => {
     waits.disconnect();
   });
 
+  void test('one that reads more than the cache holds comes to its end', async () => {
+    const small = await startKvorum({ flags: ['--block-cache-size', '1mb', '--memtable-size', '1mb'] });
+    const client = new Redis(small.port);
+    const second = new Redis(small.port);
+    const count = 15_000;
+    for (let from = 0; from < count; from += 1000) {
+      const pipeline = client.pipeline();
+      for (let i = from; i < from + 1000; i++) pipeline.set(`k${i}`, `${i}${'v'.repeat(200)}`);
+      await pipeline.exec();
+    }
+    const body = `
+      local right = 0
+      for i = 0, ARGV[1] - 1 do
+        local n = (i * 7919) % ARGV[1]
+        if redis.call('GET', 'k' .. n):sub(1, #tostring(n)) == tostring(n) then right = right + 1 end
+        if i % 100 == 0 then redis.call('APPEND', 'k' .. n, '!') redis.call('INCR', 'n') end
+      end
+      return { right, redis.call('GET', 'n') }`;
+    try {
+      assert.deepEqual(await client.eval(body, 0, String(count)), [count, '150']);
+      assert.equal((await second.get('k0'))?.at(-1), '!');
+    } finally {
+      client.disconnect();
+      second.disconnect();
+      await small.stop();
+    }
+  });
+
   void test('killed it leaves nothing, and the next one is not killed', async () => {
     await fill();
     const spin = "local from = redis.call('TIME')[1] while redis.call('TIME')[1] - from < 2 do end return 1";
