@@ -202,8 +202,8 @@ export const mutants = {
   scriptsReadOneByOne: {
     why: 'a script that only reads sees its rows at several moments',
     file: 'commands/several-rows.js',
-    find: 'if (isScript && rows.size > 1)',
-    replace: 'if (isScript && rows.size > 1_000)',
+    find: 'if (isScript(command) && rows.size > 1)',
+    replace: 'if (isScript(command) && rows.size > 1_000)',
     nodes: 3,
     swarm: { ...alone, companies: ['scripts'] },
     seed: 5,
