@@ -10,11 +10,14 @@
  *           under which the row was locked), and the reply of the transaction
  * ```
  *
+ * Not now (nothing was written): also when the reply is longer than an answer may be, so that the client's node runs it.
+ *
  * Valid if and only if the format and the numbers fit and nothing is left; else a `DamagedError`.
  */
 
 import { latin1 } from '../bytes.ts';
 import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
+import { MAX_FRAME_BYTES } from '../cluster/frame.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
 import type { Version } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
@@ -26,6 +29,7 @@ import {
   readMarks,
 } from './forward-codec.ts';
 import type { Reply } from './reply.ts';
+import { replyBytes } from './reply-codec.ts';
 
 /** First byte of such a request. */
 export const SEVERAL_FORMAT = 3;
@@ -92,6 +96,19 @@ export function decodeTransaction(payload: Uint8Array): ForwardedTransaction {
   from.finish();
   if (oneSlotOf(rows, commands.length) === undefined) throw new DamagedError('a transaction on rows of several slots');
   return { isResp3: flags === RESP3, leftMs, rows, commands };
+}
+
+/** An answer that is longer does not leave (cluster/bus-core.ts). */
+const MAX_ANSWER_BYTES = MAX_FRAME_BYTES / 2 - 1024;
+
+/** Of a written row beside its name. */
+const WRITTEN_BYTES = 32;
+
+/** Whether the node of the client can be told these replies and that these rows were written. */
+export function isTellable(replies: readonly Reply[], written: Iterable<RowName>): boolean {
+  let bytes = replyBytes(replies);
+  for (const row of written) bytes += WRITTEN_BYTES + row.length;
+  return bytes <= MAX_ANSWER_BYTES;
 }
 
 const NOTHING: Version = { stamp: 0, actor: 0 };

@@ -85,6 +85,29 @@ export function writeReplyValue(out: ByteWriter, reply: Reply): void {
   else writeRare(out, reply);
 }
 
+/** Bytes of a reply as it is written, at most; of another size only where nothing is large. */
+export function replyBytes(reply: Reply): number {
+  if (reply instanceof Uint8Array) return 5 + reply.length;
+  if (typeof reply === 'string') return 5 + 3 * reply.length;
+  if (Array.isArray(reply)) return manyBytes(reply as readonly Reply[]);
+  if (reply instanceof ErrorReply) return 5 + reply.message.length;
+  if (reply instanceof SetReply) return manyBytes(reply.members);
+  if (reply instanceof MapReply || reply instanceof EntriesReply) return manyBytes(reply.entries.flat());
+  if (reply instanceof PairsReply) return manyBytes(reply.pairs.flat());
+  if (reply instanceof VerbatimReply || reply instanceof SimpleString) return 6 + 3 * reply.text.length;
+  if (reply instanceof BigNumberReply) return 5 + 3 * reply.digits.length;
+  return SMALL_BYTES;
+}
+
+/** More than a number takes. */
+const SMALL_BYTES = 64;
+
+function manyBytes(replies: readonly Reply[]): number {
+  let bytes = 5;
+  for (const each of replies) bytes += replyBytes(each);
+  return bytes;
+}
+
 type RareReply = Exclude<Reply, null | number | string | bigint | Uint8Array | ErrorReply>;
 
 function writeRare(out: ByteWriter, reply: RareReply): void {

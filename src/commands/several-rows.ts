@@ -22,17 +22,19 @@ import type { ClusterHost } from './cluster-host.ts';
 import type { Command } from './command.ts';
 import { type Failure, failureText, notAtomic, OTHER_ROWS, OVERLOADED, TOO_MANY_ROUNDS } from './errors-cluster.ts';
 import { AFTERWARDS, type ExecPart, ExecRun } from './exec-run.ts';
-import type { ForwardedCommand } from './forward-codec.ts';
+import { encodeForwardAnswer, type ForwardedCommand } from './forward-codec.ts';
 import {
   decodeTransaction,
   encodeTransaction,
   encodeTransactionReply,
+  isTellable,
   type MarkedRows,
   oneSlotOf,
   readTransactionReply,
   type TransactionReply,
 } from './forward-several.ts';
 import { NO_CONNECTION } from './no-connection.ts';
+import { NO_NOTES } from './notify-events.ts';
 import { whenSettled } from './pending-reply.ts';
 import { ErrorReply, NULL_ARRAY, ownBytes, type Reply } from './reply.ts';
 import type { RowCommand } from './row-handler.ts';
@@ -260,14 +262,19 @@ export class SeveralRows {
     stranger.protocol = isResp3 ? 3 : 2;
     stranger.database = calls[0]?.database ?? 0;
     const deadlineMs = this.runs.coordinator.nowMs() + leftMs;
-    void this.transactHere(stranger, rows, calls, deadlineMs).then((done) => answer(encodeTransactionReply(done)));
+    const told = { isTooLong: false };
+    void this.transactHere(stranger, rows, calls, deadlineMs, told).then((done) => {
+      answer(told.isTooLong ? encodeForwardAnswer(undefined) : encodeTransactionReply(done));
+    });
   }
 
+  /** `told`: the reply is to be told to another node; when it is too long for that, nothing is changed. */
   private async transactHere(
     client: Client,
     rows: MarkedRows,
     calls: readonly RowCommand[],
     deadlineMs: number,
+    told?: { isTooLong: boolean },
   ): Promise<TransactionReply> {
     if (rows.size > MAX_ROWS) return { reply: new ErrorReply(OVERLOADED), written: NOTHING };
     if (calls.some(({ command }) => callsFunctions(command))) await this.runs.systemRows.followFunctions();
@@ -287,6 +294,12 @@ export class SeveralRows {
           if (!('writes' in ran)) return ran;
           ({ replies, writes: changed } = ran);
           notes = handler.notes;
+          if (told === undefined) return changed;
+          told.isTooLong = !isTellable(replies, changed.keys());
+          if (told.isTooLong) {
+            changed = new Map();
+            notes = NO_NOTES;
+          }
           return changed;
         },
       });

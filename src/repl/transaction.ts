@@ -27,6 +27,7 @@
  * - A reader shows the old value under a lock only if, after the lane did not say COMMITTED, lock and version still stood.
  */
 
+import { EngineError } from '../engine/engine-error.ts';
 import type { ReadOutcome } from './coordinator.ts';
 import { slotOfRow, type RowName } from './owner-message.ts';
 import { decisionRow, isSameLock, type RowLock } from './row-lock.ts';
@@ -39,6 +40,9 @@ import type { RowMark } from './view.ts';
 
 /** For how long others leave an undecided lock alone, in ms; doubled with each attempt of a transaction. */
 export const LOCK_MS = 500;
+
+/** The longest of them: a node may die after many attempts. */
+export const LONGEST_LOCK_MS = 32 * LOCK_MS;
 
 /** Transactions of this node that may be under way; more wait for a lane. */
 export const MAX_LANES = 1024;
@@ -152,7 +156,7 @@ export class Transactions {
         leave();
         return 'no-quorum';
       } else {
-        lockMs *= 2;
+        lockMs = Math.min(2 * lockMs, LONGEST_LOCK_MS);
         await world.sleep(this.waitMs());
       }
     }
@@ -182,7 +186,12 @@ export class Transactions {
       leave();
       return 'overloaded';
     }
-    const id = world.newId();
+    const id = this.newId();
+    if (id === undefined) {
+      this.giveLane(lane);
+      leave();
+      return 'no-quorum';
+    }
     const lock: RowLock = { id, slot: lane.slot, lane: lane.number, deadlineMs: Math.ceil(world.wallMs() + lockMs) };
     const locked = [...names];
     const giveUp = <T>(outcome: T): T => {
@@ -226,6 +235,16 @@ export class Transactions {
       if (locked.length > names.length + MAX_ROUNDS) return giveUp('rows');
       if ((await this.locking.lockOne(missed, wanted, held)) === undefined) return again({ missed });
       rows.set(missed, []);
+    }
+  }
+
+  /** undefined: there are none, since the disk takes nothing. */
+  private newId(): Version | undefined {
+    try {
+      return this.world.newId();
+    } catch (thrown) {
+      if (thrown instanceof EngineError && thrown.code === 'refused') return undefined;
+      throw thrown;
     }
   }
 

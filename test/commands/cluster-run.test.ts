@@ -528,3 +528,22 @@ void test('a value that nodes could not send one another is refused, in EXEC too
   assert.match(String(show(await reply('EXEC'))), /larger than 31 MiB/);
   assert.equal(show(await reply('GET', 'key')), 'before');
 });
+
+void test('a transaction whose reply is longer than an answer between nodes is run by the node of its client, once', async () => {
+  const cluster = new FakeCluster({ nodes: 4, replicas: 3 });
+  const run = async (id: number, ...words: string[]): Promise<unknown> => cluster.run(id, ...words);
+  for (const key of ['{t}a', '{t}b']) await run(1, 'SETRANGE', key, String(17 * 1024 * 1024), 'x');
+  for (const id of [1, 2, 3, 4]) {
+    await run(id, 'MULTI');
+    for (const words of [
+      ['GET', '{t}a'],
+      ['GET', '{t}b'],
+      ['INCR', '{t}n'],
+    ])
+      await run(id, ...words);
+    const replies = (await run(id, 'EXEC')) as (Uint8Array | number)[];
+    assert.ok(Array.isArray(replies), String(show(replies)));
+    assert.equal(replies[2], id);
+    assert.equal((replies[1] as Uint8Array).length, 17 * 1024 * 1024 + 1);
+  }
+});

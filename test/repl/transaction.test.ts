@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EngineError } from '../../src/engine/engine-error.ts';
 import { rowType } from '../../src/repl/head.ts';
 import type { RowName } from '../../src/repl/owner-message.ts';
 import { decisionRow, type RowLock } from '../../src/repl/row-lock.ts';
@@ -355,6 +356,37 @@ void test('an uncertain decision keeps its lane until it is known, and is then c
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
   for (const row of [ROW, OTHER]) assert.ok(!isLockedState(world.rows.get(row)?.state));
   assert.equal(transactions.pending, 0);
+});
+
+void test('without stamps, since the disk is full, a transaction is refused; its rows and its lane are free then', async () => {
+  const world = new World();
+  const transactions = new Transactions(world);
+  const run = (): Promise<string> =>
+    transactions.run({ rows: new Map([[ROW, []]]), deadlineMs: 60_000, body: () => new Map([[ROW, stateOf('new')]]) });
+  const { newId } = world;
+  world.newId = () => {
+    throw new EngineError('refused', 'the ceiling of the clock cannot be made durable');
+  };
+  assert.equal(await run(), 'no-quorum');
+  assert.equal(transactions.pending, 0, 'the lane is free');
+  world.newId = newId;
+  assert.equal(await run(), 'committed');
+});
+
+void test('however often a transaction begins anew, its locks do not outlive its node for long', async () => {
+  const world = new World();
+  const { change } = world;
+  let locks = 0;
+  let longestMs = 0;
+  world.change = async (row, op) => {
+    if (op.kind === 'lock') longestMs = Math.max(longestMs, op.lock.deadlineMs - world.timeMs);
+    const outcome = await change.call(world, row, op);
+    return op.kind === 'lock' && ++locks <= 30 ? { kind: 'uncertain' } : outcome;
+  };
+  const transactions = new Transactions(world);
+  const body = (): Map<RowName, Uint8Array> => new Map([[ROW, stateOf('new')]]);
+  assert.equal(await transactions.run({ rows: new Map([[ROW, []]]), deadlineMs: 60_000, body }), 'committed');
+  assert.ok(longestMs <= 60_000, `${longestMs} ms`);
 });
 
 void test('ops and their results in bytes', () => {

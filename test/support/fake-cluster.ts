@@ -15,7 +15,7 @@ import type { Reply } from '../../src/commands/reply.ts';
 import { Server } from '../../src/commands/server-state.ts';
 import { busMethod } from '../../src/cluster/bus-method.ts';
 import type { BusOutcome, Outgoing } from '../../src/cluster/bus-core.ts';
-import { messageType, type Message } from '../../src/cluster/frame.ts';
+import { MAX_FRAME_BYTES, messageType, type Message } from '../../src/cluster/frame.ts';
 import type { ClusterView } from '../../src/cluster/cluster-view.ts';
 import type { MemberId } from '../../src/cluster/member.ts';
 import type { Owners } from '../../src/cluster/owners.ts';
@@ -376,6 +376,8 @@ export class FakeCluster {
         this.serve(from, this.node(to), { ...outgoing, payload }, (answer, method = 0) => {
           const back = Uint8Array.from(answer);
           if (weather?.loses() === true || this.unreachable.has(from.id)) return;
+          // As the bus does.
+          if (answer.length >= MAX_FRAME_BYTES / 2) return;
           loop.post(wayUs(), () => {
             end({ kind: 'answered', message: messageOf({ ...outgoing, method, payload: back }) });
             back.fill(0xee);
