@@ -118,8 +118,8 @@ export const transactionMutants = {
   forgetsForwardedMarks: {
     why: 'the node that coordinates a slot does not look at the marks of WATCH of a transaction that is forwarded to it',
     file: 'commands/several-rows.js',
-    find: 'void this.transactHere(stranger, rows, calls, deadlineMs)',
-    replace: 'void this.transactHere(stranger, new Map([...rows.keys()].map(unmarked)), calls, deadlineMs)',
+    find: 'void this.transactHere(stranger, rows, calls, deadlineMs, told)',
+    replace: 'void this.transactHere(stranger, new Map([...rows.keys()].map(unmarked)), calls, deadlineMs, told)',
     seed: 9,
   },
   runsUncertainHere: {
