@@ -70,8 +70,8 @@ const tag = {
 /** The whole of the reply OK. */
 export const OK_TAG = tag.OK;
 
-/** Replies within replies: EXEC of a command with a nested reply has four; beyond this it is damage. */
-const MAX_DEPTH = 32;
+/** Replies within replies: a script returns a thousand at most (lua-values.ts), in EXEC a few more; beyond this it is damage. */
+const MAX_DEPTH = 1024;
 
 /** Adds a reply. Requires: no push, and none that was made in slices. */
 export function writeReplyValue(out: ByteWriter, reply: Reply): void {

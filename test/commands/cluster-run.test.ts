@@ -547,3 +547,13 @@ void test('a transaction whose reply is longer than an answer between nodes is r
     assert.equal((replies[1] as Uint8Array).length, 17 * 1024 * 1024 + 1);
   }
 });
+
+void test('a script returns tables within tables from any node', async () => {
+  const cluster = new FakeCluster({ nodes: 4, replicas: 3 });
+  const script = "local t = {1} for i = 1, 990 do t = {t} end redis.call('incr', KEYS[1]) return t";
+  for (const id of [1, 2, 3, 4]) {
+    for (const keys of [['a'], ['{a}1', '{a}2']]) {
+      assert.ok(Array.isArray(await cluster.run(id, 'EVAL', script, String(keys.length), ...keys)), keys.join());
+    }
+  }
+});
