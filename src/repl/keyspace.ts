@@ -562,8 +562,9 @@ export class Keyspace {
       if (!flushed) left += counts.total(database);
       writeStamp(marks, database * 8, flushed ? stamp : (flushMarks[database] as number));
     }
-    // With nothing left anywhere, the space comes back at once; else compaction drops the rows under the mark.
-    if (left === 0) batch.deleteRange(Uint8Array.of(0, 0), localKey(''));
+    // With nothing left anywhere, the space comes back at once; else compaction drops the rows under the mark. A long change
+    // in another database may be making its first row: no count has its cells yet.
+    if (left === 0 && this.held.size === 0) batch.deleteRange(Uint8Array.of(0, 0), localKey(''));
     batch.put(FLUSH_KEY, marks);
     return stamp;
   }

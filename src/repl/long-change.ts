@@ -12,7 +12,8 @@
  * wait: the handler that runs again finds the rows changed, throws what was made away and begins anew.
  *
  * Invariants: the rows of one change are held all at once, in the turn in which the handler looked at them, so nobody waits
- * for one row while it holds another. What was made is installed only if each row is as it was and nothing was flushed.
+ * for one row while it holds another; a run that finds other rows in their place (SWAPDB) releases its own before it waits.
+ * What was made is installed only if each row is as it was and nothing was flushed.
  */
 
 import { latin1 } from '../bytes.ts';
@@ -133,9 +134,10 @@ export class LongRun {
     return isSame ? { cells, answer: this.answer } : undefined;
   }
 
-  /** Releases the rows. What was not installed is garbage. */
+  /** Releases the rows; may be called again. What was not installed is garbage, and no row is made of it any more. */
   end(): void {
     const { keyspace, held, cells } = this;
+    this.isDone = false;
     this.slices.return(undefined);
     for (const { name } of held) if (keyspace.held.get(name) === this) keyspace.held.delete(name);
     keyspace.endCellsAhead(cells);

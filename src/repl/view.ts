@@ -496,7 +496,13 @@ export class View {
 
   private missHeld(row: Row): void {
     const run = this.keyspace.held.get(headText(row));
-    if (run !== undefined && run !== this.long) throw new Miss(() => run.over);
+    const { long } = this;
+    if (run === undefined || run === long) return;
+    throw new Miss(() => {
+      // After SWAPDB a long change that begins anew has other rows: it must not hold its own while it waits for them.
+      long?.end();
+      return run.over;
+    });
   }
 
   private judge(row: Row): void {

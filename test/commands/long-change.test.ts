@@ -376,3 +376,43 @@ test('a flush, a swap of databases or an end of time under way makes a command b
     }
   }
 });
+
+test('a flush of another database leaves alone the first row of this one, which is being made', async () => {
+  for (const words of COMMANDS.filter(([, key, first]) => key === 'out' && first === MANY[0])) {
+    for (const flush of [['FLUSHDB'], ['FLUSHALL']]) {
+      const line = `${String(words[0])}, ${String(flush[0])}`;
+      const [runner, whole] = [await filled(false), await filled(true)];
+      const flushLast = async (each: TurnsRunner): Promise<unknown> => await each.run(8, ...flush);
+      await runner.run(0, 'SELECT', 1);
+      await whole.run(0, 'SELECT', 1);
+      const reply = runner.begin(0, ...words);
+      await runner.turn();
+      assert.ok(runner.keyspace.held.size > 0, line);
+      await flushLast(runner);
+      await flushLast(whole);
+      const expected = await whole.run(0, ...words);
+      await runner.untilDone(reply);
+      assert.deepEqual(await reply, expected, line);
+      assert.deepEqual(await content(runner, ['out']), await content(whole, ['out']), line);
+      assert.equal(await strayCells(runner), 0, line);
+    }
+  }
+});
+
+test('two long changes whose rows a swap of databases exchanges do not wait for each other', async () => {
+  const runner = await filled(false, 'sa');
+  await runner.run(1, 'SELECT', 1);
+  await runner.run(1, 'SADD', 'sa', ...MANY);
+  const [first, second] = [runner.begin(0, 'RENAME', 'sa', 'out'), runner.begin(1, 'RENAME', 'sa', 'out')];
+  await runner.turn();
+  assert.equal(runner.keyspace.held.size, 4);
+  await runner.run(8, 'SWAPDB', 0, 1);
+  let isOver = false;
+  void Promise.all([first, second]).then(() => (isOver = true));
+  for (let turns = 0; turns < 1000 && !isOver; turns++) await runner.turn();
+  assert.ok(isOver);
+  assert.deepEqual([await first, await second], ['OK', 'OK']);
+  assert.deepEqual([await runner.run(0, 'SCARD', 'out'), await runner.run(1, 'SCARD', 'out')], [4999, ELEMENTS]);
+  assert.equal(runner.keyspace.held.size, 0);
+  assert.equal(await strayCells(runner), 0);
+});
