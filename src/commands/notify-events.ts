@@ -9,6 +9,7 @@
 import { keyOfHead } from '../repl/row-key.ts';
 import type { Row } from '../repl/view.ts';
 import type { Args } from './args.ts';
+import type { TopicKind } from './pubsub-topics.ts';
 
 /** Classes of events, and the two kinds of channels; bits. The letters are those of `notify-keyspace-events`. */
 export const eventClass = {
@@ -39,8 +40,18 @@ export function eventMask(letters: string): number {
   return (mask & (eventClass.K | eventClass.E)) === 0 ? 0 : mask;
 }
 
+/** What is told once what a command did is committed. */
+export type Note = KeyNote | Publication;
+
+/** A message that a script has published. In memory of their own. */
+export interface Publication {
+  readonly kind: TopicKind;
+  readonly channel: Uint8Array;
+  readonly message: Uint8Array;
+}
+
 /** An event of one key. */
-export interface Note {
+export interface KeyNote {
   readonly letter: EventLetter;
   readonly event: string;
   /** In memory of their own. */

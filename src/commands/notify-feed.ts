@@ -19,7 +19,15 @@ import { databaseOfHead, keyOfHead } from '../repl/row-key.ts';
 import type { Row, View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import type { Command } from './command.ts';
-import { addNotes, eventClass, eventMask, type Note, type TouchedRow } from './notify-events.ts';
+import {
+  addNotes,
+  eventClass,
+  eventMask,
+  type KeyNote,
+  type Note,
+  type Publication,
+  type TouchedRow,
+} from './notify-events.ts';
 import type { PubSubFeed } from './pubsub-feed.ts';
 import { topicKind } from './pubsub-topics.ts';
 
@@ -69,6 +77,11 @@ export class NotifyFeed {
     if (this.mask === 0) return false;
     const { topics } = this.pubsub;
     return topics.count(topicKind.CHANNEL) > 0 || topics.count(topicKind.PATTERN) > 0;
+  }
+
+  /** Messages to be published when what is under way is committed. */
+  keep(messages: readonly Publication[]): void {
+    this.notes.push(...messages);
   }
 
   /** Forgets what was kept: the command runs again from its start. */
@@ -125,7 +138,10 @@ export class NotifyFeed {
   }
 
   publish(notes: readonly Note[]): void {
-    for (const note of notes) this.tell(note);
+    for (const note of notes) {
+      if ('channel' in note) this.pubsub.publish(note.kind, note.channel, note.message);
+      else this.tell(note);
+    }
   }
 
   /** A row was found past its deadline and ended. `head`: its physical key. */
@@ -142,7 +158,7 @@ export class NotifyFeed {
     this.notes.push({ letter: 'm', event: 'keymiss', key, database: logicalOf(view, row) });
   }
 
-  private tell({ letter, event, key, database }: Note): void {
+  private tell({ letter, event, key, database }: KeyNote): void {
     const { mask, pubsub } = this;
     if ((mask & eventClass[letter]) === 0) return;
     const name = Buffer.from(event);

@@ -41,12 +41,24 @@ export class PubSubFeed {
 
   /** PUBLISH and SPUBLISH: the number of subscribers of this node that were told. Throws `CommandError`. */
   publish(kind: TopicKind, channel: Uint8Array, message: Uint8Array): number {
-    const { tellOthers } = this;
-    if (tellOthers !== undefined) {
-      if (channel.length + message.length > MAX_NOTICE_BYTES) throw new CommandError(TOO_LONG);
-      tellOthers(this.writer.clear().u8(kind).block(channel).raw(message).finish());
-    }
+    this.checkLength(channel, message);
+    this.tellOthers?.(this.writer.clear().u8(kind).block(channel).raw(message).finish());
     return this.deliver(kind, channel, message);
+  }
+
+  /** How many subscribers of this node `publish` would tell. Throws `CommandError` as it would. */
+  reach(kind: TopicKind, channel: Uint8Array, message: Uint8Array): number {
+    this.checkLength(channel, message);
+    const { topics } = this;
+    let told = topics.subscribersOf(kind, channel)?.size ?? 0;
+    if (kind !== topicKind.SHARD) topics.eachMatch(channel, (_pattern, subscribers) => (told += subscribers.size));
+    return told;
+  }
+
+  private checkLength(channel: Uint8Array, message: Uint8Array): void {
+    if (this.tellOthers !== undefined && channel.length + message.length > MAX_NOTICE_BYTES) {
+      throw new CommandError(TOO_LONG);
+    }
   }
 
   /** Tells the subscribers of this node. The bytes are written at once. */

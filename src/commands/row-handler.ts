@@ -78,12 +78,16 @@ export class RowHandler {
   /** What the handler answers, over the rows that were given. An error is a reply; when a row was missing, `given.missed`. */
   reply(command: Command, args: Args, context: Context): Reply {
     const { notify } = context.server;
-    if (!notify.isActive) return this.replyOf(command, args, context);
-    const before = notify.mark(this.view);
+    // Of a run that came to nothing.
+    notify.clear();
+    const before = notify.isActive ? notify.mark(this.view) : undefined;
     const reply = this.replyOf(command, args, context);
-    notify.collect(this.view, command, args, before);
+    if (before !== undefined) notify.collect(this.view, command, args, before);
+    const told = notify.take();
     const { notes } = this;
-    this.notes = notes.length === 0 ? notify.take() : [...notes, ...notify.take()];
+    // It will run again, with other rows.
+    if (this.given.missed !== undefined || this.wanted !== undefined) this.notes = NO_NOTES;
+    else if (told.length > 0) this.notes = notes.length === 0 ? told : [...notes, ...told];
     return reply;
   }
 

@@ -10,7 +10,7 @@
  * called again over the same view, with all that is staged there, the script goes on.
  */
 
-import { latin1 } from '../bytes.ts';
+import { copyOf, latin1 } from '../bytes.ts';
 import { Miss } from '../repl/miss.ts';
 import type { View } from '../repl/view.ts';
 import { denyScript } from './acl-deny.ts';
@@ -22,6 +22,8 @@ import { CommandError } from './errors.ts';
 import { type LibraryFunction, type LuaHost, Resting, type Script } from './lua-host.ts';
 import { RetryableMiss, type ScriptWorld } from './lua-redis.ts';
 import { NO_CONNECTION } from './no-connection.ts';
+import type { Publication } from './notify-events.ts';
+import { type TopicKind, topicKind } from './pubsub-topics.ts';
 import { ErrorReply, ownBytes, type Reply } from './reply.ts';
 import { readsWhole, WholeWanted } from './script-wholes.ts';
 import { runWhole } from './slices.ts';
@@ -82,8 +84,10 @@ export class ScriptRunner {
       else if (isScript) reply = this.host.run(what, keys, argv, world);
       else reply = this.host.runFunction(what, keys, argv, world);
       context.client.scriptMemo = undefined;
+      context.server.notify.keep(world.memo.published);
       return reply;
     } catch (thrown) {
+      if (thrown instanceof CommandError) context.server.notify.keep(world.memo.published);
       if (thrown instanceof Resting) this.rested = { view, resting: thrown, database: this.client.database };
       // It will run again, and then answers as it has answered.
       context.client.scriptMemo = thrown instanceof Miss || thrown instanceof WholeWanted ? world.memo : undefined;
@@ -107,7 +111,15 @@ export interface ScriptMemo {
   readonly replies: Reply[];
   /** The words of those on whole databases. */
   readonly asked: string[];
+  /** What was published where rows are given: it is told when the run that is the last one is committed. */
+  readonly published: Publication[];
 }
+
+/** PUBLISH and SPUBLISH by their names. */
+const PUBLISHING: ReadonlyMap<string, TopicKind> = new Map([
+  ['publish', topicKind.CHANNEL],
+  ['spublish', topicKind.SHARD],
+]);
 
 class CallingScript implements ScriptWorld {
   readonly memo: ScriptMemo;
@@ -133,7 +145,7 @@ class CallingScript implements ScriptWorld {
     this.isOverdue = busy.isOverdue(call.view);
     this.isSlow = busy.isSlow(call.view);
     const { scriptMemo } = call.context.client;
-    this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [], asked: [] };
+    this.memo = scriptMemo?.sha === sha ? scriptMemo : { sha, replies: [], asked: [], published: [] };
   }
 
   call(words: readonly Uint8Array[], resp: 2 | 3): Reply {
@@ -170,9 +182,23 @@ class CallingScript implements ScriptWorld {
     const at = this.calls++;
     const known = replies[at];
     if (known !== undefined) return known;
-    const reply = this.run(command, args);
+    const kind = this.view.isGiven ? PUBLISHING.get(command.name) : undefined;
+    const reply = kind === undefined ? this.run(command, args) : this.publishLater(kind, args);
     replies[at] = ownBytes(reply);
     return reply;
+  }
+
+  /** A run over given rows may come to nothing, and the next one publish again. */
+  private publishLater(kind: TopicKind, args: Args): Reply {
+    const message = { kind, channel: copyOf(args.at(1)), message: copyOf(args.at(2)) };
+    try {
+      const told = this.context.server.pubsub.reach(kind, message.channel, message.message);
+      this.memo.published.push(message);
+      return told;
+    } catch (thrown) {
+      if (thrown instanceof CommandError) return thrown.reply;
+      throw thrown;
+    }
   }
 
   private askOnce(command: Command, args: Args): Reply {

@@ -557,3 +557,39 @@ void test('a script returns tables within tables from any node', async () => {
     }
   }
 });
+
+void test('what a script publishes is told once, whatever rows it comes to', async () => {
+  const cluster = new FakeCluster({ nodes: 4, replicas: 3 });
+  let told = 0;
+  for (const { server } of cluster.nodes) {
+    const { pubsub } = server;
+    const publish = pubsub.publish.bind(pubsub);
+    pubsub.publish = (...message) => {
+      told++;
+      return publish(...message);
+    };
+  }
+  const publishing = "redis.call('publish', 'c', 'm') redis.call('incr', KEYS[1]) ";
+  const scripts: readonly (readonly [title: string, script: string, ...keys: string[]])[] = [
+    ['one row', `${publishing} return 1`, '{t}a'],
+    ['two rows', `${publishing} return redis.call('incr', KEYS[2])`, '{t}a', '{t}b'],
+    ['a row of the slot that was not declared', `${publishing} return redis.call('incr', '{t}b')`, '{t}a'],
+    ['a row of another slot', `${publishing} return redis.call('incr', 'other')`, '{t}a'],
+    ['the same, and its error is caught', `${publishing} return redis.pcall('incr', 'other')`, '{t}a'],
+    ['an error at the end', `${publishing} error('no')`, '{t}a'],
+    ['no row', "return redis.call('publish', 'c', 'm')"],
+  ];
+  for (const [title, script, ...keys] of scripts) {
+    for (const id of [1, 2, 3, 4]) {
+      told = 0;
+      await cluster.run(id, 'EVAL', script, String(keys.length), ...keys);
+      assert.equal(told, 1, `${title}, node ${id}`);
+    }
+  }
+  told = 0;
+  await cluster.run(1, 'MULTI');
+  const computed = "redis.call('publish', 'c', ARGV[1]) return redis.call('incr', KEYS[1] .. ARGV[1])";
+  for (const end of ['1', '2']) await cluster.run(1, 'EVAL', computed, '1', '{t}k', end);
+  await cluster.run(1, 'EXEC');
+  assert.equal(told, 2);
+});
