@@ -1,6 +1,6 @@
 /**
  * Prints the compatibility table: for each command the replies compared with redis-server, how many were alike, how many
- * differ by design and how many differ.
+ * differ by design and how many differ; and in a cluster how many belong to cases about what is not served there (`%apart`).
  *
  *     node dist/redis-compat-tests/table.js [--self] [--differences] [--file NAME] [--nodes N] [--save FILE]
  *     node dist/redis-compat-tests/table.js --readme ONE THREE
@@ -37,6 +37,7 @@ interface TableRow {
   alike: number;
   byDesign: number;
   differs: number;
+  notServed: number;
 }
 
 const HELP = `npm run compat -- [options]
@@ -88,10 +89,11 @@ async function main(): Promise<void> {
           if (values.self === true && outcome.step.comparison.how === 'differs') continue;
           if (outcome.verdict === 'not-compared') continue;
           const command = outcome.step.kind === 'raw' ? RAW : outcome.command;
-          const row = rows.get(command) ?? { alike: 0, byDesign: 0, differs: 0 };
+          const row = rows.get(command) ?? { alike: 0, byDesign: 0, differs: 0, notServed: 0 };
           rows.set(command, row);
           if (outcome.verdict === 'alike') row.alike++;
           else if (outcome.verdict === 'differs-by-design') row.byDesign++;
+          else if (outcome.verdict === 'not-served') row.notServed++;
           else {
             row.differs++;
             const difference = `RESP${protocol} "${entry.title}" ${describe(outcome, file)}`;
@@ -140,11 +142,12 @@ function printGroups(runs: readonly Saved[]): void {
     const byGroup = new Map<string, TableRow>();
     for (const [command, row] of rows) {
       for (const group of [groupOf(command), 'all']) {
-        const sum = byGroup.get(group) ?? { alike: 0, byDesign: 0, differs: 0 };
+        const sum = byGroup.get(group) ?? { alike: 0, byDesign: 0, differs: 0, notServed: 0 };
         byGroup.set(group, sum);
         sum.alike += row.alike;
         sum.byDesign += row.byDesign;
         sum.differs += row.differs;
+        sum.notServed += row.notServed;
       }
     }
     return byGroup;
@@ -153,12 +156,15 @@ function printGroups(runs: readonly Saved[]): void {
     a === 'all' ? 1 : b === 'all' ? -1 : a < b ? -1 : 1,
   );
   console.log(
-    `| group |${runs.map((_, i) => ` ${i === 0 ? 'one node' : 'three nodes'}: alike | by design | differ |`).join('')}`,
+    `| group |${runs.map((_, i) => ` ${i === 0 ? 'one node' : 'three nodes'}: alike | by design | differ |${i === 0 ? '' : ' not served there |'}`).join('')}`,
   );
-  console.log(`|---|${runs.map(() => '---:|---:|---:|').join('')}`);
+  console.log(`|---|${runs.map((_, i) => `---:|---:|---:|${i === 0 ? '' : '---:|'}`).join('')}`);
   for (const name of names) {
-    const cells = totals.map((each) => each.get(name) ?? { alike: 0, byDesign: 0, differs: 0 });
-    const texts = cells.map(({ alike, byDesign, differs }) => ` ${number(alike)} | ${byDesign} | ${differs} |`);
+    const cells = totals.map((each) => each.get(name) ?? { alike: 0, byDesign: 0, differs: 0, notServed: 0 });
+    const texts = cells.map(
+      ({ alike, byDesign, differs, notServed }, i) =>
+        ` ${number(alike)} | ${byDesign} | ${differs} |${i === 0 ? '' : ` ${notServed} |`}`,
+    );
     console.log(`| ${name} |${texts.join('')}`);
   }
 }
@@ -168,15 +174,16 @@ function number(value: number): string {
 }
 
 function print(rows: Map<string, TableRow>, cases: number, skipped: number): void {
-  const total: TableRow = { alike: 0, byDesign: 0, differs: 0 };
-  console.log('| command | alike | differs by design | differs |\n|---|---:|---:|---:|');
+  const total: TableRow = { alike: 0, byDesign: 0, differs: 0, notServed: 0 };
+  console.log('| command | alike | differs by design | differs | not served in a cluster |\n|---|---:|---:|---:|---:|');
   for (const [command, row] of [...rows].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    console.log(`| ${command} | ${row.alike} | ${row.byDesign} | ${row.differs} |`);
+    console.log(`| ${command} | ${row.alike} | ${row.byDesign} | ${row.differs} | ${row.notServed} |`);
     total.alike += row.alike;
     total.byDesign += row.byDesign;
     total.differs += row.differs;
+    total.notServed += row.notServed;
   }
-  console.log(`| all | ${total.alike} | ${total.byDesign} | ${total.differs} |`);
+  console.log(`| all | ${total.alike} | ${total.byDesign} | ${total.differs} | ${total.notServed} |`);
   console.log(`\n${cases} cases, each in one protocol; ${skipped} skipped for lack of a command`);
 }
 

@@ -28,7 +28,7 @@
  *     %together                about what a node has of its own (clients, MONITOR): in a cluster on connections to one node
  *     %everywhere              in a cluster what connection b says, and every CONFIG SET, is said to all nodes, and the pushes
  *                              of b are those of all of them, in any order
- *     %apart REASON            differs by design in a cluster: not run there, all its replies count as such
+ *     %apart REASON            about what is not served in a cluster: not run there, and its replies are counted apart
  *     %needs COMMAND …         skipped, and said so, while the subject does not know one of the commands
  *     %only resp2 | resp3      otherwise a case runs in both
  *     %times N COMMAND         sends the command N times in one pipeline, `{i}` counts from 0; replies are one array

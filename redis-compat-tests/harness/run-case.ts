@@ -12,7 +12,7 @@ export interface Outcome {
   readonly step: Step;
   /** Command name in upper case, with the subcommand for containers: the row of the table it counts for. */
   readonly command: string;
-  readonly verdict: 'alike' | 'differs' | 'differs-by-design' | 'not-compared';
+  readonly verdict: 'alike' | 'differs' | 'differs-by-design' | 'not-served' | 'not-compared';
   readonly oracle: string;
   readonly subject: string;
 }
@@ -315,9 +315,9 @@ function isCompared(step: Step): boolean {
   return step.kind !== 'sleep' && step.kind !== 'later' && step.comparison.how !== 'ignore';
 }
 
-/** Of a step of a case that is not run in a cluster. */
-function byDesign(step: Step): Outcome {
-  return { step, command: commandOf(step.words), verdict: 'differs-by-design', oracle: 'not run', subject: 'not run' };
+/** Of a step of a case that is about what is not served in a cluster, and not run there. */
+function notServed(step: Step): Outcome {
+  return { step, command: commandOf(step.words), verdict: 'not-served', oracle: 'not run', subject: 'not run' };
 }
 
 /** Runs one case in one protocol. Returns an outcome for each step. */
@@ -327,7 +327,7 @@ export async function runCase(entry: Case, protocol: 2 | 3, ports: Ports, reset:
   const nowMs = Date.now();
   const isCluster = ports.subjects.length > 1;
   const subjects = entry.together ? ports.subjects.slice(0, 1) : ports.subjects;
-  if (isCluster && entry.apart !== undefined) return entry.steps.filter(isCompared).map(byDesign);
+  if (isCluster && entry.apart !== undefined) return entry.steps.filter(isCompared).map(notServed);
   const subject = new Side(subjects, protocol, entry.everywhere);
   const oracle = written ? undefined : new Side([entry.oracle === 'cluster' ? ports.cluster : ports.oracle], protocol);
   const outcomes: Outcome[] = [];
