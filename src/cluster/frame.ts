@@ -32,6 +32,9 @@ export const MESSAGE_HEADER_BYTES = 28;
 /** The largest frame, and so the largest message: what a peer may make a node hold in memory at once. */
 export const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 
+/** What a message that the bus takes may carry besides a few numbers (bus-core.ts: half a frame). */
+export const MAX_CARRIED_BYTES = MAX_FRAME_BYTES / 2 - 1024;
+
 /** BATCH: requests that travel as one; PARTS: some of their answers (bus-batch.ts). */
 export const messageType = { HELLO: 1, REQUEST: 2, ANSWER: 3, NOTICE: 4, BATCH: 5, PARTS: 6 } as const;
 export type MessageType = (typeof messageType)[keyof typeof messageType];

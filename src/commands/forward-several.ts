@@ -17,9 +17,9 @@
 
 import { latin1 } from '../bytes.ts';
 import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
-import { MAX_FRAME_BYTES } from '../cluster/frame.ts';
+import { MAX_CARRIED_BYTES } from '../cluster/frame.ts';
 import { slotOfRow, type RowName } from '../repl/owner-message.ts';
-import type { Version } from '../repl/version.ts';
+import { type Version, ZERO_VERSION } from '../repl/version.ts';
 import type { RowMark } from '../repl/view.ts';
 import {
   encodeForwardAnswer,
@@ -98,9 +98,6 @@ export function decodeTransaction(payload: Uint8Array): ForwardedTransaction {
   return { isResp3: flags === RESP3, leftMs, rows, commands };
 }
 
-/** An answer that is longer does not leave (cluster/bus-core.ts). */
-const MAX_ANSWER_BYTES = MAX_FRAME_BYTES / 2 - 1024;
-
 /** Of a written row beside its name. */
 const WRITTEN_BYTES = 32;
 
@@ -108,15 +105,13 @@ const WRITTEN_BYTES = 32;
 export function isTellable(replies: readonly Reply[], written: Iterable<RowName>): boolean {
   let bytes = replyBytes(replies);
   for (const row of written) bytes += WRITTEN_BYTES + row.length;
-  return bytes <= MAX_ANSWER_BYTES;
+  return bytes <= MAX_CARRIED_BYTES;
 }
-
-const NOTHING: Version = { stamp: 0, actor: 0 };
 
 export function encodeTransactionReply({ reply, written }: TransactionReply): Uint8Array {
   const versions: Reply[] = [];
   for (const [row, { stamp, actor }] of written) versions.push(Buffer.from(row, 'latin1'), stamp, actor);
-  return encodeForwardAnswer({ kind: 'done', version: NOTHING, reply: [versions, reply] });
+  return encodeForwardAnswer({ kind: 'done', version: ZERO_VERSION, reply: [versions, reply] });
 }
 
 /** What `encodeTransactionReply` wrote. Throws `DamagedError`. */

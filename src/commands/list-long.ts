@@ -46,7 +46,6 @@ export function editList(
     const indexes = made.answer as readonly number[];
     const { cells } = made;
     if (!cells.isBegun) changeInPlace(list, indexes, edit);
-    else if (cells.count === 0) view.remove(row);
     else view.setWritten(row, rowType.LIST, cells, row.expiresAtMs);
     return indexes;
   }

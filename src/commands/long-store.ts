@@ -36,8 +36,7 @@ export function inTurns(
   const made = view.made(row);
   if (made !== undefined) {
     const { cells } = made;
-    if (cells.isBegun && cells.count === 0) view.remove(row);
-    else if (cells.isBegun) view.setWritten(row, type, cells, expiresAtMs);
+    if (cells.isBegun) view.setWritten(row, type, cells, expiresAtMs);
     // What `make` has returned.
     return made.answer as Reply;
   }

@@ -15,7 +15,7 @@
  */
 
 import { ByteReader, ByteWriter, DamagedError } from '../cluster/byte-cursor.ts';
-import { MAX_FRAME_BYTES } from '../cluster/frame.ts';
+import { MAX_CARRIED_BYTES } from '../cluster/frame.ts';
 import type { Client } from './client.ts';
 import { CommandError } from './errors.ts';
 import type { AskOthers } from './pubsub-survey.ts';
@@ -25,9 +25,6 @@ import { type TopicKind, topicKind, Topics } from './pubsub-topics.ts';
 const MESSAGE = Buffer.from('message');
 const PATTERN_MESSAGE = Buffer.from('pmessage');
 const SHARD_MESSAGE = Buffer.from('smessage');
-
-/** What a notice can carry, less what stands around it. */
-const MAX_NOTICE_BYTES = MAX_FRAME_BYTES / 2 - 1024;
 
 const TOO_LONG = 'ERR a message of this length cannot be sent to the other nodes';
 
@@ -56,7 +53,7 @@ export class PubSubFeed {
   }
 
   private checkLength(channel: Uint8Array, message: Uint8Array): void {
-    if (this.tellOthers !== undefined && channel.length + message.length > MAX_NOTICE_BYTES) {
+    if (this.tellOthers !== undefined && channel.length + message.length > MAX_CARRIED_BYTES) {
       throw new CommandError(TOO_LONG);
     }
   }

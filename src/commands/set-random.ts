@@ -6,8 +6,8 @@ import type { CellsAhead } from '../repl/cells-ahead.ts';
 import { CellElements } from '../repl/element-cells.ts';
 import { ELEMENT, type Elements } from '../repl/elements.ts';
 import { rowType } from '../repl/head.ts';
-import { LongChange, type Made, mostInPlace } from '../repl/long-change.ts';
-import type { Row, View } from '../repl/view.ts';
+import { LongChange, mostInPlace } from '../repl/long-change.ts';
+import type { View } from '../repl/view.ts';
 import type { Args } from './args.ts';
 import { BulksReply } from './bulks-reply.ts';
 import { isLongPick, pickCount, pickMany } from './collection-pick.ts';
@@ -61,7 +61,10 @@ function pop(view: View, args: Args, { server }: Context): Reply {
     return memberOf(key);
   }
   const made = view.made(row);
-  if (made !== undefined) return popMade(view, row, made);
+  if (made !== undefined) {
+    view.setWritten(row, rowType.SET, made.cells, row.expiresAtMs);
+    return made.answer as Reply;
+  }
   if (view.mayTakeTurns && Math.min(count, members.count) > mostInPlace(members.count)) {
     throw new LongChange(row, (cells) => popSliced(members, count, random, cells));
   }
@@ -69,12 +72,6 @@ function pop(view: View, args: Args, { server }: Context): Reply {
   if (picked.length === members.count) view.remove(row);
   else for (const { key } of picked) members.drop(ELEMENT, key);
   return new SetReply(picked.map(({ key }) => memberOf(key)));
-}
-
-function popMade(view: View, row: Row, { cells, answer }: Made): Reply {
-  if (cells.count === 0) view.remove(row);
-  else view.setWritten(row, rowType.SET, cells, row.expiresAtMs);
-  return answer as Reply;
 }
 
 /**

@@ -55,9 +55,7 @@ export function takeScoredBulks(view: View, row: Row, selection: Selection): rea
 function take(view: View, row: Row, selection: Selection, told: Told): Taken {
   const made = view.made(row);
   if (made !== undefined) {
-    const { cells } = made;
-    if (cells.count === 0) view.remove(row);
-    else view.setWritten(row, rowType.SORTED_SET, cells, row.expiresAtMs);
+    view.setWritten(row, rowType.SORTED_SET, made.cells, row.expiresAtMs);
     return made.answer as Taken;
   }
   const { range, skip, most } = selection;

@@ -65,10 +65,16 @@ export type States = ReadonlyMap<RowName, Uint8Array | undefined>;
 export class LockedRows {
   private readonly states = new Map<RowName, Uint8Array | undefined>();
   private readonly versions = new Map<RowName, Version>();
+  private readonly wanted: Pick<Wanted, 'locked'>;
+
+  constructor(wanted: Pick<Wanted, 'locked'>) {
+    this.wanted = wanted;
+  }
 
   set(row: RowName, state: Uint8Array | undefined, version: Version): void {
     this.states.set(row, state);
     this.versions.set(row, version);
+    this.wanted.locked(row, version);
   }
 
   /**
@@ -105,7 +111,7 @@ export class RowLocking {
 
   /** Locks rows, which come in order. */
   async lockAll(names: readonly RowName[], wanted: Wanted): Promise<LockedRows | LockFailure> {
-    const locked = new LockedRows();
+    const locked = new LockedRows(wanted);
     let done = 0;
     while (done < names.length) {
       const upTo = this.firstContended(names, done);
@@ -123,7 +129,6 @@ export class RowLocking {
     const outcome = await this.world.change(row, this.lockOp(row, wanted.lock, NO_MARKS, false), wanted.deadlineMs);
     if (outcome.kind !== 'done' || outcome.reply.kind !== 'locked') return undefined;
     locked.set(row, outcome.reply.state, outcome.version);
-    wanted.locked(row, outcome.version);
     return true;
   }
 
@@ -134,7 +139,6 @@ export class RowLocking {
     if (outcome.kind !== 'done') return this.failureOf(outcome.kind, deadlineMs);
     if (outcome.reply.kind !== 'locked') return 'aborted';
     locked.set(row, outcome.reply.state, outcome.version);
-    wanted.locked(row, outcome.version);
     return undefined;
   }
 
@@ -174,7 +178,6 @@ export class RowLocking {
       else if (busyAt >= 0) behind.push(row);
       else {
         locked.set(row, reply.state, outcome.version);
-        wanted.locked(row, outcome.version);
       }
     }
     if (busyAt < 0) return batch.length;
@@ -219,7 +222,6 @@ export class RowLocking {
       if (reply.kind === 'stale') return 'stale';
       if (reply.kind === 'locked') {
         locked.set(row, reply.state, outcome.version);
-        wanted.locked(row, outcome.version);
         return undefined;
       }
       assert(reply.kind === 'busy', 'an answer to a lock');

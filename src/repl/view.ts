@@ -372,8 +372,12 @@ export class View {
     return this.long?.madeFor(this, row);
   }
 
-  /** Makes the row the collection of these elements, at least one, whatever it was. */
+  /** Makes the row the collection of these elements, whatever it was; of none it is removed. */
   setWritten(row: Row, type: RowType, cells: CellsAhead, expiresAtMs: number): void {
+    if (cells.count === 0) {
+      this.remove(row);
+      return;
+    }
     this.setString(row, EMPTY, expiresAtMs);
     row.type = type;
     row.value = undefined;
